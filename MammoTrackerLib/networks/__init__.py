@@ -1,0 +1,1 @@
+"""The two networks: Keras, nothing of mammograms."""

@@ -1,0 +1,79 @@
+"""Settings: every number of the three steps, with the paper's value beside each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes and thresholds of the tracker.
+
+    The defaults are those of the weights that ship; `PAPER` holds the paper's own. Patches are
+    square. A network can only be run with the sizes that it was trained with.
+
+    Attributes
+    ----------
+    template_mm, template_px
+        Side of the template patch, cut around the lesion on the prior (section 3.1: 80 mm at
+        512 px).
+    search_mm, search_px
+        Side of the search patch, cut around the registered point on the current mammogram
+        (section 3.1: 110 mm at 1024 px).
+    refinement_mm, refinement_px
+        Side of both patches of the score refinement (section 3.3: the local search's patches
+        at 512 px).
+    refine_around_candidate
+        Whether the score refinement cuts its patch around the candidate box. The paper shows
+        the whole search patch, with the candidate as its mask.
+    correlation_px
+        Side of the template's central features that are correlated (section 3.2: 7).
+    zooms
+        Scales at which the local search is run and averaged (the paper: once).
+    mirror
+        Whether each scale is also run on the mirrored patches (the paper: no).
+    prior_sigma_mm
+        Standard deviation of a Gaussian belief around the registered point that multiplies
+        the tracking score; infinite for none (the paper: none).
+    nms_iou, min_tracking_score
+        Non-maximum suppression and the least score of a candidate (section 3.3: 0.7, 0.05).
+    max_candidates
+        Number of candidates that are refined and reported.
+    max_lesion_mm
+        A lesion of which a side is longer keeps the registration's box (section 3.1: the
+        template size).
+    found_score, uncertain_score
+        A score from which a lesion is called found, and one below which it is called not found.
+    """
+
+    template_mm: float = 44.8
+    template_px: int = 160
+    search_mm: float = 85.12
+    search_px: int = 304
+    refinement_mm: float = 35.84
+    refinement_px: int = 128
+    refine_around_candidate: bool = True
+    correlation_px: int = 7
+    zooms: tuple[float, ...] = (0.85, 1.0, 1.2)
+    mirror: bool = True
+    prior_sigma_mm: float = float("inf")
+    nms_iou: float = 0.7
+    min_tracking_score: float = 0.05
+    max_candidates: int = 5
+    max_lesion_mm: float = 80.0
+    found_score: float = 0.5
+    uncertain_score: float = 0.2
+
+
+PAPER = Settings(
+    template_mm=80.0,
+    template_px=512,
+    search_mm=110.0,
+    search_px=1024,
+    refinement_mm=110.0,
+    refinement_px=512,
+    refine_around_candidate=False,
+    zooms=(1.0,),
+    mirror=False,
+    max_candidates=100,
+)

