@@ -115,7 +115,7 @@ def sample(image: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR)
 
 
-def add_layer(image: np.ndarray, share: float, other: Source, field: Field) -> np.ndarray:
+def add_layer(image: np.ndarray, other: Source, share: float, field: Field) -> np.ndarray:
     """Mix another mammogram's tissue into a patch; its outside is filled with its mean."""
     grid = field.grid()
     pixels, breast = sample(other.pixels, grid), sample(other.breast, grid)
@@ -229,10 +229,11 @@ class Scene:
 
     Attributes
     ----------
-    search
-        (search_px, search_px, 3).
-    templates
-        (t, template_px, template_px, 3).
+    search, templates
+        (search_px, search_px, 3) and (t, template_px, template_px, 3).
+    search_raw, templates_raw
+        What they were made from, intensity and breast: (search_px, search_px, 2) and
+        (t, template_px, template_px, 2).
     sizes
         (t, 2) width and height of the lesion in template pixels.
     centers, boxes
@@ -244,7 +245,9 @@ class Scene:
     """
 
     search: np.ndarray
+    search_raw: np.ndarray
     templates: np.ndarray
+    templates_raw: np.ndarray
     sizes: np.ndarray
     centers: np.ndarray
     boxes: np.ndarray
@@ -279,11 +282,13 @@ def make_scene(
     layer = None
     if rng.random() < d.layer:
         other = others[rng.integers(len(others))]
-        layer = other, rng.uniform(0.1, 0.5), breast_point(rng, other), random_linear(rng, 3)
-        layer_field = Field(
-            layer[2], layer[3], random_elastic(rng, side, side_mm, d.warp), side_mm
+        layer = other, rng.uniform(0.1, 0.5), Field(
+            breast_point(rng, other),
+            random_linear(rng, 3),
+            random_elastic(rng, side, side_mm, d.warp),
+            side_mm,
         )
-        image = add_layer(image, layer[1], other, layer_field)
+        image = add_layer(image, *layer)
 
     inside = cv2.erode(breast, np.ones((9, 9), np.uint8))
     lesions, kept = [], []
@@ -317,17 +322,17 @@ def make_scene(
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.array(kept))
         image, breast = image * edge, breast * edge
-    search = network_input(expose(image, rng) * (breast > 0.01), breast)
+    exposed = expose(image, rng) * (breast > 0.01)
+    search = network_input(exposed, breast)
 
     arrays = [
-        make_template(rng, source, others, settings, d, common, lesion, layer, layer and layer_field)
-        for lesion in lesions
+        make_template(rng, source, others, settings, d, common, lesion, layer) for lesion in lesions
     ]
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]
-    return Scene(search, *stacked)
+    return Scene(search, np.stack([exposed, breast], axis=-1), *stacked)
 
 
-def make_template(rng, source, others, settings, d, common, lesion, layer, layer_field):
+def make_template(rng, source, others, settings, d, common, lesion, layer):
     """Make the template of one lesion of a scene; returns `Scene`'s arrays without their axis t."""
     q, at, jacobian, width, height, pasted = lesion
     side, side_mm = settings.template_px, settings.template_mm
@@ -342,13 +347,14 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, layer
     grid = field.grid()
     image, breast = sample(source.pixels, grid), sample(source.breast, grid)
     if layer is not None:
-        other, share, _, linear = layer
-        base = layer_field.at(q)[0] + rng.normal(0, 4, 2) * d.warp
+        other, share, at_current = layer
         moved = Field(
-            base, linear @ random_linear(rng, d.warp), random_elastic(rng, side, side_mm, d.warp),
+            at_current.at(q)[0] + rng.normal(0, 4, 2) * d.warp,
+            at_current.matrix @ random_linear(rng, d.warp),
+            random_elastic(rng, side, side_mm, d.warp),
             side_mm,
-        )  # fmt: skip
-        image = add_layer(image, share, other, moved)
+        )
+        image = add_layer(image, other, share, moved)
     _, here = field.at(np.zeros(2))
     prior_sides = np.array([width, height]) / np.linalg.norm(here, axis=0)
     growth = 1.0
@@ -367,10 +373,126 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, layer
         image, breast = image * edge, breast * edge
     size = prior_sides / pixel
     box = Box.from_center(side / 2, side / 2, *size)
-    template = network_input(expose(image, rng) * (breast > 0.01), breast, box)
+    exposed = expose(image, rng) * (breast > 0.01)
+    template = network_input(exposed, breast, box)
+    raw = np.stack([exposed, breast], axis=-1)
 
     to_search = np.linalg.inv(jacobian) @ here
     center = q / search_pixel + settings.search_px / 2
     sides = prior_sides * np.linalg.norm(to_search, axis=0) * growth / search_pixel
     found = Box.from_center(*center, *sides)
-    return template, size, center, found.as_tuple(), float(not absent), float(pasted is not None)
+    present, pasted = float(not absent), float(pasted is not None)
+    return template, raw, size, center, found.as_tuple(), present, pasted
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A whole prior and current mammogram with the truth, for measuring.
+
+    Attributes
+    ----------
+    prior, current
+        (rows, columns) float32, 0 to 1, at 0.2 mm.
+    prior_boxes, current_boxes
+        Of the lesions that are there on both, in pixels.
+    kinds
+        "mass", "calcification" or "tissue", one for each lesion.
+    """
+
+    prior: np.ndarray
+    current: np.ndarray
+    prior_boxes: tuple[Box, ...]
+    current_boxes: tuple[Box, ...]
+    kinds: tuple[str, ...]
+
+
+def straight_chest_wall(breast: np.ndarray, at_left: bool) -> slice:
+    """Return the columns that leave the warped chest wall's edge out, as a detector would."""
+    rows = breast[len(breast) // 4 : -len(breast) // 4] > 0
+    rows = rows[rows.any(axis=1)]
+    edges = (rows if at_left else rows[:, ::-1]).argmax(axis=1)
+    cut_off = int(np.percentile(edges, 80))
+    return slice(cut_off, None) if at_left else slice(None, breast.shape[1] - cut_off)
+
+
+def make_pair(
+    rng: np.random.Generator, source: Source, others: list[Source], lesions: int = 4
+) -> Pair:
+    """Make a whole pair of the hard kind from one mammogram."""
+    rows, columns = source.pixels.shape
+    side = 4 * int(np.ceil(max(rows, columns) * 1.05 / 4))
+    side_mm = side * SPACING_MM
+    middle = np.array([columns, rows]) * SPACING_MM / 2
+    fields, images, breasts = [], [], []
+    layer_at = rng.uniform(-20, 20, 2)
+    other, share = others[rng.integers(len(others))], rng.uniform(0, 0.35)
+    turn = random_linear(rng, 3)
+    for _ in range(2):
+        field = Field(
+            middle + rng.normal(0, 6, 2),
+            random_linear(rng, 1.0),
+            random_elastic(rng, side, side_mm, 1.0),
+            side_mm,
+        )
+        layer = Field(
+            layer_at + rng.normal(0, 3, 2) + np.array(other.pixels.shape[::-1]) * SPACING_MM / 2,
+            turn @ random_linear(rng, 1.0),
+            random_elastic(rng, side, side_mm, 1.0),
+            side_mm,
+        )
+        grid = field.grid()
+        breast = sample(source.breast, grid)
+        fields.append((field, grid))
+        breasts.append(breast)
+        images.append(add_layer(sample(source.pixels, grid), other, share, layer) * breast)
+
+    at_left = source.breast[:, 0].sum() > source.breast[:, -1].sum()
+    crops = [straight_chest_wall(breast, at_left) for breast in breasts]
+    starts = [crop.indices(side)[0] for crop in crops]
+    stops = [crop.indices(side)[1] for crop in crops]
+    inside = cv2.erode(breasts[0], np.ones((25, 25), np.uint8))
+    spots = np.argwhere(inside > 0.5)
+    boxes: list[tuple[Box, Box, str]] = []
+    for _ in range(50 * lesions):
+        if len(boxes) == lesions:
+            break
+        row, column = spots[rng.integers(len(spots))]
+        p = (np.array([column, row]) + 0.5 - side / 2) * SPACING_MM
+        at, here = fields[0][0].at(p)
+        q = p.copy()
+        for _ in range(30):
+            there, jacobian = fields[1][0].at(q)
+            q = q - np.linalg.solve(jacobian, there - at)
+        there, jacobian = fields[1][0].at(q)
+        if np.hypot(*(there - at)) > 0.05:
+            continue
+        width, height = random_size(rng)
+        kind, growth = "tissue", 1.0
+        if rng.random() < 0.6:
+            growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
+            lesion = random_lesion(rng, width, height)
+            kind = {"mass": "mass", "cluster": "calcification"}[lesion.__name__]
+        prior_sides = np.array([width, height]) / np.linalg.norm(here, axis=0)
+        sides = prior_sides * np.linalg.norm(np.linalg.inv(jacobian) @ here, axis=0) * growth
+        pair_of_boxes = [
+            Box.from_center(*(c / SPACING_MM + side / 2 - (start, 0)), *(s / SPACING_MM))
+            for c, s, start in ((p, prior_sides, starts[0]), (q, sides, starts[1]))
+        ]
+        if any(
+            min(b.x0, b.y0) < 0 or b.x1 > stop - start or b.y1 > side
+            for b, start, stop in zip(pair_of_boxes, starts, stops, strict=True)
+        ):
+            continue
+        if any(b.iou(pair_of_boxes[0]) > 0 for b, _, _ in boxes):
+            continue
+        if kind != "tissue":
+            reach, factor = max(width, height), np.exp(rng.normal(0, 0.3))
+            add_lesion(images[0], fields[0][1], at, lesion, reach)
+            add_lesion(images[1], fields[1][1], at, lesion, reach, growth, factor)
+        boxes.append((*pair_of_boxes, kind))
+    prior, current = (
+        (expose(image, rng) * (breast > 0.01))[:, crop]
+        for image, breast, crop in zip(images, breasts, crops, strict=True)
+    )
+    priors, currents, kinds = zip(*boxes, strict=True)
+    return Pair(prior, current, priors, currents, kinds)

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import multiprocessing
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,8 +17,9 @@ import numpy as np
 
 from MammoTrackerLib.settings import Settings
 
+from .loop import add_arguments, finished_steps, fit
 from .sources import Source, draw_lines, generated_source, read_films, read_msynth
-from .synthesis import EASY, HARD, make_scene
+from .synthesis import EASY, HARD, Scene, make_scene
 
 HELD_OUT_MODELS = 5
 """Every M-SYNTH model whose number is divisible by this is held out."""
@@ -45,154 +46,77 @@ def training_sources(msynth: Path | None, generated: int = 16) -> tuple[list[Sou
     return films + models + textures, weights / weights.sum()
 
 
-def produce(queue, seed: int, sources, weights, settings: Settings, scenes: int, easy: int) -> None:
-    """Put batches of scenes into the queue, for ever; the first `easy` steps are easy ones."""
+def start_producers(
+    sources: list[Source],
+    weights: np.ndarray,
+    settings: Settings,
+    arguments: argparse.Namespace,
+    easy_steps: int = 0,
+) -> Callable[[], list[Scene]]:
+    """Start the processes that make scenes; returns what gives the next step's list of them."""
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue(6)
+    easy_each = easy_steps // arguments.workers
+    for worker in range(arguments.workers):
+        seed = [arguments.seed, worker, finished_steps(arguments.run)]
+        context.Process(
+            target=_produce,
+            args=(queue, seed, sources, weights, settings, arguments.scenes, easy_each),
+            daemon=True,
+        ).start()
+    return queue.get
+
+
+def _produce(queue, seed, sources, weights, settings, scenes, easy) -> None:
     rng = np.random.default_rng(seed)
-    made = 0
-    while True:
+    for made in itertools.count():
         difficulty = EASY if made < easy else HARD
-        batch = []
-        for _ in range(scenes):
-            source = sources[rng.choice(len(sources), p=weights)]
-            batch.append(make_scene(rng, source, sources, settings, difficulty))
-        made += 1
-        queue.put(
-            (
-                np.concatenate([s.templates for s in batch]),
-                np.stack([s.search for s in batch]),
-                *(
-                    np.concatenate([getattr(s, name) for s in batch]).astype(np.float32)
-                    for name in ("sizes", "centers", "boxes", "present")
-                ),
-            )
-        )
+        chosen = rng.choice(len(sources), scenes, p=weights)
+        queue.put([make_scene(rng, sources[k], sources, settings, difficulty) for k in chosen])
+
+
+def batch_of(scenes: list[Scene]) -> tuple[np.ndarray, ...]:
+    """Stack scenes: templates, searches, sizes, centers, boxes, present."""
+    return (
+        np.concatenate([s.templates for s in scenes]),
+        np.stack([s.search for s in scenes]),
+        *(
+            np.concatenate([getattr(s, name) for s in scenes])
+            for name in ("sizes", "centers", "boxes", "present")
+        ),
+    )
 
 
 def main() -> None:
     """Train, with a checkpoint every 200 steps; a run that was stopped continues."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--msynth", type=Path, help="folder of M-SYNTH images")
+    add_arguments(parser, steps=4500, scenes=5)
     parser.add_argument("--imagenet", default="imagenet", help="Keras file of a MobileNetV2")
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log")
-    parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--easy-steps", type=int, default=400)
     parser.add_argument("--freeze-after", type=int, default=700)
-    parser.add_argument("--scenes", type=int, default=5, help="search patches per step")
-    parser.add_argument("--rate", type=float, default=8e-4, help="learning rate of the heads")
-    parser.add_argument("--trunk-rate", type=float, default=1.2e-4)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    run: Path = arguments.run
-    run.mkdir(parents=True, exist_ok=True)
-    state_file = run / "state.json"
-    state = json.loads(state_file.read_text()) if state_file.exists() else {"step": 0}
-
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
-    sources, weights = training_sources(arguments.msynth)
     settings = Settings()
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue(6)
-    easy_left = max(0, (arguments.easy_steps - state["step"]) // arguments.workers)
-    for worker in range(arguments.workers):
-        seed = arguments.seed + 1000 * worker + 100_003 * state["step"] + 17
-        context.Process(
-            target=produce,
-            args=(queue, seed, sources, weights, settings, arguments.scenes, easy_left),
-            daemon=True,
-        ).start()
+    easy = max(0, arguments.easy_steps - finished_steps(arguments.run))
+    next_scenes = start_producers(*training_sources(arguments.msynth), settings, arguments, easy)
 
     import keras
-    import tensorflow as tf
 
     from MammoTrackerLib.networks.backbone import load_imagenet
     from MammoTrackerLib.networks.losses import tracking_loss
     from MammoTrackerLib.networks.tracking import TrackingNetwork
 
+    def loss(network, templates, searches, sizes, centers, boxes, present):
+        outputs = network((templates, searches, sizes), training=True)
+        return tracking_loss(outputs, centers, boxes, present)
+
     keras.utils.set_random_seed(arguments.seed)
     network = TrackingNetwork(settings.template_px, settings.correlation_px)
-    first = queue.get()
-    network((first[0], first[1], first[2]))
+    network(batch_of(next_scenes())[:3])
     load_imagenet(network.backbone, arguments.imagenet)
-
-    trunk_names = {id(v) for v in network.backbone.trainable_variables}
-    trunk = [v for v in network.trainable_variables if id(v) in trunk_names]
-    heads = [v for v in network.trainable_variables if id(v) not in trunk_names]
-    # The stem up to block_2 is left alone after the first phase: most of the time is spent there.
-    early = {"Conv1"} | {f"{name}" for name in ("expanded_conv", "block_1", "block_2")}
-    late = [v for v in trunk if not any(name in v.path for name in early)]
-
-    def schedule(peak: float):
-        return keras.optimizers.schedules.CosineDecay(
-            peak * 0.05, arguments.steps - 100, alpha=0.02, warmup_target=peak, warmup_steps=100
-        )
-
-    optimizers = [
-        keras.optimizers.AdamW(schedule(rate), weight_decay=1e-4, clipnorm=5.0)
-        for rate in (arguments.rate, arguments.trunk_rate)
-    ]
-    optimizers[0].build(heads)
-    optimizers[1].build(trunk)
-    average = [tf.Variable(v.value, trainable=False) for v in heads + trunk]
-    checkpoint = tf.train.Checkpoint(
-        heads=heads_list(heads), trunk=heads_list(trunk), average=average,
-        optimizer_heads=optimizers[0], optimizer_trunk=optimizers[1],
-    )  # fmt: skip
-    manager = tf.train.CheckpointManager(checkpoint, str(run), max_to_keep=2)
-    if manager.latest_checkpoint:
-        checkpoint.restore(manager.latest_checkpoint).expect_partial()
-
-    def make_step(trunk_variables):
-        frozen = [v for v in trunk if not any(v is w for w in trunk_variables)]
-
-        @tf.function
-        def step(templates, searches, sizes, centers, boxes, present):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch([v.value for v in heads + trunk_variables])
-                outputs = network((templates, searches, sizes), training=True)
-                parts = tracking_loss(outputs, centers, boxes, present)
-            gradients = tape.gradient(parts["loss"], [v.value for v in heads + trunk_variables])
-            optimizers[0].apply(gradients[: len(heads)], heads)
-            by_id = dict(zip(map(id, trunk_variables), gradients[len(heads) :], strict=True))
-            zeros = {id(v): tf.zeros(v.shape) for v in frozen}
-            optimizers[1].apply([by_id.get(id(v), zeros.get(id(v))) for v in trunk], trunk)
-            decay = tf.minimum(0.995, tf.cast(optimizers[0].iterations, tf.float32) / 200)
-            for mean, variable in zip(average, heads + trunk, strict=True):
-                mean.assign(decay * mean + (1 - decay) * variable.value)
-            return parts
-
-        return step
-
-    steps = {False: make_step(trunk), True: make_step(late)}
-    log = (run / "log.csv").open("a")
-    started, sums, count = time.time(), {}, 0
-    for number in range(state["step"] + 1, arguments.steps + 1):
-        batch = [tf.constant(a) for a in queue.get()]
-        parts = steps[number > arguments.freeze_after](*batch)
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        count += 1
-        if number % 20 == 0:
-            means = " ".join(f"{name}={value / count:.4f}" for name, value in sums.items())
-            line = f"{number},{(time.time() - started) / count:.3f}s,waiting={queue.qsize()},{means}"
-            print(line, file=log, flush=True)
-            started, sums, count = time.time(), {}, 0
-        if number % 200 == 0 or number == arguments.steps:
-            manager.save()
-            state_file.write_text(json.dumps({"step": number}))
-            kept = [v.numpy() for v in heads + trunk]
-            for variable, mean in zip(heads + trunk, average, strict=True):
-                variable.assign(mean)
-            network.save_weights(run / "tracking.weights.h5")
-            for variable, value in zip(heads + trunk, kept, strict=True):
-                variable.assign(value)
-
-
-def heads_list(variables):
-    """Return the TensorFlow variables behind Keras's, for a checkpoint."""
-    return [v.value for v in variables]
+    fit(network, loss, lambda: batch_of(next_scenes()), arguments, arguments.freeze_after)
 
 
 if __name__ == "__main__":
