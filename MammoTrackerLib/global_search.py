@@ -11,7 +11,7 @@ from scipy import fft, ndimage
 from .box import Box
 from .breast import breast_mask
 from .mammogram import Mammogram
-from .patches import block_mean, reduce_to
+from .patches import reduce_to
 
 GRID_MM = 1.1
 COARSE_SIGMA_MM, FINE_SIGMA_MM = 8.0, 4.0

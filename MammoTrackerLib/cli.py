@@ -1,0 +1,226 @@
+"""The `mammotracker` command: track, batch, evaluate, benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import __version__
+from .batch import MANIFEST_COLUMNS, RESULT_COLUMNS, print_evaluation, run_batch
+from .benchmark import print_benchmark
+from .box import Box
+from .errors import MammoTrackerError
+from .global_search import align
+from .mammogram import Mammogram
+from .outputs import (
+    Geometry,
+    OutputFolder,
+    quiet_framework,
+    size_mm,
+    track_as_markup,
+    tracks_as_json,
+)
+from .overlay import draw_overlay
+from .track import Status, Track
+from .tracker import LesionTracker, check_pair
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 for input that cannot be used, or 130 when interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except MammoTrackerError as error:
+        print(f"mammotracker: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mammotracker: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mammotracker",
+        description="Find the lesion of a prior mammogram again on the current one. "
+        "For research only: not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"mammotracker {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    track = commands.add_parser(
+        "track",
+        help="find lesions of one prior on one current mammogram",
+        description="Find lesions of a prior mammogram on the current one. Writes tracks.json, "
+        "one lesion-N.mrk.json for 3D Slicer per box, and overlay.png.",
+    )
+    track.add_argument("prior", metavar="PRIOR", type=Path, help="DICOM, PNG, TIFF, NRRD, ...")
+    track.add_argument("current", metavar="CURRENT", type=Path)
+    track.add_argument(
+        "--box",
+        dest="boxes",
+        metavar=("X0", "Y0", "X1", "Y1"),
+        nargs=4,
+        type=float,
+        action="append",
+        required=True,
+        help="a lesion in pixels of the prior, from its top-left corner; repeat for more",
+    )
+    _add_spacings(track)
+    track.add_argument("--out", metavar="DIR", type=Path, required=True)
+    _add_force(track)
+    track.set_defaults(run=_track)
+
+    batch = commands.add_parser(
+        "batch",
+        help="find the lesions of a table of pairs",
+        description="Find the lesions of a table. Columns in: "
+        f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
+        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
+    )
+    batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
+    batch.add_argument("--out", metavar="RESULTS.csv", type=Path, required=True)
+    batch.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run stopped"
+    )
+    _add_force(batch)
+    batch.set_defaults(run=_batch)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="compare the results of `batch` with the truth in its table",
+        description="Compare results with the columns current_x0 to current_y1 of the table. "
+        "AO is the mean IoU, accuracy that of the lesions with IoU > 0, robustness the share "
+        "with IoU = 0.",
+    )
+    evaluate.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
+    evaluate.add_argument("results", metavar="RESULTS.csv", type=Path)
+    evaluate.set_defaults(run=_evaluate)
+
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="measure time and memory of each step on this machine",
+        description="Measure time and memory of each step, beside SimpleITK's affine "
+        "registration and, where installed, ANTs and elastix. Without images: a real film "
+        "and its simulated follow-up, for which the true error is known.",
+    )
+    benchmark.add_argument("prior", metavar="PRIOR", type=Path, nargs="?")
+    benchmark.add_argument("current", metavar="CURRENT", type=Path, nargs="?")
+    benchmark.add_argument(
+        "--box",
+        metavar=("X0", "Y0", "X1", "Y1"),
+        nargs=4,
+        type=float,
+        help="a lesion of PRIOR, in pixels",
+    )
+    _add_spacings(benchmark)
+    benchmark.set_defaults(run=_benchmark)
+    return parser
+
+
+def _add_spacings(parser: argparse.ArgumentParser) -> None:
+    for name in ("prior", "current"):
+        parser.add_argument(
+            f"--{name}-spacing",
+            metavar="MM",
+            type=float,
+            help=f"pixel size of {name.upper()}, where its file does not say it",
+        )
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="go on if laterality or view differ")
+
+
+def _track(arguments: argparse.Namespace) -> None:
+    boxes = [Box(*numbers) for numbers in arguments.boxes]
+    with OutputFolder(arguments.out) as folder:
+        prior = Mammogram.read(arguments.prior, arguments.prior_spacing)
+        current = Mammogram.read(arguments.current, arguments.current_spacing)
+        if not arguments.force:
+            check_pair(prior, current)
+        alignment = align(prior, current)
+        with quiet_framework():
+            tracks = LesionTracker().track(prior, current, boxes, alignment, arguments.force)
+        (folder / "tracks.json").write_text(
+            json.dumps(tracks_as_json(prior, current, alignment, tracks), indent=2) + "\n"
+        )
+        geometry = Geometry.of(arguments.current, current)
+        for number, track in enumerate(tracks, 1):
+            (folder / f"lesion-{number}.mrk.json").write_text(
+                json.dumps(track_as_markup(number, track, geometry), indent=2) + "\n"
+            )
+        draw_overlay(prior, current, tracks, folder / "overlay.png")
+    for warning in alignment.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    _print_tracks(tracks, current, arguments.out)
+
+
+def _print_tracks(tracks: Sequence[Track], current: Mammogram, out: Path) -> None:
+    table = Table(header_style="bold")
+    for name in ("lesion", "status", "score", "box on the current (pixels)", "size (mm)", "why"):
+        table.add_column(name)
+    for number, track in enumerate(tracks, 1):
+        place, size = "-", "-"
+        if track.status is not Status.NOT_FOUND:
+            place = ", ".join(f"{value:.1f}" for value in track.box.as_tuple())
+            size = "{:.1f} x {:.1f}".format(*size_mm(track.box, current))
+        table.add_row(
+            str(number), track.status.value, f"{track.score:.2f}", place, size, escape(track.reason)
+        )
+    _console().print(table)
+    print(f"Written to {out}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer.")
+
+
+def _batch(arguments: argparse.Namespace) -> None:
+    run_batch(arguments.manifest, arguments.out, arguments.resume, arguments.force)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    print_evaluation(_console(), arguments.manifest, arguments.results)
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    given = (arguments.prior, arguments.current, arguments.box)
+    if any(value is not None for value in given) and any(value is None for value in given):
+        raise MammoTrackerError("Give PRIOR, CURRENT and --box together, or none of them.")
+    print_benchmark(
+        _console(),
+        arguments.prior,
+        arguments.current,
+        Box(*arguments.box) if arguments.box else None,
+        arguments.prior_spacing,
+        arguments.current_spacing,
+    )
+
+
+def _console() -> Console:
+    # A pipe or a file has no width of its own: do not break lines at 80 columns there.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""Local search: the tracking network on a pair of patches gives candidate boxes (section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage, special
+
+from .box import Box
+from .global_search import Alignment
+from .mammogram import Mammogram
+from .patches import PatchFrame, cut, network_input, reduce_to
+from .settings import Settings
+from .track import Candidate
+
+if TYPE_CHECKING:
+    from .networks.tracking import TrackingNetwork
+
+STRIDE = 8
+READOUT_MM = 1.0
+SOFT_ARGMAX_MM = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """A mammogram ready for cutting patches: reduced image and breast, with their factors."""
+
+    image: np.ndarray
+    factor: np.ndarray
+    breast: np.ndarray
+    breast_factor: np.ndarray
+    spacing: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls, mammogram: Mammogram, breast: np.ndarray, breast_factor: np.ndarray, pixel_mm: float
+    ) -> Layers:
+        """Reduce a mammogram to about the patches' pixels; `breast` comes from the alignment."""
+        image, factor = reduce_to(mammogram, pixel_mm)
+        return cls(image, factor, breast.astype(np.float32), breast_factor, mammogram.spacing)
+
+    def network_input(self, frame: PatchFrame, box: Box | None = None) -> np.ndarray:
+        """Cut a patch and make its three channels; `box` in image pixels becomes the mask."""
+        raw = cut(self.image, self.factor, frame)
+        breast = cut(self.breast, self.breast_factor, frame)
+        return network_input(raw, breast, None if box is None else frame.box_to_patch(box))
+
+
+@dataclass(frozen=True, eq=False)
+class _Readout:
+    """The network's maps, averaged over passes, on a grid of mm around the registered point."""
+
+    axis: np.ndarray
+    score: np.ndarray
+    log_place: np.ndarray
+    sides: np.ndarray
+    shift: np.ndarray
+
+
+def _read_passes(outputs, passes, settings: Settings) -> _Readout:
+    """Average the passes' maps on one grid; outputs as `TrackingNetwork.call` returns them."""
+    reach = np.floor(settings.search_mm / 2 / max(settings.zooms))
+    axis = np.arange(-reach, reach + READOUT_MM / 2, READOUT_MM)
+    classification, centre_logits, distances = (np.asarray(o, np.float64) for o in outputs)
+    flat = special.log_softmax(classification.reshape(len(passes), -1), axis=1)
+    maps = np.stack([classification, centre_logits, flat.reshape(classification.shape)], axis=-1)
+    maps = np.concatenate([maps, np.log(np.maximum(distances, 1e-3))], axis=-1)
+    total = 0
+    for values, (zoom, sign) in zip(maps, passes, strict=True):
+        pixel_mm = settings.search_mm / zoom / settings.search_px
+        columns = (sign * axis / pixel_mm + settings.search_px / 2) / STRIDE - 1
+        rows = (axis / pixel_mm + settings.search_px / 2) / STRIDE - 1
+        where = np.meshgrid(rows, columns, indexing="ij")
+        read = [ndimage.map_coordinates(values[..., k], where, order=1, mode="nearest")
+                for k in range(7)]  # fmt: skip
+        if sign < 0:
+            read[3], read[5] = read[5], read[3]
+        read = np.stack(read, axis=-1)
+        read[..., 3:] += np.log(pixel_mm)
+        total = total + read
+    mean = total / len(passes)
+    score = special.expit(mean[..., 0]) * special.expit(mean[..., 1])
+    if np.isfinite(settings.prior_sigma_mm):
+        squared = axis[:, None] ** 2 + axis[None, :] ** 2
+        belief = -squared / (2 * settings.prior_sigma_mm**2)
+        score = score * np.exp(belief)
+        mean[..., 2] += belief
+    left, top, right, bottom = np.moveaxis(np.exp(mean[..., 3:]), -1, 0)
+    return _Readout(
+        axis,
+        score,
+        mean[..., 2],
+        np.stack([left + right, top + bottom], axis=-1),
+        np.stack([right - left, bottom - top], axis=-1) / 2,
+    )
+
+
+def _soft_argmax(readout: _Readout, point: np.ndarray) -> np.ndarray:
+    """Mean place (x, y) in mm of the softmax within 4 mm of a point."""
+    x, y = np.meshgrid(readout.axis, readout.axis)
+    near = (x - point[0]) ** 2 + (y - point[1]) ** 2 <= SOFT_ARGMAX_MM**2
+    weight = special.softmax(readout.log_place[near])
+    return np.array([weight @ x[near], weight @ y[near]])
+
+
+def _suppress(readout: _Readout, settings: Settings) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Non-maximum suppression: the best cells as (point, sides, score), in mm."""
+    points = np.stack(np.meshgrid(readout.axis, readout.axis), axis=-1).reshape(-1, 2)
+    scores, sides = readout.score.ravel(), readout.sides.reshape(-1, 2)
+    centers = points + readout.shift.reshape(-1, 2)
+    order = np.argsort(-scores, kind="stable")
+    order = order[: max(1, np.count_nonzero(scores > settings.min_tracking_score))]
+    kept: list[int] = []
+    low, high = centers - sides / 2, centers + sides / 2
+    while order.size and len(kept) < settings.max_candidates:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        overlap = np.maximum(
+            np.minimum(high[order], high[best]) - np.maximum(low[order], low[best]), 0
+        ).prod(axis=1)
+        union = sides[order].prod(axis=1) + sides[best].prod() - overlap
+        order = order[overlap / union <= settings.nms_iou]
+    return [(points[k], sides[k], float(scores[k])) for k in kept]
+
+
+def search(
+    network: TrackingNetwork,
+    prior: Layers,
+    current: Layers,
+    box: Box,
+    alignment: Alignment,
+    settings: Settings,
+) -> tuple[Candidate, ...]:
+    """Look for one lesion around its registered point.
+
+    The search patch is cut through the affine map's matrix, so that the network sees both
+    breasts at one scale and angle. The maps of all zooms, plain and mirrored, are averaged; a
+    candidate's centre is the soft-argmax of the classification map within 4 mm of its cell, its
+    sides come from the box distances.
+
+    Parameters
+    ----------
+    network
+        With the weights loaded.
+    prior, current
+        From `Layers.of`.
+    box
+        The lesion, in pixels of the prior.
+    alignment
+        Of this pair.
+    settings
+        The sizes the network was trained with.
+
+    Returns
+    -------
+    tuple of Candidate
+        Best first, in pixels of the current; at least one, however low its score.
+    """
+    registered = alignment.map_points(np.array(box.center))[0]
+    templates, searches, sizes, passes = [], [], [], []
+    for zoom in settings.zooms:
+        frame = PatchFrame.around(
+            box.center, prior.spacing, settings.template_mm / zoom, settings.template_px
+        )
+        template = prior.network_input(frame, box)
+        frame_box = frame.box_to_patch(box)
+        patch = current.network_input(
+            PatchFrame.around(
+                registered,
+                current.spacing,
+                settings.search_mm / zoom,
+                settings.search_px,
+                alignment.matrix,
+            )  # fmt: skip
+        )
+        for sign in (1, -1) if settings.mirror else (1,):
+            templates.append(template[:, ::sign])
+            searches.append(patch[:, ::sign])
+            sizes.append((frame_box.width, frame_box.height))
+            passes.append((zoom, sign))
+    inputs = tuple(np.array(a, np.float32) for a in (templates, searches, sizes))
+    readout = _read_passes(network(inputs, training=False), passes, settings)
+    to_image = PatchFrame.around(registered, current.spacing, 1.0, 1, alignment.matrix)
+    found = []
+    for point, sides, score in _suppress(readout, settings):
+        x, y = _soft_argmax(readout, point) + 0.5
+        found.append(Candidate(to_image.box_to_image(Box.from_center(x, y, *sides)), score))
+    return tuple(found)

@@ -1,0 +1,257 @@
+"""What the command writes for one pair: the folder, tracks.json, and ROIs for 3D Slicer."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .box import Box
+from .errors import MammoTrackerError
+from .track import Status, Track
+
+if TYPE_CHECKING:
+    from .global_search import Alignment
+    from .mammogram import Mammogram
+
+_MARKUPS_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/"
+    "Resources/Schema/markups-schema-v1.0.3.json#"
+)
+_ROI_THICKNESS_MM = 10.0
+
+
+class OutputFolder:
+    """A folder that is either written completely or left as it was.
+
+    As a context it is a temporary folder on the same disk; its files are moved into place
+    when the block ends without an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Path:
+        home = self.path
+        try:
+            while not home.exists():
+                home = home.parent
+            if not home.is_dir():
+                raise MammoTrackerError(f"Cannot write to {self.path}: {home} is no folder.")
+            self.temporary = tempfile.TemporaryDirectory(
+                dir=home, prefix=".mammotracker-", ignore_cleanup_errors=True
+            )
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        return Path(self.temporary.name)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        with self.temporary as name:
+            if isinstance(error, OSError):
+                raise cannot_write(self.path, error) from None
+            if error is not None:
+                return
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                new = sorted(Path(name).iterdir())
+                for file in new:
+                    os.replace(file, self.path / file.name)
+                for old in self.path.glob("lesion-*.mrk.json"):
+                    if old.name not in {file.name for file in new}:
+                        old.unlink()
+            except OSError as failure:
+                raise cannot_write(self.path, failure) from None
+
+
+def cannot_write(path: Path, error: OSError) -> MammoTrackerError:
+    reason = error.strerror or type(error).__name__
+    return MammoTrackerError(
+        f"Cannot write to {path}: {reason}. Choose another place with --out, or make room."
+    )
+
+
+def tracks_as_json(
+    prior: Mammogram, current: Mammogram, alignment: Alignment, tracks: Sequence[Track]
+) -> dict:
+    from . import __version__
+
+    def image(mammogram: Mammogram) -> dict:
+        rows, columns = mammogram.pixels.shape
+        return {
+            "rows": rows,
+            "columns": columns,
+            "spacing_mm": list(mammogram.spacing),
+            "laterality": mammogram.laterality,
+            "view": mammogram.view,
+        }
+
+    def box(value: Box, mammogram: Mammogram) -> dict:
+        width, height = size_mm(value, mammogram)
+        return {
+            "pixels": [round(number, 3) for number in value.as_tuple()],
+            "width_mm": round(width, 3),
+            "height_mm": round(height, 3),
+        }
+
+    return {
+        "version": __version__,
+        "coordinates": "x0, y0, x1, y1 in pixels from the image's top-left corner",
+        "prior": image(prior),
+        "current": image(current),
+        "alignment": {"dice": float(alignment.dice), "warnings": list(alignment.warnings)},
+        "tracks": [
+            {
+                "lesion": number,
+                "status": track.status.value,
+                "reason": track.reason,
+                "score": float(track.score),
+                "prior_box": box(track.prior_box, prior),
+                "box": box(track.box, current),
+                "registration_box": box(track.registration_box, current),
+                "candidates": [
+                    {
+                        "box": box(candidate.box, current),
+                        "tracking_score": float(candidate.tracking_score),
+                        "similarity_score": None
+                        if candidate.similarity_score is None
+                        else float(candidate.similarity_score),
+                    }
+                    for candidate in track.candidates
+                ],
+            }
+            for number, track in enumerate(tracks, 1)
+        ],
+    }
+
+
+class Geometry:
+    """Where 3D Slicer puts the pixels of an image file: LPS, in mm."""
+
+    def __init__(
+        self, origin: Sequence[float], x_axis: Sequence[float], y_axis: Sequence[float]
+    ) -> None:
+        self.origin, self.x_axis, self.y_axis = origin, x_axis, y_axis
+
+    @classmethod
+    def of(cls, path: Path, mammogram: Mammogram) -> Geometry:
+        """Read the header as ITK, and so Slicer, does.
+
+        Files in which ITK finds no spacing (1 mm) get that of the mammogram: in Slicer the
+        user has to enter it too, in the module Volumes.
+        """
+        import SimpleITK as sitk
+
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        try:
+            reader.ReadImageInformation()
+            dimension = reader.GetDimension()
+            spacing, origin = reader.GetSpacing(), reader.GetOrigin()
+            direction = reader.GetDirection()
+        except RuntimeError:
+            dimension, spacing, origin, direction = 2, (1, 1), (0, 0), (1, 0, 0, 1)
+        if spacing[0] == 1 and spacing[1] == 1:
+            spacing = mammogram.spacing
+        missing = [0.0] * (3 - dimension)
+        axes = [
+            [direction[row * dimension + axis] * spacing[axis] for row in range(dimension)]
+            for axis in (0, 1)
+        ]
+        return cls([*origin, *missing][:3], [*axes[0], *missing], [*axes[1], *missing])
+
+    def center(self, box: Box) -> list[float]:
+        # ITK's origin is the centre of the first pixel, a box's is that pixel's corner.
+        x, y = (value - 0.5 for value in box.center)
+        return [
+            origin + x * along_x + y * along_y
+            for origin, along_x, along_y in zip(self.origin, self.x_axis, self.y_axis, strict=True)
+        ]
+
+    def size(self, box: Box) -> list[float]:
+        return [
+            box.width * math.hypot(*self.x_axis),
+            box.height * math.hypot(*self.y_axis),
+            _ROI_THICKNESS_MM,
+        ]
+
+    def orientation(self) -> list[float]:
+        """Return the 3 x 3 matrix, row by row, whose columns are the ROI's axes.
+
+        They point right and anterior for an image without orientation, as Slicer's own do.
+        """
+        x, y = (
+            [-value / math.hypot(*axis) for value in axis] for axis in (self.x_axis, self.y_axis)
+        )
+        z = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]]
+        return [value for row in zip(x, y, z, strict=True) for value in row]
+
+
+def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:
+    """Make a Slicer Markups document; a lesion that was not found is an ROI that is not placed."""
+    found = track.status is not Status.NOT_FOUND
+    name = f"Lesion {number}" + ("" if track.status is Status.FOUND else f" ({track.status.value})")
+    description = f"{track.status.value}, score {track.score:.2f}: {track.reason}"
+    markup = {
+        "type": "ROI",
+        "name": name,
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "locked": False,
+        "fixedNumberOfControlPoints": False,
+        "labelFormat": "%N",
+        "roiType": "Box",
+        "insideOut": False,
+        "controlPoints": [],
+        "description": description,
+    }
+    if found:
+        center = geometry.center(track.box)
+        markup |= {
+            "center": center,
+            "orientation": geometry.orientation(),
+            "size": geometry.size(track.box),
+            "controlPoints": [
+                {
+                    "id": "1",
+                    "label": name,
+                    "description": description,
+                    "position": center,
+                    "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],
+                    "selected": True,
+                    "locked": False,
+                    "visibility": True,
+                    "positionStatus": "defined",
+                }
+            ],
+        }
+    return {"@schema": _MARKUPS_SCHEMA, "markups": [markup]}
+
+
+def size_mm(box: Box, mammogram: Mammogram) -> tuple[float, float]:
+    """Return a box's width and height in mm."""
+    return box.width * mammogram.spacing[0], box.height * mammogram.spacing[1]
+
+
+@contextmanager
+def quiet_framework() -> Iterator[None]:
+    """Keep TensorFlow's messages at its start, which no setting turns off, off the screen.
+
+    Whoever sets TF_CPP_MIN_LOG_LEVEL sees them.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    sys.stderr.flush()
+    screen = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)

@@ -1,0 +1,234 @@
+"""LesionTracker: global search, local search and score refinement, in this order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .box import Box
+from .errors import MammoTrackerError
+from .global_search import Alignment, align
+from .local_search import Layers, search
+from .mammogram import Mammogram
+from .score_refinement import refine
+from .settings import Settings
+from .track import Candidate, Status, Track
+
+WEIGHTS = Path(__file__).parent / "weights"
+TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
+
+
+def check_pair(prior: Mammogram, current: Mammogram) -> None:
+    """Refuse two mammograms that cannot show one lesion in one view.
+
+    Raises
+    ------
+    MammoTrackerError
+        If both headers give a laterality, or a view, and they differ.
+    """
+    for name in ("laterality", "view"):
+        values = getattr(prior, name), getattr(current, name)
+        if None not in values and values[0] != values[1]:
+            raise MammoTrackerError(
+                f"The prior's {name} is {values[0]} and the current's {values[1]}: select two "
+                "mammograms of one breast in one view, or force it if a header is wrong."
+            )
+
+
+def check_box(box: Box, mammogram: Mammogram) -> None:
+    """Refuse a box that does not lie on the mammogram; one cut by the image's edge does.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the box's centre is outside the image.
+    """
+    rows, columns = mammogram.pixels.shape
+    x, y = box.center
+    if not (0 <= x <= columns and 0 <= y <= rows):
+        raise MammoTrackerError(
+            f"The box {box} is outside the prior, which has {columns} x {rows} pixels "
+            "(width x height): give x0 y0 x1 y1 inside it."
+        )
+
+
+def verify_weights(folder: Path = WEIGHTS) -> dict:
+    """Check every weights file against the checksums of ``weights.json``.
+
+    Returns
+    -------
+    dict
+        The content of ``weights.json``.
+
+    Raises
+    ------
+    MammoTrackerError
+        If a file is missing, or is not the one that was released.
+    """
+    try:
+        card = json.loads((folder / "weights.json").read_text())
+        for name, checksum in card["sha256"].items():
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != checksum:
+                raise MammoTrackerError(
+                    f"The weights file {name} is damaged or was changed (its checksum is wrong): "
+                    "install MammoTracker again."
+                )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MammoTrackerError(
+            "The weights are missing or incomplete: install MammoTracker again."
+        ) from error
+    return card
+
+
+class LesionTracker:
+    """Finds lesions of a prior mammogram on the current one.
+
+    Parameters
+    ----------
+    settings
+        Must fit the weights.
+    weights
+        Folder of the weights; those that ship if not given.
+
+    Notes
+    -----
+    The networks are loaded by `load`, or when first needed, and then kept. Results are
+    deterministic for the same input and weights. A GPU is used if TensorFlow finds one.
+    """
+
+    def __init__(self, settings: Settings | None = None, weights: Path | None = None) -> None:
+        self.settings = settings or Settings()
+        self.weights = WEIGHTS if weights is None else Path(weights)
+        self._tracking = None
+        self._similarity = None
+        self._prepared: tuple[Alignment, Layers, Layers] | None = None
+
+    def load(self) -> None:
+        """Load both networks and run them once, so that the first lesion is as fast as the next.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the weights fail their checksums or do not fit the settings.
+        """
+        if self._tracking is not None:
+            return
+        verify_weights(self.weights)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from .networks.similarity import SimilarityNetwork
+        from .networks.tracking import TrackingNetwork
+
+        s = self.settings
+        passes = len(s.zooms) * (2 if s.mirror else 1)
+        tracking = TrackingNetwork(s.template_px, s.correlation_px)
+        tracking_input = (
+            np.zeros((passes, s.template_px, s.template_px, 3), np.float32),
+            np.zeros((passes, s.search_px, s.search_px, 3), np.float32),
+            np.full((passes, 2), s.template_px / 4, np.float32),
+        )
+        similarity = SimilarityNetwork()
+        shape = (s.refinement_px, s.refinement_px, 3)
+        similarity_input = (
+            np.zeros((1, *shape), np.float32),
+            np.zeros((s.max_candidates, *shape), np.float32),
+        )
+        for network, example, name in (
+            (tracking, tracking_input, TRACKING_FILE),
+            (similarity, similarity_input, SIMILARITY_FILE),
+        ):
+            network(example)
+            try:
+                network.load_weights(self.weights / name)
+            except (OSError, ValueError) as error:
+                raise MammoTrackerError(
+                    f"The weights file {name} does not fit these settings: use the settings that "
+                    "it was trained with."
+                ) from error
+            network(example, training=False)
+        self._tracking, self._similarity = tracking, similarity
+
+    def track(
+        self,
+        prior: Mammogram,
+        current: Mammogram,
+        boxes: Sequence[Box],
+        alignment: Alignment | None = None,
+        force: bool = False,
+    ) -> list[Track]:
+        """Track lesions from the prior to the current mammogram.
+
+        Parameters
+        ----------
+        prior, current
+            Two exams of one breast in one view.
+        boxes
+            The lesions, in pixels of the prior.
+        alignment
+            Of this very pair, if it was made before; else it is made here, once for all boxes.
+        force
+            Track although laterality or view differ.
+
+        Returns
+        -------
+        list of Track
+            One per box, in order.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the pair or a box cannot be right.
+        """
+        if not force:
+            check_pair(prior, current)
+        for box in boxes:
+            check_box(box, prior)
+        self.load()
+        if alignment is None:
+            alignment = align(prior, current)
+        if self._prepared is None or self._prepared[0] is not alignment:
+            pixel_mm = self.settings.template_mm / self.settings.template_px
+            self._prepared = (
+                alignment,
+                Layers.of(prior, alignment.prior_breast, alignment.prior_factor, pixel_mm),
+                Layers.of(current, alignment.current_breast, alignment.current_factor, pixel_mm),
+            )
+        return [self._track_one(box, *self._prepared) for box in boxes]
+
+    def _track_one(self, box: Box, alignment: Alignment, prior: Layers, current: Layers) -> Track:
+        settings = self.settings
+        registered = alignment.map_box(box)
+        longest = max(box.width * prior.spacing[0], box.height * prior.spacing[1])
+        if longest > settings.max_lesion_mm:
+            return Track(
+                box, registered, 0.0, Status.REGISTRATION,
+                f"The lesion is longer than {settings.max_lesion_mm:g} mm, so that the "
+                "registration's box is kept.",
+                (), registered,
+            )  # fmt: skip
+        candidates = search(self._tracking, prior, current, box, alignment, settings)
+        candidates = refine(self._similarity, prior, current, box, candidates, alignment, settings)
+        candidates = tuple(sorted(candidates, key=_final_score, reverse=True))
+        score = _final_score(candidates[0])
+        status, reason = self._judge(score, candidates, alignment)
+        return Track(box, candidates[0].box, score, status, reason, candidates, registered)
+
+    def _judge(
+        self, score: float, candidates: tuple[Candidate, ...], alignment: Alignment
+    ) -> tuple[Status, str]:
+        settings = self.settings
+        if score < settings.uncertain_score:
+            return Status.NOT_FOUND, f"No place looks like the lesion (best score {score:.2f})."
+        if alignment.warnings:
+            return Status.UNCERTAIN, " ".join(alignment.warnings)
+        if score < settings.found_score:
+            return Status.UNCERTAIN, f"The best place is only somewhat alike (score {score:.2f})."
+        return Status.FOUND, f"One place looks like the lesion (score {score:.2f})."
+
+
+def _final_score(candidate: Candidate) -> float:
+    return candidate.tracking_score * candidate.similarity_score
