@@ -72,7 +72,8 @@ def verify_weights(folder: Path = WEIGHTS) -> dict:
     """
     try:
         card = json.loads((folder / "weights.json").read_text())
-        for name, checksum in card["sha256"].items():
+        for name in (TRACKING_FILE, SIMILARITY_FILE):
+            checksum = card["sha256"][name]
             if hashlib.sha256((folder / name).read_bytes()).hexdigest() != checksum:
                 raise MammoTrackerError(
                     f"The weights file {name} is damaged or was changed (its checksum is wrong): "

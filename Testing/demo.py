@@ -60,8 +60,9 @@ def main() -> int:
         table.add_row(name, f"{box.iou(truth):.2f}", f"{distance:.1f} mm")
     Console().print(table)
     print("The follow-up is SIMULATED from the real film, so the true place is known; sizes in")
-    print(f"mm assume pixels of {FILM_SPACING[0]} mm. This shows that the program runs, not how")
-    print("well it does on real exams: see README.md for that.")
+    print(f"mm assume pixels of {FILM_SPACING[0]} mm. The film is one that the networks learned")
+    print("from. So this shows that the program runs, not how well it does on real exams: see")
+    print("README.md for that.")
     print(f"Picture: {FOLDER / 'overlay.png'}")
     return 0
 

@@ -124,6 +124,23 @@ def test_the_same_image_stays_where_it_is(films: dict[str, Mammogram]):
     assert alignment.warnings == ()
 
 
+def test_the_same_image_mirrored_comes_back(films: dict[str, Mammogram]):
+    prior = films["rmlo"]
+    alignment = align(prior, Mammogram(prior.pixels[:, ::-1], prior.spacing))
+    before, then = landmarks(prior, lambda points: points)
+    then[:, 0] = prior.pixels.shape[1] * prior.spacing[0] - then[:, 0]
+    assert errors_mm(alignment, before, then).max() < 0.3
+
+
+def test_a_far_shift_and_turn_are_found(films: dict[str, Mammogram]):
+    """The breast is some 50 mm further up, and turned by 13 degrees."""
+    prior, warp = films["rcc"], affine(-13, 1.0, (0, 60))
+    alignment = align(prior, follow_up(prior, warp))
+    before, then = landmarks(prior, warp)
+    assert np.linalg.norm(before - then, axis=1).mean() > 45
+    assert errors_mm(alignment, before, then).mean() < 2
+
+
 def test_a_film_as_it_is_read(mammogram_paths: dict[str, Path], films: dict[str, Mammogram]):
     """All 13 million pixels of the prior, 0.05 mm each."""
     prior = Mammogram.read(mammogram_paths["rcc"], spacing=0.05)

@@ -44,18 +44,32 @@ def other_network() -> TrackingNetwork:
 def new_network(seed: int) -> TrackingNetwork:
     keras.utils.set_random_seed(seed)
     network = TrackingNetwork(TEMPLATE_PX)
-    network(random_batch(1, 1))
+    batch = random_batch(1, 1)
+    network(batch)
+    awaken(network.backbone, batch[1])
     kernel = network.distances.kernel
     kernel.assign(np.random.default_rng(seed).normal(0, 0.02, kernel.shape))
     return network
 
 
+def awaken(backbone: keras.Model, images: np.ndarray) -> None:
+    """Set batch normalisation by images; else random layers let next to nothing through."""
+    norms = [la for la in backbone.layers if isinstance(la, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.trainable, layer.momentum = True, 0.0
+    backbone(images, training=True)
+    for layer in norms:
+        layer.trainable, layer.momentum = False, 0.999
+
+
 def random_batch(searches: int, templates: int, seed: int = 0) -> tuple:
     rng = np.random.default_rng(seed)
+    n = searches * templates
+    places = rng.integers(40, 120, (searches, 2))
     return (
-        rng.uniform(-1, 1, (searches * templates, TEMPLATE_PX, TEMPLATE_PX, 3)).astype("f4"),
-        rng.uniform(-1, 1, (searches, SEARCH_PX, SEARCH_PX, 3)).astype("f4"),
-        rng.uniform(10, 60, (searches * templates, 2)).astype("f4"),
+        rng.uniform(-1, 1, (n, TEMPLATE_PX, TEMPLATE_PX, 3)).astype("f4"),
+        np.concatenate([object_at(SEARCH_PX, x, y) for x, y in places]),
+        rng.uniform(10, 60, (n, 2)).astype("f4"),
     )
 
 
@@ -122,12 +136,16 @@ def test_imagenet_stem_sees_grey_and_starts_blind_to_the_mask(tmp_path: Path):
 
     rng = np.random.default_rng(6)
     grey, mask = rng.uniform(-1, 1, (2, 1, 64, 64, 1)).astype("f4")
-    expected = keras.Model(source.input, source.get_layer("block_12_add").output)(
-        np.concatenate([grey, grey, grey], axis=-1)
-    )
-    found = backbone(np.concatenate([grey, grey, mask], axis=-1))[1]
-    assert np.ptp(np.asarray(expected)) > 0
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * np.ptp(expected))
+    for name in ("Conv1", "block_12_add"):
+        expected = keras.Model(source.input, source.get_layer(name).output)(
+            np.concatenate([grey, grey, grey], axis=-1)
+        )
+        found = keras.Model(backbone.input, backbone.get_layer(name).output)(
+            np.concatenate([grey, grey, mask], axis=-1)
+        )
+        varies = np.asarray(expected).std(axis=(0, 1, 2)).mean()
+        assert varies > 0
+        np.testing.assert_allclose(found, expected, atol=0.01 * varies)
 
 
 @pytest.mark.parametrize("template_px", [96, 128, 160, 512])
@@ -227,22 +245,23 @@ def test_moving_the_search_image_moves_the_maps_by_whole_cells(network: Tracking
             window = other[:, 8 + down : 20 + down, 8 + right : 20 + right]
             return np.abs(window - inner).max() / np.ptp(inner, axis=(1, 2)).max()
 
-        assert difference(4, 2) < 0.02
+        assert difference(4, 2) < 0.1  # the border is felt
         for down, right in ((3, 2), (5, 2), (4, 1), (4, 3), (2, 4), (0, 0)):
-            assert difference(down, right) > 0.1
+            assert difference(down, right) > 3 * difference(4, 2)
 
 
 def test_a_lesion_does_not_depend_on_the_others(network: TrackingNetwork):
     """Each search patch goes with its own successive templates."""
     templates, searches, sizes = random_batch(2, 2)
     together = outputs_of(network, (templates, searches, sizes))
+    for first, *_, last in together:
+        assert np.abs(first - last).max() > 0.05 * np.ptp(first)
     for k in range(4):
         alone = outputs_of(
             network, (templates[k : k + 1], searches[k // 2 : k // 2 + 1], sizes[k : k + 1])
         )
         for one, other in zip(alone, together, strict=True):
-            np.testing.assert_allclose(one[0], other[k], atol=1e-3 * np.ptp(one), rtol=1e-3)
-    assert np.abs(together[0][0] - together[0][1]).max() > 0.01
+            np.testing.assert_allclose(one[0], other[k], atol=1e-3 * np.ptp(one))
 
 
 def test_the_size_and_the_mask_are_seen(network: TrackingNetwork):

@@ -1,0 +1,156 @@
+"""The three steps together, with the weights that ship."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
+from MammoTrackerLib.global_search import align
+from MammoTrackerLib.metrics import center_distance
+from MammoTrackerLib.settings import Settings
+from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up
+from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS, verify_weights
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return read_film()
+
+
+@pytest.fixture(scope="module")
+def follow_up(prior):
+    return simulate_follow_up(prior, [FILM_LESION])
+
+
+@pytest.fixture(scope="module")
+def tracker():
+    return LesionTracker()
+
+
+@pytest.fixture(scope="module")
+def tracks(tracker, prior, follow_up):
+    other = Box(900, 1500, 1100, 1700)
+    return tracker.track(prior, follow_up.mammogram, [FILM_LESION, other])
+
+
+def test_finds_the_lesion(tracks, follow_up):
+    track = tracks[0]
+    assert track.status is Status.FOUND
+    assert center_distance(track.box, follow_up.boxes[0], follow_up.mammogram.spacing) < 3
+    assert track.box.iou(follow_up.boxes[0]) > 0.5
+
+
+def test_the_answer_is_the_best_candidate(tracks):
+    for track in tracks:
+        assert track.box == track.candidates[0].box
+        assert 1 <= len(track.candidates) <= Settings().max_candidates
+        for candidate in track.candidates:
+            assert 0 <= candidate.tracking_score <= 1
+            assert 0 <= candidate.similarity_score <= 1
+        assert 0 <= track.score <= 1
+
+
+def test_lesions_do_not_depend_on_each_other(tracker, tracks, prior, follow_up):
+    alignment = align(prior, follow_up.mammogram)
+    (again,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], alignment)
+    assert again == tracks[0]
+
+
+def test_is_deterministic(tracks, prior, follow_up):
+    (again,) = LesionTracker().track(prior, follow_up.mammogram, [FILM_LESION])
+    assert again == tracks[0]
+
+
+def test_mirrored_current_gives_the_mirrored_box(tracker, tracks, prior, follow_up):
+    current = follow_up.mammogram
+    mirrored = replace(current, pixels=current.pixels[:, ::-1].copy())
+    (track,) = tracker.track(prior, mirrored, [FILM_LESION])
+    width = current.pixels.shape[1]
+    back = Box(width - track.box.x1, track.box.y0, width - track.box.x0, track.box.y1)
+    assert center_distance(back, tracks[0].box, current.spacing) < 1
+
+
+def test_a_lesion_that_is_gone_is_not_called_found(tracker, prior):
+    """Noise of a breast's outline and brightness, and no tissue in it."""
+    rng = np.random.default_rng(0)
+    breast = prior.pixels > np.percentile(prior.pixels, 60)
+    noise = np.where(breast, prior.pixels[breast].mean(), 0) * rng.uniform(0.9, 1.1, breast.shape)
+    current = replace(prior, pixels=noise)
+    (track,) = tracker.track(prior, current, [FILM_LESION])
+    assert track.status is not Status.FOUND
+
+
+def test_a_large_lesion_keeps_the_registration(tracker, prior, follow_up):
+    side = Settings().max_lesion_mm / prior.spacing[0] + 2
+    box = Box.from_center(900, 2500, side, 400)
+    (track,) = tracker.track(prior, follow_up.mammogram, [box])
+    assert track.status is Status.REGISTRATION
+    assert track.box == track.registration_box
+    assert track.candidates == ()
+
+
+@pytest.mark.parametrize(("name", "values"), [("laterality", "LR"), ("view", ["CC", "MLO"])])
+def test_pairs_that_cannot_be_right_are_refused(tracker, prior, follow_up, name, values):
+    pair = [
+        replace(m, **{name: value})
+        for m, value in zip((prior, follow_up.mammogram), values, strict=True)
+    ]
+    with pytest.raises(MammoTrackerError, match=name):
+        tracker.track(*pair, [FILM_LESION])
+    assert len(tracker.track(*pair, [FILM_LESION], force=True)) == 1
+
+
+def test_a_box_outside_the_prior_is_refused(tracker, prior, follow_up):
+    with pytest.raises(MammoTrackerError, match="outside the prior"):
+        tracker.track(prior, follow_up.mammogram, [Box(-300, 10, -200, 100)])
+
+
+def test_no_boxes_no_tracks(tracker, prior, follow_up):
+    assert tracker.track(prior, follow_up.mammogram, []) == []
+
+
+def test_an_image_without_a_breast_is_no_crash(tracker, prior):
+    rng = np.random.default_rng(1)
+    noise = Mammogram(rng.uniform(0, 1, prior.pixels.shape), prior.spacing)
+    (track,) = tracker.track(prior, noise, [FILM_LESION])
+    assert track.status is not Status.FOUND
+
+
+def copy_of_weights(folder):
+    for name in ("weights.json", TRACKING_FILE, SIMILARITY_FILE):
+        shutil.copyfile(WEIGHTS / name, folder / name)
+    return folder
+
+
+def test_the_weights_that_ship_are_whole_and_small():
+    card = verify_weights()
+    assert set(card["sha256"]) == {TRACKING_FILE, SIMILARITY_FILE}
+    assert sum((WEIGHTS / name).stat().st_size for name in card["sha256"]) < 15e6
+
+
+def test_changed_weights_are_refused(tmp_path):
+    copy_of_weights(tmp_path)
+    data = bytearray((tmp_path / TRACKING_FILE).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / TRACKING_FILE).write_bytes(data)
+    with pytest.raises(MammoTrackerError, match="checksum"):
+        LesionTracker(weights=tmp_path).load()
+
+
+def test_missing_weights_are_refused(tmp_path):
+    with pytest.raises(MammoTrackerError, match="missing"):
+        LesionTracker(weights=tmp_path / "nowhere").load()
+    copy_of_weights(tmp_path)
+    (tmp_path / SIMILARITY_FILE).unlink()
+    with pytest.raises(MammoTrackerError, match="missing"):
+        LesionTracker(weights=tmp_path).load()
+
+
+def test_a_damaged_card_is_refused(tmp_path):
+    copy_of_weights(tmp_path)
+    (tmp_path / "weights.json").write_text(json.dumps({"sha256": {}}))
+    with pytest.raises(MammoTrackerError):
+        LesionTracker(weights=tmp_path).load()
