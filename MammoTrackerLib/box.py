@@ -64,9 +64,7 @@ class Box:
 
     def scaled(self, x_factor: float, y_factor: float) -> Box:
         """Return the box with its coordinates multiplied, as for an image of other pixels."""
-        return Box(
-            self.x0 * x_factor, self.y0 * y_factor, self.x1 * x_factor, self.y1 * y_factor
-        )
+        return Box(self.x0 * x_factor, self.y0 * y_factor, self.x1 * x_factor, self.y1 * y_factor)
 
     def iou(self, other: Box) -> float:
         """Intersection over union, 0 to 1."""

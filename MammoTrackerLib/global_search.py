@@ -10,6 +10,7 @@ from scipy import fft, ndimage
 
 from .box import Box
 from .breast import breast_mask
+from .errors import MammoTrackerError
 from .mammogram import Mammogram
 from .patches import reduce_to
 
@@ -19,7 +20,9 @@ START_MM = 4.5
 START_ANGLES = (-14.0, -7.0, 0.0, 7.0, 14.0)
 MIN_IMAGE_OVERLAP, MIN_BREAST_OVERLAP = 0.45, 0.60
 SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
-MAX_DICE_LOSS = 0.02
+MAX_DICE_LOSS = 0.06
+MIN_LEAN, MIN_BREAST_SHARE = 0.03, 0.02
+MIN_SIDE_PX = 8
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
 PLAUSIBLE_DICE = 0.93
 
@@ -66,7 +69,7 @@ class Alignment:
         """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current."""
         points = np.atleast_2d(np.asarray(points, float)) * self.prior_spacing
         mapped = [self.transform.TransformPoint(tuple(point)) for point in points]
-        return np.array(mapped) / self.current_spacing
+        return np.array(mapped).reshape(-1, 2) / self.current_spacing
 
     def map_box(self, box: Box) -> Box:
         """Map a box: its centre as a point, its sides by the affine map's scale along each."""
@@ -114,6 +117,11 @@ def _feature(log: np.ndarray, breast: np.ndarray, sigma: np.ndarray) -> np.ndarr
 
 def _picture(mammogram: Mammogram, flip: bool | None = None) -> _Picture:
     image, factor = reduce_to(mammogram, GRID_MM)
+    if min(image.shape) < MIN_SIDE_PX:
+        raise MammoTrackerError(
+            f"An image is only {min(image.shape) * GRID_MM:.0f} mm wide or high: too small "
+            "for a mammogram. Check the file and the pixel spacing."
+        )
     if flip:
         image = image[:, ::-1]
     breast = breast_mask(image)
@@ -132,10 +140,14 @@ def _picture(mammogram: Mammogram, flip: bool | None = None) -> _Picture:
     )
 
 
-def _faces_right(breast: np.ndarray) -> bool:
-    """Whether the chest wall is at the left of the image."""
+def _side(breast: np.ndarray) -> int:
+    """Return -1 if the breast lies at the image's left, 1 at its right, 0 if one cannot say."""
     columns = breast.sum(axis=0)
-    return np.average(np.arange(len(columns)), weights=columns + 1e-9) < (len(columns) - 1) / 2
+    if columns.sum() < MIN_BREAST_SHARE * breast.size:
+        return 0
+    middle = np.average(np.arange(len(columns)), weights=columns)
+    lean = (middle - (len(columns) - 1) / 2) / len(columns)
+    return int(np.sign(lean)) if abs(lean) >= MIN_LEAN else 0
 
 
 def _best_shift(prior, current, prior_breast, current_breast) -> tuple[float, np.ndarray]:
@@ -260,9 +272,7 @@ def _bspline_is_sound(spline: sitk.BSplineTransform, prior: _Picture) -> bool:
 def _dice(prior: _Picture, current: _Picture, transform: sitk.Transform) -> float:
     """Overlap of the outlines, counting only what both images show."""
     moved = sitk.Resample(current.mask, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
-    shown = sitk.Resample(
-        current.mask * 0 + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0
-    )
+    shown = sitk.Resample(current.mask * 0 + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
     shown = sitk.GetArrayFromImage(shown) > 0
     a, b = prior.breast & shown, (sitk.GetArrayFromImage(moved) > 0) & shown
     return float(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
@@ -304,8 +314,9 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     Alignment
         Deterministic for the same input.
     """
+    sitk.ProcessObject.GlobalWarningDisplayOff()
     fixed, moving = _picture(prior), _picture(current)
-    flip = _faces_right(fixed.breast) != _faces_right(moving.breast)
+    flip = _side(fixed.breast) * _side(moving.breast) < 0
     if flip:
         moving = _picture(current, flip=True)
     width = moving.fine.GetSize()[0] * moving.fine.GetSpacing()[0]
@@ -334,7 +345,7 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     if stage != "affine":
         warnings.append("The affine registration failed; a coarser alignment is used.")
     transform: sitk.Transform = affine
-    if bspline and stage == "affine":
+    if bspline and stage == "affine" and fixed.breast.any():
         try:
             spline = _register_bspline(fixed, moving, affine)
         except RuntimeError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage, special
@@ -14,9 +14,6 @@ from .mammogram import Mammogram
 from .patches import PatchFrame, cut, network_input, reduce_to
 from .settings import Settings
 from .track import Candidate
-
-if TYPE_CHECKING:
-    from .networks.tracking import TrackingNetwork
 
 STRIDE = 8
 READOUT_MM = 1.0
@@ -126,7 +123,7 @@ def _suppress(readout: _Readout, settings: Settings) -> list[tuple[np.ndarray, n
 
 
 def search(
-    network: TrackingNetwork,
+    network: Callable,
     prior: Layers,
     current: Layers,
     box: Box,
@@ -143,7 +140,7 @@ def search(
     Parameters
     ----------
     network
-        With the weights loaded.
+        A `TrackingNetwork` with its weights.
     prior, current
         From `Layers.of`.
     box
@@ -159,6 +156,8 @@ def search(
         Best first, in pixels of the current; at least one, however low its score.
     """
     registered = alignment.map_points(np.array(box.center))[0]
+    template_pixel = settings.template_mm / settings.template_px
+    ratio = template_pixel / (settings.search_mm / settings.search_px)
     templates, searches, sizes, passes = [], [], [], []
     for zoom in settings.zooms:
         frame = PatchFrame.around(
@@ -178,10 +177,10 @@ def search(
         for sign in (1, -1) if settings.mirror else (1,):
             templates.append(template[:, ::sign])
             searches.append(patch[:, ::sign])
-            sizes.append((frame_box.width, frame_box.height))
+            sizes.append((frame_box.width * ratio, frame_box.height * ratio))
             passes.append((zoom, sign))
     inputs = tuple(np.array(a, np.float32) for a in (templates, searches, sizes))
-    readout = _read_passes(network(inputs, training=False), passes, settings)
+    readout = _read_passes(network(inputs), passes, settings)
     to_image = PatchFrame.around(registered, current.spacing, 1.0, 1, alignment.matrix)
     found = []
     for point, sides, score in _suppress(readout, settings):

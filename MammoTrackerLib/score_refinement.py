@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +14,9 @@ from .patches import PatchFrame
 from .settings import Settings
 from .track import Candidate
 
-if TYPE_CHECKING:
-    from .networks.similarity import SimilarityNetwork
-
 
 def refine(
-    network: SimilarityNetwork,
+    network: Callable,
     prior: Layers,
     current: Layers,
     box: Box,
@@ -29,7 +26,8 @@ def refine(
 ) -> tuple[Candidate, ...]:
     """Give every candidate its similarity score, 1 - distance.
 
-    Parameters are those of `local_search.search`, whose candidates these are.
+    `network` is a `SimilarityNetwork` with its weights; the other parameters are those of
+    `local_search.search`, whose candidates these are.
 
     Returns
     -------
@@ -46,7 +44,9 @@ def refine(
         center = candidate.box.center if settings.refine_around_candidate else registered
         frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
         patches.append(current.network_input(frame, candidate.box))
-    logits = network((template[None], np.array(patches, np.float32)), training=False)
+    # One shape for every lesion, so that the network is compiled once.
+    patches += patches[-1:] * (settings.max_candidates - len(patches))
+    logits = network((template[None], np.array(patches, np.float32)))
     similarity = 1 / (1 + np.exp(np.asarray(logits, np.float64)))
     return tuple(
         replace(candidate, similarity_score=float(score))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -138,20 +138,28 @@ class LesionTracker:
             np.zeros((1, *shape), np.float32),
             np.zeros((s.max_candidates, *shape), np.float32),
         )
-        for network, example, name in (
-            (tracking, tracking_input, TRACKING_FILE),
-            (similarity, similarity_input, SIMILARITY_FILE),
-        ):
-            network(example)
-            try:
-                network.load_weights(self.weights / name)
-            except (OSError, ValueError) as error:
-                raise MammoTrackerError(
-                    f"The weights file {name} does not fit these settings: use the settings that "
-                    "it was trained with."
-                ) from error
-            network(example, training=False)
-        self._tracking, self._similarity = tracking, similarity
+        self._tracking = self._compiled(tracking, tracking_input, TRACKING_FILE)
+        self._similarity = self._compiled(similarity, similarity_input, SIMILARITY_FILE)
+
+    def _compiled(self, network, example: tuple[np.ndarray, ...], name: str) -> Callable:
+        """Load a network's weights, and compile it for inputs of the example's shape."""
+        network(example)
+        try:
+            network.load_weights(self.weights / name)
+        except (OSError, ValueError) as error:
+            raise MammoTrackerError(
+                f"The weights file {name} does not fit these settings: use the settings that "
+                "it was trained with."
+            ) from error
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            return network
+        import tensorflow as tf
+
+        graph = tf.function(lambda *inputs: network(inputs), autograph=False)
+        graph(*example)
+        return lambda inputs: graph(*inputs)
 
     def track(
         self,

@@ -206,6 +206,17 @@ def expose(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(x, window[0], window[1]).astype(np.float32)
 
 
+def sides_px(grid: np.ndarray, at: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Return the sides (2,) in patch pixels of what shows a source ellipse of this size in mm.
+
+    Measured on the pixels, since a warp is not linear over a lesion: an ellipse's standard
+    deviation is a quarter of its side.
+    """
+    offset = (grid - at.astype("f4")) / np.array([width / 2, height / 2], np.float32)
+    rows, columns = np.nonzero((offset**2).sum(-1) < 1)
+    return 4 * np.array([columns.std(), rows.std()])
+
+
 def random_size(rng: np.random.Generator) -> tuple[float, float]:
     """Width and height in mm: half squares of 9 to 18 mm, half 5 to 40 mm of any aspect."""
     if rng.random() < 0.5:
@@ -235,7 +246,7 @@ class Scene:
         What they were made from, intensity and breast: (search_px, search_px, 2) and
         (t, template_px, template_px, 2).
     sizes
-        (t, 2) width and height of the lesion in template pixels.
+        (t, 2) width and height of the lesion on the prior, in template pixels.
     centers, boxes
         (t, 2) and (t, 4) of the lesion in search pixels.
     present
@@ -307,15 +318,16 @@ def make_scene(
             column, row = np.round(q / pixel + side / 2 - 0.5).astype(int)
             if inside[row, column] > 0.5:
                 break
-        at, jacobian = search_field.at(q)
+        at, _ = search_field.at(q)
         width, height = random_size(rng)
-        # Calling it a pasted lesion: its look, its growth, its change of contrast.
-        pasted = None
+        pasted = None  # or its look, its growth, its change of contrast
         if rng.random() < d.lesion:
             growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
             pasted = random_lesion(rng, width, height), growth, np.exp(rng.normal(0, 0.3))
             add_lesion(image, grid, at, pasted[0], max(width, height), growth, pasted[2])
-        lesions.append((q, at, jacobian, width, height, pasted))
+        growth = pasted[1] if pasted else 1.0
+        sides = sides_px(grid, at, width * growth, height * growth)
+        lesions.append((q, at, sides, width, height, pasted))
         kept.append(q / pixel + side / 2)
     if rng.random() < d.distract:
         for _ in range(rng.integers(1, 4)):
@@ -338,9 +350,9 @@ def make_scene(
 
 def make_template(rng, source, others, settings, d, common, lesion, layer):
     """Make the template of one lesion of a scene; returns `Scene`'s arrays without their axis t."""
-    q, at, jacobian, width, height, pasted = lesion
+    q, at, sides, width, height, pasted = lesion
     side, side_mm = settings.template_px, settings.template_mm
-    pixel, search_pixel = side_mm / side, settings.search_mm / settings.search_px
+    search_pixel = settings.search_mm / settings.search_px
     absent = rng.random() < d.absent
     if absent:
         source = others[rng.integers(len(others))]
@@ -359,12 +371,8 @@ def make_template(rng, source, others, settings, d, common, lesion, layer):
             side_mm,
         )
         image = add_layer(image, other, share, moved)
-    _, here = field.at(np.zeros(2))
-    prior_sides = np.array([width, height]) / np.linalg.norm(here, axis=0)
-    growth = 1.0
     if pasted is not None:
         add_lesion(image, grid, at, pasted[0], max(width, height))
-        growth = pasted[1]
     elif absent and rng.random() < d.lesion:
         add_lesion(image, grid, at, random_lesion(rng, width, height), max(width, height))
     if rng.random() < d.distract / 2:
@@ -375,15 +383,13 @@ def make_template(rng, source, others, settings, d, common, lesion, layer):
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.full((1, 2), side / 2))
         image, breast = image * edge, breast * edge
-    size = prior_sides / pixel
+    size = sides_px(grid, at, width, height)
     box = Box.from_center(side / 2, side / 2, *size)
     exposed = expose(image, rng) * (breast > 0.01)
     template = network_input(exposed, breast, box)
     raw = np.stack([exposed, breast], axis=-1)
 
-    to_search = np.linalg.inv(jacobian) @ here
     center = q / search_pixel + settings.search_px / 2
-    sides = prior_sides * np.linalg.norm(to_search, axis=0) * growth / search_pixel
     found = Box.from_center(*center, *sides)
     present, pasted = float(not absent), float(pasted is not None)
     return template, raw, size, center, found.as_tuple(), present, pasted
@@ -462,13 +468,12 @@ def make_pair(
             break
         row, column = spots[rng.integers(len(spots))]
         p = (np.array([column, row]) + 0.5 - side / 2) * SPACING_MM
-        at, here = fields[0][0].at(p)
+        at, _ = fields[0][0].at(p)
         q = p.copy()
         for _ in range(30):
             there, jacobian = fields[1][0].at(q)
             q = q - np.linalg.solve(jacobian, there - at)
-        there, jacobian = fields[1][0].at(q)
-        if np.hypot(*(there - at)) > 0.05:
+        if np.hypot(*(fields[1][0].at(q)[0] - at)) > 0.05:
             continue
         width, height = random_size(rng)
         kind, growth = "tissue", 1.0
@@ -476,11 +481,14 @@ def make_pair(
             growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
             lesion = random_lesion(rng, width, height)
             kind = {"mass": "mass", "cluster": "calcification"}[lesion.__name__]
-        prior_sides = np.array([width, height]) / np.linalg.norm(here, axis=0)
-        sides = prior_sides * np.linalg.norm(np.linalg.inv(jacobian) @ here, axis=0) * growth
         pair_of_boxes = [
-            Box.from_center(*(c / SPACING_MM + side / 2 - (start, 0)), *(s / SPACING_MM))
-            for c, s, start in ((p, prior_sides, starts[0]), (q, sides, starts[1]))
+            Box.from_center(
+                *(point / SPACING_MM + side / 2 - (start, 0)),
+                *sides_px(grid, at, width * scale, height * scale),
+            )
+            for point, start, (_, grid), scale in zip(
+                (p, q), starts, fields, (1.0, growth), strict=True
+            )
         ]
         if any(
             min(b.x0, b.y0) < 0 or b.x1 > stop - start or b.y1 > side

@@ -130,7 +130,7 @@ class TrackingNetwork(keras.Model):
         inputs : tuple
             Templates (n * t, template_px, template_px, 3); search patches
             (n, search_px, search_px, 3), each searched with its own t successive templates; and
-            the lesions' width and height in template pixels (n * t, 2).
+            the lesions' width and height in search pixels (n * t, 2).
 
         Returns
         -------
