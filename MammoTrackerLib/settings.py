@@ -39,11 +39,15 @@ class Settings:
         Non-maximum suppression and the least score of a candidate (section 3.3: 0.7, 0.05).
     max_candidates
         Number of candidates that are refined and reported.
+    similarity_weight
+        Candidates are ranked by tracking score x similarity score ** this. At 0 the local search
+        alone chooses the box (which measured better, see the model card); the paper's is 1.
     max_lesion_mm
         A lesion of which a side is longer keeps the registration's box (section 3.1: the
         template size).
     found_score, uncertain_score
-        A score from which a lesion is called found, and one below which it is called not found.
+        A lesion is called found from the first score on, and not found below the second. The
+        score is tracking score x similarity score of the chosen candidate.
     """
 
     template_mm: float = 44.8
@@ -60,9 +64,10 @@ class Settings:
     nms_iou: float = 0.7
     min_tracking_score: float = 0.05
     max_candidates: int = 5
-    max_lesion_mm: float = 80.0
-    found_score: float = 0.5
-    uncertain_score: float = 0.2
+    similarity_weight: float = 0.0
+    max_lesion_mm: float = 44.8
+    found_score: float = 0.15
+    uncertain_score: float = 0.05
 
 
 PAPER = Settings(
@@ -76,4 +81,6 @@ PAPER = Settings(
     zooms=(1.0,),
     mirror=False,
     max_candidates=100,
+    similarity_weight=1.0,
+    max_lesion_mm=80.0,
 )

@@ -20,6 +20,7 @@ from .settings import Settings
 from .track import Candidate, Status, Track
 
 WEIGHTS = Path(__file__).parent / "weights"
+RIVAL_IOU, RIVAL_SHARE = 0.1, 0.7
 TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
 
 
@@ -84,6 +85,17 @@ def verify_weights(folder: Path = WEIGHTS) -> dict:
             "The weights are missing or incomplete: install MammoTracker again."
         ) from error
     return card
+
+
+def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Candidate, ...]:
+    """Sort refined candidates by tracking score x similarity score ** weight, best first."""
+    return tuple(
+        sorted(
+            candidates,
+            key=lambda c: c.tracking_score * c.similarity_score**similarity_weight,
+            reverse=True,
+        )
+    )
 
 
 class LesionTracker:
@@ -221,8 +233,8 @@ class LesionTracker:
             )  # fmt: skip
         candidates = search(self._tracking, prior, current, box, alignment, settings)
         candidates = refine(self._similarity, prior, current, box, candidates, alignment, settings)
-        candidates = tuple(sorted(candidates, key=_final_score, reverse=True))
-        score = _final_score(candidates[0])
+        candidates = rank(candidates, settings.similarity_weight)
+        score = candidates[0].tracking_score * candidates[0].similarity_score
         status, reason = self._judge(score, candidates, alignment)
         return Track(box, candidates[0].box, score, status, reason, candidates, registered)
 
@@ -232,12 +244,17 @@ class LesionTracker:
         settings = self.settings
         if score < settings.uncertain_score:
             return Status.NOT_FOUND, f"No place looks like the lesion (best score {score:.2f})."
-        if alignment.warnings:
-            return Status.UNCERTAIN, " ".join(alignment.warnings)
+        doubts = list(alignment.warnings)
         if score < settings.found_score:
-            return Status.UNCERTAIN, f"The best place is only somewhat alike (score {score:.2f})."
+            doubts.append(f"The best place is only somewhat alike (score {score:.2f}).")
+        rivals = (
+            c
+            for c in candidates[1:]
+            if c.box.iou(candidates[0].box) < RIVAL_IOU
+            and c.tracking_score * c.similarity_score > RIVAL_SHARE * score
+        )
+        if any(rivals):
+            doubts.append("Another place looks almost as much like the lesion: see the candidates.")
+        if doubts:
+            return Status.UNCERTAIN, " ".join(doubts)
         return Status.FOUND, f"One place looks like the lesion (score {score:.2f})."
-
-
-def _final_score(candidate: Candidate) -> float:
-    return candidate.tracking_score * candidate.similarity_score

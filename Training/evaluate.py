@@ -14,6 +14,7 @@ import numpy as np
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, Status, Track
 from MammoTrackerLib.metrics import center_distance, score
+from MammoTrackerLib.tracker import rank
 
 WRONG_MM = 10.0
 COLUMNS = ("x0", "y0", "x1", "y1")
@@ -57,12 +58,11 @@ def track_all(manifest: Path, tracker: LesionTracker, wrong_pairs: bool) -> list
 
 def predictions(track: Track) -> dict[str, Box]:
     """Return what each step alone would answer."""
-    best = max(track.candidates, key=lambda c: c.tracking_score, default=None)
-    return {
-        "registration": track.registration_box,
-        "local search": best.box if best else track.registration_box,
-        "with refinement": track.box,
-    }
+    result = {"registration": track.registration_box}
+    for name, weight in (("local search", 0.0), ("with refinement", 1.0)):
+        ranked = rank(track.candidates, weight)
+        result[name] = ranked[0].box if ranked else track.registration_box
+    return result
 
 
 def print_table(results: list[tuple]) -> None:

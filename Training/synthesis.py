@@ -473,9 +473,10 @@ def make_pair(
         for _ in range(30):
             there, jacobian = fields[1][0].at(q)
             q = q - np.linalg.solve(jacobian, there - at)
-        if np.hypot(*(fields[1][0].at(q)[0] - at)) > 0.05:
-            continue
         width, height = random_size(rng)
+        shown = np.abs([p, q]).max() + max(width, height) < side_mm / 2
+        if not shown or np.hypot(*(fields[1][0].at(q)[0] - at)) > 0.05:
+            continue
         kind, growth = "tissue", 1.0
         if rng.random() < 0.6:
             growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
