@@ -150,58 +150,71 @@ def _side(breast: np.ndarray) -> int:
     return int(np.sign(lean)) if abs(lean) >= MIN_LEAN else 0
 
 
-def _best_shift(prior, current, prior_breast, current_breast) -> tuple[float, np.ndarray]:
+def _spectra(image: np.ndarray, breast: np.ndarray, shape: list[int]) -> np.ndarray:
+    """Fourier transforms of the image's support, the image, its square and the breast."""
+    return fft.rfft2(np.stack([np.ones_like(image), image, image**2, breast]), shape)
+
+
+def _best_shift(prior, current, prior_breast, current_breast, spectra, shape):
     """Normalised cross-correlation over all shifts, with enough overlap.
 
-    Returns the score and the shift (y, x) in pixels that takes prior to current.
+    All images in float64; `spectra` are the current's, of this padded shape. Returns the score
+    and the shift (y, x) in pixels that takes prior to current.
     """
-    shape = [a + b - 1 for a, b in zip(prior.shape, current.shape, strict=True)]
-
-    def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return fft.irfft2(fft.rfft2(b, shape) * np.conj(fft.rfft2(a, shape)), shape)
-
-    one, other = np.ones(prior.shape), np.ones(current.shape)
-    count = np.maximum(correlate(one, other), 1)
-    sum_p, sum_c = correlate(prior, other), correlate(one, current)
-    var_p = correlate(prior**2, other) - sum_p**2 / count
-    var_c = correlate(one, current**2) - sum_c**2 / count
-    score = (correlate(prior, current) - sum_p * sum_c / count) / np.sqrt(
-        np.maximum(var_p * var_c, 1e-6)
+    ones_c, image_c, square_c, breast_c = spectra
+    ones_p, image_p, square_p, breast_p = np.conj(_spectra(prior, prior_breast, shape))
+    products = [
+        ones_p * ones_c, image_p * ones_c, ones_p * image_c, square_p * ones_c,
+        ones_p * square_c, image_p * image_c, breast_p * ones_c, ones_p * breast_c,
+    ]  # fmt: skip
+    count, sum_p, sum_c, squares_p, squares_c, product, breast_p, breast_c = fft.irfft2(
+        np.stack(products), shape
     )
+    count = np.maximum(count, 1)
+    variances = (squares_p - sum_p**2 / count) * (squares_c - sum_c**2 / count)
+    score = (product - sum_p * sum_c / count) / np.sqrt(np.maximum(variances, 1e-6))
     enough = count >= MIN_IMAGE_OVERLAP * min(prior.size, current.size)
-    enough &= correlate(prior_breast, other) >= MIN_BREAST_OVERLAP * prior_breast.sum()
-    enough &= correlate(one, current_breast) >= MIN_BREAST_OVERLAP * current_breast.sum()
+    enough &= breast_p >= MIN_BREAST_OVERLAP * prior_breast.sum()
+    enough &= breast_c >= MIN_BREAST_OVERLAP * current_breast.sum()
     score = np.where(enough, score, -1)
     peak = np.array(np.unravel_index(np.argmax(score), score.shape))
     shift = np.where(peak >= np.array(current.shape), peak - np.array(shape), peak)
     return float(score.max()), shift.astype(float)
 
 
-def _on_start_grid(image: sitk.Image, transform: sitk.Transform) -> np.ndarray:
-    """Resample to 4.5 mm pixels over the image's own extent, in float64."""
-    shrunk = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat64), [4, 4])
-    extent = np.array(image.GetSize()) * image.GetSpacing()
-    size = [max(1, int(np.ceil(side / START_MM))) for side in extent]
-    resampled = sitk.Resample(
-        shrunk, size, transform, sitk.sitkLinear, [START_MM / 2] * 2, [START_MM] * 2
-    )
-    return sitk.GetArrayFromImage(resampled)
-
-
 def _start(prior: _Picture, current: _Picture) -> sitk.AffineTransform:
-    """Find rotation and shift on coarse images, by correlation over all shifts."""
-    identity = sitk.Transform(2, sitk.sitkIdentity)
-    moving = _on_start_grid(current.coarse, identity)
-    moving_breast = _on_start_grid(current.mask, identity)
-    middle = np.array(prior.coarse.GetSize()) * prior.coarse.GetSpacing() / 2
+    """Find rotation and shift on images of 4.5 mm pixels, by correlation over all shifts."""
+    shrunk = [
+        [sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat64), [4, 4]) for image in images]
+        for images in ((prior.coarse, prior.mask), (current.coarse, current.mask))
+    ]
+    extents = [np.array(p.coarse.GetSize()) * p.coarse.GetSpacing() for p in (prior, current)]
+
+    def on_grid(which: int, transform: sitk.Transform) -> list[np.ndarray]:
+        size = [max(1, int(np.ceil(side / START_MM))) for side in extents[which]]
+        return [
+            sitk.GetArrayFromImage(
+                sitk.Resample(
+                    image, size, transform, sitk.sitkLinear, [START_MM / 2] * 2, [START_MM] * 2
+                )
+            )
+            for image in shrunk[which]
+        ]
+
+    moving, moving_breast = on_grid(1, sitk.Transform(2, sitk.sitkIdentity))
+    middle = [float(side / 2) for side in extents[0]]
     best_score, best = -2.0, sitk.AffineTransform(2)
+    spectra = None
     for angle in START_ANGLES:
-        turn = sitk.Euler2DTransform([float(m) for m in middle], float(np.deg2rad(angle)))
-        back = turn.GetInverse()
-        score, shift = _best_shift(
-            _on_start_grid(prior.coarse, back), moving, _on_start_grid(prior.mask, back),
-            moving_breast,
-        )  # fmt: skip
+        turn = sitk.Euler2DTransform(middle, float(np.deg2rad(angle)))
+        turned, turned_breast = on_grid(0, turn.GetInverse())
+        if spectra is None:
+            shape = [
+                fft.next_fast_len(a + b - 1, real=True)
+                for a, b in zip(turned.shape, moving.shape, strict=True)
+            ]
+            spectra = _spectra(moving, moving_breast, shape)
+        score, shift = _best_shift(turned, moving, turned_breast, moving_breast, spectra, shape)
         if score > best_score:
             affine = sitk.AffineTransform(2)
             affine.SetMatrix(turn.GetMatrix())
@@ -271,10 +284,9 @@ def _bspline_is_sound(spline: sitk.BSplineTransform, prior: _Picture) -> bool:
 
 def _dice(prior: _Picture, current: _Picture, transform: sitk.Transform) -> float:
     """Overlap of the outlines, counting only what both images show."""
-    moved = sitk.Resample(current.mask, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
-    shown = sitk.Resample(current.mask * 0 + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
-    shown = sitk.GetArrayFromImage(shown) > 0
-    a, b = prior.breast & shown, (sitk.GetArrayFromImage(moved) > 0) & shown
+    coded = sitk.Resample(current.mask + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
+    coded = sitk.GetArrayFromImage(coded)  # 0 beyond the current, 1 background, 2 breast
+    a, b = prior.breast & (coded > 0), coded == 2
     return float(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
 
 
