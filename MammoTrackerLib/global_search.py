@@ -224,25 +224,29 @@ def _start(prior: _Picture, current: _Picture) -> sitk.AffineTransform:
     return best
 
 
-def _register(
-    fixed: sitk.Image,
-    moving: sitk.Image,
-    initial: sitk.AffineTransform,
-    shrink: list[int],
-    sigmas: list[float],
-    step: float,
-    iterations: int,
-    mask: sitk.Image | None = None,
-) -> sitk.AffineTransform:
+def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:
+    """Correlation at one resolution; one thread, so that the result is always the same."""
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsCorrelation()
     if mask is not None:
         method.SetMetricFixedMask(mask)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel(shrink)
-    method.SetSmoothingSigmasPerLevel(sigmas)
+    method.SetShrinkFactorsPerLevel([shrink])
+    method.SetSmoothingSigmasPerLevel([sigma])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
+    return method
+
+
+def _register_affine(
+    prior: _Picture, current: _Picture, initial: sitk.AffineTransform, coarse: bool
+) -> sitk.AffineTransform:
+    if coarse:
+        fixed, moving, step, iterations = prior.coarse, current.coarse, 4.0, 40
+        method = _method(4, 2.0, None)
+    else:
+        fixed, moving, step, iterations = prior.fine, current.fine, 1.0, 30
+        method = _method(2, 1.0, prior.mask)
     method.SetOptimizerAsRegularStepGradientDescent(step, 0.05, iterations, 0.5)
     method.SetOptimizerScalesFromPhysicalShift()
     result = sitk.AffineTransform(initial)
@@ -257,14 +261,7 @@ def _register_bspline(
     extent = np.array(prior.fine.GetSize()) * prior.fine.GetSpacing()
     mesh = [max(1, round(side / BSPLINE_GRID_MM)) for side in extent]
     spline = sitk.BSplineTransformInitializer(prior.fine, mesh, 3)
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
-    method.SetMetricAsCorrelation()
-    method.SetMetricFixedMask(prior.mask)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel([2])
-    method.SetSmoothingSigmasPerLevel([1.0])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
+    method = _method(2, 1.0, prior.mask)
     method.SetOptimizerAsLBFGS2(numberOfIterations=8, lineSearchMaximumEvaluations=5)
     method.SetMovingInitialTransform(affine)
     method.SetInitialTransform(spline, inPlace=True)
@@ -335,20 +332,9 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
 
     affine, stage, warnings = _start(fixed, moving), "start", []
     dice = _dice(fixed, moving, affine)
-    for name, run in (
-        (
-            "coarse",
-            lambda a: _register(fixed.coarse, moving.coarse, a, [4], [2.0], 4.0, 40),
-        ),
-        (
-            "affine",
-            lambda a: _register(
-                fixed.fine, moving.fine, a, [2, 1], [1.0, 0.0], 1.0, 30, fixed.mask
-            ),
-        ),
-    ):
+    for name in ("coarse", "affine"):
         try:
-            tried = run(affine)
+            tried = _register_affine(fixed, moving, affine, coarse=name == "coarse")
         except RuntimeError:  # ITK gives up where the images do not overlap
             continue
         overlap = _dice(fixed, moving, tried)
