@@ -155,7 +155,9 @@ class LesionTracker:
 
     def _compiled(self, network, example: tuple[np.ndarray, ...], name: str) -> Callable:
         """Load a network's weights, and compile it for inputs of the example's shape."""
-        network(example)
+        import keras
+
+        network(tuple(keras.Input(batch_shape=array.shape) for array in example))
         try:
             network.load_weights(self.weights / name)
         except (OSError, ValueError) as error:
@@ -163,8 +165,6 @@ class LesionTracker:
                 f"The weights file {name} does not fit these settings: use the settings that "
                 "it was trained with."
             ) from error
-        import keras
-
         if keras.backend.backend() != "tensorflow":
             return network
         import tensorflow as tf

@@ -142,7 +142,10 @@ def test_version_is_printed_without_loading_networks() -> None:
     assert done.stdout.startswith("mammotracker ")
 
 
-def test_track_finds_the_lesion_and_writes_everything(pair: Pair, tmp_path: Path) -> None:
+def test_track_finds_the_lesion_and_writes_everything(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     out = tmp_path / "new" / "folder"
     command = [*COMMAND, "track", *pair.arguments, "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
