@@ -157,7 +157,6 @@ class LesionTracker:
         """Load a network's weights, and compile it for inputs of the example's shape."""
         import keras
 
-        network(tuple(keras.Input(batch_shape=array.shape) for array in example))
         try:
             network.load_weights(self.weights / name)
         except (OSError, ValueError) as error:

@@ -27,6 +27,10 @@ class SimilarityNetwork(keras.Model):
         self.peak = layers.GlobalMaxPooling2D()
         self.hidden = layers.Dense(64, activation="relu")
         self.logit = layers.Dense(1)
+        fine, coarse = self.backbone.output
+        self.fine_neck(fine), self.coarse_neck(coarse)
+        self.compare(keras.Input(batch_shape=(1, 8, 8, 48 + 96)))
+        self.built = True
 
     def encode(self, patches):
         """Turn (n, side, side, 3) into features (n, side / 16, side / 16, 144)."""
@@ -50,6 +54,10 @@ class SimilarityNetwork(keras.Model):
         templates, candidates = inputs
         times = candidates.shape[0] // templates.shape[0]
         difference = self.encode(candidates) - ops.repeat(self.encode(templates), times, axis=0)
+        return self.compare(difference)
+
+    def compare(self, difference):
+        """Turn feature differences (n, h, w, 144) into distance logits (n,)."""
         x = ops.concatenate([difference, ops.abs(difference)], axis=-1)
         for convolution, norm in zip(self.tower, self.tower_norms, strict=True):
             x = ops.relu(norm(convolution(x)))

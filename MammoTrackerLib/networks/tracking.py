@@ -86,6 +86,20 @@ class TrackingNetwork(keras.Model):
         )
         self.distances = layers.Conv2D(4, 3, padding="same", kernel_initializer="zeros")
 
+        # Every layer is built here, so that weights can be loaded at once.
+        fine, coarse = self.backbone.output
+        for layer in (self.template_fine, self.search_fine):
+            layer(fine)
+        for layer in (self.template_coarse, self.search_coarse):
+            layer(coarse)
+        shapes = [(1, k, k, c) for k, c in (
+            (correlation_px, FINE_CHANNELS), (SMALL_KERNEL, FINE_CHANNELS),
+            (correlation_px, COARSE_CHANNELS), (16, FINE_CHANNELS), (8, COARSE_CHANNELS),
+        )]  # fmt: skip
+        inputs = [keras.Input(batch_shape=shape) for shape in shapes]
+        self.head(inputs[:3], inputs[3:], keras.Input(batch_shape=(1, 2)))
+        self.built = True
+
     def encode_template(self, patches):
         """Turn (n, template_px, template_px, 3) into the three correlation kernels."""
         fine, coarse = self.backbone(patches)
