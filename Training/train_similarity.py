@@ -141,10 +141,8 @@ def main() -> None:
     keras.utils.set_random_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
     tracking = TrackingNetwork(settings.template_px, settings.correlation_px)
-    tracking(batch_of(next_scenes())[:3])
     tracking.load_weights(arguments.tracking)
     network = SimilarityNetwork()
-    network(similarity_batch(rng, tracking, next_scenes(), settings)[:2])
     network.backbone.set_weights(tracking.backbone.get_weights())
     fit(
         network, loss, lambda: similarity_batch(rng, tracking, next_scenes(), settings), arguments,

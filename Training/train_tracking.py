@@ -114,7 +114,6 @@ def main() -> None:
 
     keras.utils.set_random_seed(arguments.seed)
     network = TrackingNetwork(settings.template_px, settings.correlation_px)
-    network(batch_of(next_scenes())[:3])
     load_imagenet(network.backbone, arguments.imagenet)
     fit(network, loss, lambda: batch_of(next_scenes()), arguments, arguments.freeze_after)
 
