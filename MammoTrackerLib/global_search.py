@@ -115,7 +115,7 @@ def _feature(log: np.ndarray, breast: np.ndarray, sigma: np.ndarray) -> np.ndarr
     return (np.clip((log - mean) / deviation, -2.5, 2.5) + 0.5) * weight
 
 
-def _picture(mammogram: Mammogram, flip: bool | None = None) -> _Picture:
+def _picture(mammogram: Mammogram, flip: bool = False) -> _Picture:
     image, factor = reduce_to(mammogram, GRID_MM)
     if min(image.shape) < MIN_SIDE_PX:
         raise MammoTrackerError(

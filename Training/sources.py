@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from MammoTrackerLib.breast import breast_mask
+from MammoTrackerLib.simulate import FILM_SPACING
 
 SPACING_MM = 0.2
-FILM_SPACING_MM = 0.05
 MSYNTH_SPACING_MM = 0.085
 MSYNTH_PADDING_ROW = 1000
 
@@ -109,7 +109,7 @@ def read_films() -> list[Source]:
         image = pydicom.dcmread(path).pixel_array
         rows, columns = (side // 50 for side in image.shape)
         image = image[rows:-rows, columns:-columns]
-        sources.append(make_source(image, FILM_SPACING_MM, f"film-{path.parent.name}"))
+        sources.append(make_source(image, FILM_SPACING[0], f"film-{path.parent.name}"))
     return sources
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from MammoTrackerLib.box import Box
+from MammoTrackerLib.local_search import STRIDE
 from MammoTrackerLib.patches import network_input
 from MammoTrackerLib.settings import Settings
 
@@ -23,7 +24,6 @@ from .train_tracking import batch_of, start_producers, training_sources
 
 POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.3
 NEGATIVES = 2
-STRIDE = 8
 LEAST_SCORE = 0.01
 
 
