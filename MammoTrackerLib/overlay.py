@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from .box import Box
-from .breast import breast_mask
+from .breast import breast_mask, wall_is_left
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
 from .track import Status, Track
@@ -55,7 +55,7 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
     """
     if not tracks:
         raise MammoTrackerError("There is no lesion to draw: give at least one box.")
-    mirrored = _wall_is_left(prior) != _wall_is_left(current)
+    mirrored = wall_is_left(_thumbnail(prior)[0]) != wall_is_left(_thumbnail(current)[0])
     left = _View(prior, [track.prior_box for track in tracks])
     right = _View(
         current,
@@ -109,7 +109,7 @@ class _View:
     ) -> None:
         self.mammogram = mammogram
         self.mirrored = mirrored
-        self.wall_is_left = _wall_is_left(mammogram) != mirrored
+        self.wall_is_left = wall_is_left(_thumbnail(mammogram)[0]) != mirrored
         self.area = _area(mammogram, boxes)
         self.width_mm = self.area.width * mammogram.spacing[0]
         self.height_mm = self.area.height * mammogram.spacing[1]
@@ -170,10 +170,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _wall_is_left(mammogram: Mammogram) -> bool:
-    profile = np.clip(mammogram.pixels[::16, ::16], *_window(mammogram.pixels)).mean(0)
-    half = len(profile) // 2
-    return bool(profile[:half].mean() >= profile[-half:].mean())
+def _thumbnail(mammogram: Mammogram) -> tuple[np.ndarray, int]:
+    """Return the image at about 1 mm, and how many of its pixels one of these stands for."""
+    step = max(1, round(1.0 / min(mammogram.spacing)))
+    return mammogram.pixels[::step, ::step], step
 
 
 def _window(pixels: np.ndarray) -> tuple[float, float]:
@@ -188,8 +188,7 @@ def _window(pixels: np.ndarray) -> tuple[float, float]:
 def _area(mammogram: Mammogram, boxes: Sequence[Box]) -> Box:
     """Return the part of the image that holds the breast and all boxes, with some air."""
     rows, columns = mammogram.pixels.shape
-    step = max(1, round(1.0 / min(mammogram.spacing)))
-    small = mammogram.pixels[::step, ::step]
+    small, step = _thumbnail(mammogram)
     x0, y0, x1, y1 = 0.0, 0.0, float(columns), float(rows)
     found = ndimage.find_objects(breast_mask(small).astype(int))
     if found:
