@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from scipy import fft, ndimage
 
 from .box import Box
-from .breast import breast_mask
+from .breast import breast_mask, lean
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
 from .patches import reduce_to
@@ -41,6 +41,8 @@ class Alignment:
         a B-spline where one was accepted.
     prior_spacing, current_spacing
         (x, y) in mm.
+    prior_size
+        (columns, rows) of the prior.
     prior_breast, current_breast
         (rows, columns) bool outlines, and how many image pixels one of theirs stands for:
         ``prior_factor``, ``current_factor`` (x, y).
@@ -57,6 +59,7 @@ class Alignment:
     transform: sitk.Transform
     prior_spacing: tuple[float, float]
     current_spacing: tuple[float, float]
+    prior_size: tuple[int, int]
     prior_breast: np.ndarray
     current_breast: np.ndarray
     prior_factor: np.ndarray
@@ -66,10 +69,17 @@ class Alignment:
     warnings: tuple[str, ...]
 
     def map_points(self, points: np.ndarray) -> np.ndarray:
-        """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current."""
-        points = np.atleast_2d(np.asarray(points, float)) * self.prior_spacing
-        mapped = [self.transform.TransformPoint(tuple(point)) for point in points]
-        return np.array(mapped).reshape(-1, 2) / self.current_spacing
+        """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current.
+
+        Beyond the pixels that were registered the affine map goes on, where a B-spline would
+        end with a jump.
+        """
+        points = np.atleast_2d(np.asarray(points, float))
+        inside = np.clip(points, 0, self.prior_breast.shape[::-1] * self.prior_factor)
+        mapped = [self.transform.TransformPoint(p) for p in (inside * self.prior_spacing).tolist()]
+        mapped = np.array(mapped).reshape(-1, 2)
+        mapped += (points - inside) * self.prior_spacing @ self.matrix.T
+        return mapped / self.current_spacing
 
     def map_box(self, box: Box) -> Box:
         """Map a box: its centre as a point, its sides by the affine map's scale along each."""
@@ -80,6 +90,27 @@ class Alignment:
             y,
             box.width * x_scale * self.prior_spacing[0] / self.current_spacing[0],
             box.height * y_scale * self.prior_spacing[1] / self.current_spacing[1],
+        )
+
+    def grid(self, step_mm: float = 5.0) -> np.ndarray:
+        """Sample the map at a regular grid of nodes, the outer ones on the prior's edges.
+
+        Parameters
+        ----------
+        step_mm
+            The largest distance of neighbouring nodes.
+
+        Returns
+        -------
+        numpy.ndarray
+            (rows, columns, 4) float64: x, y in pixels of the prior, then x, y in pixels of
+            the current.
+        """
+        counts = np.ceil(np.multiply(self.prior_size, self.prior_spacing) / step_mm).astype(int) + 1
+        x, y = (np.linspace(0, n, count) for n, count in zip(self.prior_size, counts, strict=True))
+        nodes = np.stack(np.meshgrid(x, y), axis=-1)
+        return np.concatenate(
+            [nodes, self.map_points(nodes.reshape(-1, 2)).reshape(nodes.shape)], axis=-1
         )
 
 
@@ -142,12 +173,10 @@ def _picture(mammogram: Mammogram, flip: bool = False) -> _Picture:
 
 def _side(breast: np.ndarray) -> int:
     """Return -1 if the breast lies at the image's left, 1 at its right, 0 if one cannot say."""
-    columns = breast.sum(axis=0)
-    if columns.sum() < MIN_BREAST_SHARE * breast.size:
+    if breast.sum() < MIN_BREAST_SHARE * breast.size:
         return 0
-    middle = np.average(np.arange(len(columns)), weights=columns)
-    lean = (middle - (len(columns) - 1) / 2) / len(columns)
-    return int(np.sign(lean)) if abs(lean) >= MIN_LEAN else 0
+    side = lean(breast)
+    return int(np.sign(side)) if abs(side) >= MIN_LEAN else 0
 
 
 def _spectra(image: np.ndarray, breast: np.ndarray, shape: list[int]) -> np.ndarray:
@@ -373,6 +402,7 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
         transform=transform,
         prior_spacing=prior.spacing,
         current_spacing=current.spacing,
+        prior_size=prior.pixels.shape[::-1],
         prior_breast=fixed.breast,
         current_breast=moving.breast[:, ::-1] if flip else moving.breast,
         prior_factor=fixed.factor,

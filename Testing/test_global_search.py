@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.interpolate import RegularGridInterpolator
 
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.breast import breast_mask
@@ -200,8 +201,8 @@ def known_alignment(matrix: np.ndarray, offset: np.ndarray) -> Alignment:
     transform.SetTranslation(offset.tolist())
     outline, factor = np.ones((10, 10), bool), np.array([5, 5])
     return Alignment(
-        matrix, offset, transform, (0.05, 0.1), (0.07, 0.14), outline, outline, factor, factor,
-        "affine", 1.0, (),
+        matrix, offset, transform, (0.05, 0.1), (0.07, 0.14), (53, 50), outline, outline,
+        factor, factor, "affine", 1.0, (),
     )  # fmt: skip
 
 
@@ -211,6 +212,44 @@ def test_points_are_mapped_in_pixels_of_both_images():
     np.testing.assert_allclose(
         alignment.map_points(np.array([[200, 300]])), [[40 / 0.07, 17 / 0.14]]
     )
+
+
+def test_grid_of_a_known_map():
+    alignment = known_alignment(np.array([[0.0, -2.0], [1.0, 0.0]]), np.array([100.0, 7.0]))
+    grid = alignment.grid(0.5)  # the prior is 2.65 mm wide and 5 mm high
+    assert grid.shape == (11, 7, 4)
+    assert grid.dtype == np.float64
+    np.testing.assert_allclose(grid[:, :, 0], np.tile(np.linspace(0, 53, 7), (11, 1)))
+    np.testing.assert_allclose(grid[:, :, 1].T, np.tile(np.linspace(0, 50, 11), (7, 1)))
+    np.testing.assert_allclose(grid[-1, -1, 2:], [(100 - 10) / 0.07, (7 + 2.65) / 0.14])
+
+
+def test_the_map_has_no_jump_at_the_edges(elastic_pair):
+    prior, _, alignment = elastic_pair
+    assert alignment.stage == "B-spline"
+    rows, columns = prior.pixels.shape
+    for start, step in (
+        ((columns / 2, rows + 12), (0, -1)),
+        ((columns / 2, -12), (0, 1)),
+        ((columns + 12, rows / 2), (-1, 0)),
+        ((-12, rows / 2), (1, 0)),
+    ):
+        line = np.array(start) + np.outer(np.arange(24), step)
+        mapped = alignment.map_points(line) * alignment.current_spacing
+        steps = np.linalg.norm(np.diff(mapped, axis=0), axis=1) / prior.spacing[0]
+        assert (0.7 < steps).all() and (steps < 1.4).all()
+
+
+def test_the_grid_stands_for_the_map(elastic_pair):
+    prior, _, alignment = elastic_pair
+    grid = alignment.grid()
+    assert tuple(grid[-1, -1, :2]) == prior.pixels.shape[::-1]
+    assert (np.diff(grid[0, :, 0]) * prior.spacing[0]).max() <= 5
+    assert (np.diff(grid[:, 0, 1]) * prior.spacing[1]).max() <= 5
+    points = np.random.default_rng(0).uniform((0, 0), grid[-1, -1, :2], (200, 2))
+    between = RegularGridInterpolator((grid[:, 0, 1], grid[0, :, 0]), grid[..., 2:])
+    shift = (between(points[:, ::-1]) - alignment.map_points(points)) * alignment.current_spacing
+    assert np.linalg.norm(shift, axis=1).max() < 0.3
 
 
 @pytest.mark.parametrize(
