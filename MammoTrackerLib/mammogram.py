@@ -7,6 +7,8 @@ import gzip
 import struct
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +123,65 @@ class Mammogram:
         if reader is None:
             return _read_dicom(path, spacing)
         return _read_image(path, spacing, reader)
+
+
+@dataclass(frozen=True, repr=False)
+class Header:
+    """What a mammogram's file says about it; its ``repr`` shows neither patient nor date.
+
+    Attributes
+    ----------
+    spacing
+        (x, y) mm per pixel of the breast; None if unknown.
+    laterality, view, date, patient_id
+        As in `Mammogram`.
+    window
+        (centre, width) of the first window, in the values that ITK, and so Slicer, reads:
+        rescaled, and for MONOCHROME1 mirrored. None if the file gives none.
+    inverted
+        Whether low values are shown bright: in a file, MONOCHROME1.
+    """
+
+    spacing: tuple[float, float] | None = None
+    laterality: str | None = None
+    view: str | None = None
+    date: datetime.date | None = None
+    patient_id: str | None = None
+    window: tuple[float, float] | None = None
+    inverted: bool = False
+
+    def __repr__(self) -> str:
+        return f"Header(spacing={self.spacing}, laterality={self.laterality!r}, view={self.view!r})"
+
+    @classmethod
+    def read(cls, path: str | Path) -> Header:
+        """Read the header of a mammography DICOM file, without its pixels.
+
+        A spacing that no mammogram has counts as unknown.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the file cannot be read, or is no mammography DICOM file.
+        """
+        path = Path(path)
+        head = _first_bytes(path)
+        if head[128:132] != b"DICM" and _image_reader(path, head) is not None:
+            raise MammoTrackerError(f"{path} is no DICOM file: give a mammography DICOM file.")
+        with _dicom_header(path, with_pixels=False) as header:
+            try:
+                spacing = _header_spacing(header)
+            except MammoTrackerError:
+                spacing = None
+            return cls(
+                spacing,
+                _laterality(header),
+                _view(header),
+                _date(header),
+                _patient_id(header),
+                _window(header),
+                header.get("PhotometricInterpretation") == "MONOCHROME1",
+            )
 
 
 def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
@@ -287,29 +348,36 @@ def _tiff_is_inverted(path: Path) -> bool:
 
 
 def _read_dicom(path: Path, spacing: tuple[float, float] | None) -> Mammogram:
+    with _dicom_header(path, with_pixels=True) as header:
+        if spacing is None:
+            spacing = _header_spacing(header)
+        if spacing is None:
+            raise _no_spacing(path)
+        return Mammogram(
+            _density(_stored_values(header, path), header),
+            spacing,
+            _laterality(header),
+            _view(header),
+            _date(header),
+            _patient_id(header),
+        )
+
+
+@contextmanager
+def _dicom_header(path: Path, with_pixels: bool) -> Iterator[pydicom.Dataset]:
+    """Open a mammogram; while it is open, whatever goes wrong is the file's fault."""
     import pydicom
 
     # What pydicom warns of and logs can repeat values of the header, so patient data.
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
         try:
-            header = pydicom.dcmread(path, force=True)
+            header = pydicom.dcmread(path, force=True, stop_before_pixels=not with_pixels)
             if "SOPClassUID" not in header and "Modality" not in header:
                 raise _truncated(path) if header.file_meta else _no_image(path)
             _flatten(header)
-            _check_is_mammogram(header, path)
-            if spacing is None:
-                spacing = _header_spacing(header)
-            if spacing is None:
-                raise _no_spacing(path)
-            return Mammogram(
-                _density(_stored_values(header, path), header),
-                spacing,
-                _laterality(header),
-                _view(header),
-                _date(header),
-                str(header.get("PatientID") or "").strip() or None,
-            )
+            _check_is_mammogram(header, path, with_pixels)
+            yield header
         except MammoTrackerError:
             raise
         except Exception as error:  # whatever a damaged header leads pydicom to
@@ -327,7 +395,7 @@ def _flatten(header: pydicom.Dataset) -> None:
                     header.add(element)
 
 
-def _check_is_mammogram(header: pydicom.Dataset, path: Path) -> None:
+def _check_is_mammogram(header: pydicom.Dataset, path: Path, with_pixels: bool) -> None:
     modality = header.get("Modality")
     if modality != "MG":
         raise MammoTrackerError(
@@ -339,7 +407,7 @@ def _check_is_mammogram(header: pydicom.Dataset, path: Path) -> None:
         raise MammoTrackerError(
             f"{path} is tomosynthesis, which is not supported: give the two-dimensional mammogram."
         )
-    if "PixelData" not in header:
+    if with_pixels and "PixelData" not in header:
         raise _truncated(path)
     if not str(header.get("PhotometricInterpretation")).startswith("MONOCHROME"):
         raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
@@ -391,6 +459,25 @@ def _date(header: pydicom.Dataset) -> datetime.date | None:
         except ValueError:
             continue
     return None
+
+
+def _patient_id(header: pydicom.Dataset) -> str | None:
+    return str(header.get("PatientID") or "").strip() or None
+
+
+def _window(header: pydicom.Dataset) -> tuple[float, float] | None:
+    values = []
+    for keyword in ("WindowCenter", "WindowWidth"):
+        value = header.get(keyword)
+        if value is None or np.size(value) == 0:
+            return None
+        values.append(float(np.atleast_1d(value)[0]))
+    center, width = values
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
+        # ITK takes stored values from the largest plus the lowest possible one, then rescales.
+        ends = -1 if header.PixelRepresentation else 2**header.BitsStored - 1
+        center = _rescaled(np.array([ends, 0]), header).sum() - center
+    return (float(center), width) if width > 0 else None
 
 
 def _stored_values(header: pydicom.Dataset, path: Path) -> np.ndarray:

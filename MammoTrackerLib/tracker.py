@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from .box import Box
 from .errors import MammoTrackerError
 from .global_search import Alignment, align
 from .local_search import Layers, search
-from .mammogram import Mammogram
+from .mammogram import Header, Mammogram
 from .score_refinement import refine
 from .settings import Settings
 from .track import Candidate, Status, Track
@@ -22,6 +23,64 @@ from .track import Candidate, Status, Track
 WEIGHTS = Path(__file__).parent / "weights"
 RIVAL_IOU, RIVAL_SHARE = 0.1, 0.7
 TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
+
+
+@dataclass(frozen=True)
+class PairProblem:
+    """Why two mammograms may be no pair of prior and current.
+
+    Attributes
+    ----------
+    message
+        A sentence for the user.
+    blocks
+        Whether tracking makes no sense; laterality and view can be forced nevertheless.
+    kind
+        "laterality", "view", "patient", "dates" or "spacing".
+    """
+
+    message: str
+    blocks: bool
+    kind: str
+
+
+def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> list[PairProblem]:
+    """Compare what two mammograms' headers say; what is unknown is no problem but the spacing.
+
+    Returns
+    -------
+    list of PairProblem
+        Those that block first.
+    """
+    problems = [
+        PairProblem(
+            f"The {name}'s pixel spacing is unknown: enter the size of a pixel in mm.",
+            True,
+            "spacing",
+        )
+        for name, mammogram in (("prior", prior), ("current", current))
+        if mammogram.spacing is None
+    ]
+    for kind in ("laterality", "view"):
+        values = getattr(prior, kind), getattr(current, kind)
+        if None not in values and values[0] != values[1]:
+            message = (
+                f"The prior's {kind} is {values[0]} and the current's {values[1]}: select two "
+                "mammograms of one breast in one view, or force it if a header is wrong."
+            )
+            problems.append(PairProblem(message, True, kind))
+    if None not in (prior.patient_id, current.patient_id) and (
+        prior.patient_id != current.patient_id
+    ):
+        message = (
+            "The two mammograms have different patient IDs: make sure that they show one woman."
+        )
+        problems.append(PairProblem(message, False, "patient"))
+    if None not in (prior.date, current.date) and prior.date >= current.date:
+        when = "on the day of" if prior.date == current.date else "after"
+        message = f"The prior was taken {when} the current: make sure that they are not swapped."
+        problems.append(PairProblem(message, False, "dates"))
+    return problems
 
 
 def check_pair(prior: Mammogram, current: Mammogram) -> None:
@@ -32,13 +91,9 @@ def check_pair(prior: Mammogram, current: Mammogram) -> None:
     MammoTrackerError
         If both headers give a laterality, or a view, and they differ.
     """
-    for name in ("laterality", "view"):
-        values = getattr(prior, name), getattr(current, name)
-        if None not in values and values[0] != values[1]:
-            raise MammoTrackerError(
-                f"The prior's {name} is {values[0]} and the current's {values[1]}: select two "
-                "mammograms of one breast in one view, or force it if a header is wrong."
-            )
+    for problem in pair_problems(prior, current):
+        if problem.blocks:
+            raise MammoTrackerError(problem.message)
 
 
 def check_box(box: Box, mammogram: Mammogram) -> None:

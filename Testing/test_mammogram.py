@@ -17,7 +17,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from MammoTrackerLib.errors import MammoTrackerError
-from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.mammogram import Header, Mammogram
 
 SECRETS = ("Doe^Jane", "SECRET-ID", "20240229", "2024-02-29", "19501224")
 
@@ -901,3 +901,79 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- headers alone
+
+
+def test_header(tmp_path):
+    path = write_dicom(
+        tmp_path / "a.dcm", np.eye(4, dtype=np.uint16), ImagerPixelSpacing=[0.2, 0.1],
+        EstimatedRadiographicMagnificationFactor=2, WindowCenter=[700, 5], WindowWidth=[300, 5],
+    )  # fmt: skip
+    assert Header.read(path) == Header(
+        (0.05, 0.1), "L", "CC", datetime.date(2024, 2, 29), "SECRET-ID", (700, 300), False
+    )
+    assert not any(secret in repr(Header.read(path)) for secret in SECRETS)
+
+
+def test_header_without_pixels(tmp_path):
+    """A header is read without its pixels, so also where they are damaged."""
+    path = write_dicom(tmp_path / "a.dcm", np.eye(40, dtype=np.uint16))
+    path.write_bytes(path.read_bytes()[:-900])
+    assert Header.read(path).view == "CC"
+    with pytest.raises(MammoTrackerError, match="truncated"):
+        Mammogram.read(path)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ImagerPixelSpacing": None},
+        {"ImagerPixelSpacing": [0, 0]},
+        {"ImagerPixelSpacing": [70, 70]},
+    ],
+)
+def test_header_without_a_spacing(tmp_path, attributes):
+    path = write_dicom(tmp_path / "a.dcm", np.eye(4, dtype=np.uint16), **attributes)
+    assert Header.read(path).spacing is None
+
+
+@pytest.mark.parametrize(
+    "window",
+    [{}, {"WindowCenter": 5}, {"WindowCenter": 5, "WindowWidth": 0}, {"WindowCenter": [],
+     "WindowWidth": []}],
+)  # fmt: skip
+def test_header_without_a_window(tmp_path, window):
+    path = write_dicom(tmp_path / "a.dcm", np.eye(4, dtype=np.uint16), **window)
+    assert Header.read(path).window is None
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint16, 12), (np.uint16, 16), (np.int16, 16)])
+@pytest.mark.parametrize("rescale", [(1, 0), (2, -5)])
+def test_the_window_is_in_the_values_that_itk_reads(tmp_path, dtype, bits, rescale):
+    values = np.arange(40, 72).reshape(4, 8).astype(dtype)
+    slope, intercept = rescale
+    path = write_dicom(
+        tmp_path / "a.dcm", values, bits, PhotometricInterpretation="MONOCHROME1",
+        RescaleSlope=slope, RescaleIntercept=intercept, WindowWidth=10,
+        WindowCenter=slope * int(values[2, 3]) + intercept,
+    )  # fmt: skip
+    as_read = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
+    header = Header.read(path)
+    assert header.window == (as_read[2, 3], 10)
+    assert header.inverted
+
+
+def test_what_has_no_header(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(8, dtype=np.uint8)), str(tmp_path / "a.png"))
+    with pytest.raises(MammoTrackerError, match="no DICOM file"):
+        Header.read(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("This is text, " * 20)
+    with pytest.raises(MammoTrackerError, match="not an image"):
+        Header.read(tmp_path / "a.txt")
+    path = write_dicom(tmp_path / "ct.dcm", np.eye(4, dtype=np.uint16), Modality="CT")
+    with pytest.raises(MammoTrackerError, match="not a mammogram"):
+        Header.read(path)
+    with pytest.raises(MammoTrackerError, match="no file"):
+        Header.read(tmp_path / "missing.dcm")

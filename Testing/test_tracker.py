@@ -1,5 +1,6 @@
 """The three steps together, with the weights that ship."""
 
+import datetime
 import json
 import shutil
 from dataclasses import replace
@@ -9,10 +10,18 @@ import pytest
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
 from MammoTrackerLib.global_search import align
+from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.settings import Settings
 from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up
-from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS, verify_weights
+from MammoTrackerLib.tracker import (
+    SIMILARITY_FILE,
+    TRACKING_FILE,
+    WEIGHTS,
+    check_pair,
+    pair_problems,
+    verify_weights,
+)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +110,43 @@ def test_pairs_that_cannot_be_right_are_refused(tracker, prior, follow_up, name,
     with pytest.raises(MammoTrackerError, match=name):
         tracker.track(*pair, [FILM_LESION])
     assert len(tracker.track(*pair, [FILM_LESION], force=True)) == 1
+
+
+HEADER = Header((0.07, 0.07), "L", "CC", datetime.date(2022, 3, 1), "A")
+NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("prior", "current", "problems"),
+    [
+        (HEADER, NEXT, []),
+        (Header((0.1, 0.1)), NEXT, []),
+        (replace(HEADER, laterality="R", view="MLO"), NEXT,
+         [("laterality", True), ("view", True)]),
+        (replace(HEADER, patient_id="B"), NEXT, [("patient", False)]),
+        (NEXT, HEADER, [("dates", False)]),
+        (HEADER, HEADER, [("dates", False)]),
+        (replace(HEADER, spacing=None), replace(NEXT, spacing=None),
+         [("spacing", True), ("spacing", True)]),
+        (NEXT, replace(HEADER, spacing=None, view="ML"),
+         [("spacing", True), ("view", True), ("dates", False)]),
+    ],
+)  # fmt: skip
+def test_problems_of_a_pair(prior, current, problems):
+    found = pair_problems(prior, current)
+    assert [(problem.kind, problem.blocks) for problem in found] == problems
+    for problem in found:
+        assert problem.message.endswith(".")
+        assert "2022" not in problem.message
+
+
+def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
+    other = replace(follow_up.mammogram, view="XX")
+    (problem,) = pair_problems(prior, other)
+    assert problem.kind == "view"
+    with pytest.raises(MammoTrackerError) as error:
+        check_pair(prior, other)
+    assert str(error.value) == problem.message
 
 
 def test_a_box_outside_the_prior_is_refused(tracker, prior, follow_up):
