@@ -30,11 +30,11 @@ class OutputFolder:
     """A folder that is either written completely or left as it was.
 
     As a context it is a temporary folder on the same disk; its files are moved into place
-    when the block ends without an error.
+    when the block ends without an error. Old files whose names match `replaces` go.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, replaces: str | None = "lesion-*.mrk.json") -> None:
+        self.path, self.replaces = path, replaces
 
     def __enter__(self) -> Path:
         home = self.path
@@ -61,7 +61,7 @@ class OutputFolder:
                 new = sorted(Path(name).iterdir())
                 for file in new:
                     os.replace(file, self.path / file.name)
-                for old in self.path.glob("lesion-*.mrk.json"):
+                for old in self.path.glob(self.replaces) if self.replaces else ():
                     if old.name not in {file.name for file in new}:
                         old.unlink()
             except OSError as failure:
@@ -71,7 +71,7 @@ class OutputFolder:
 def cannot_write(path: Path, error: OSError) -> MammoTrackerError:
     reason = error.strerror or type(error).__name__
     return MammoTrackerError(
-        f"Cannot write to {path}: {reason}. Choose another place with --out, or make room."
+        f"Cannot write to {path}: {reason}. Choose another folder, or make room."
     )
 
 
