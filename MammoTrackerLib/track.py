@@ -36,6 +36,20 @@ class Candidate:
     tracking_score: float
     similarity_score: float | None = None
 
+    def as_dict(self) -> dict:
+        """Return the candidate as JSON can hold it, with exact numbers."""
+        similarity = self.similarity_score
+        return {
+            "box": _numbers(self.box),
+            "tracking_score": float(self.tracking_score),
+            "similarity_score": None if similarity is None else float(similarity),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Candidate:
+        """Make the candidate again that `as_dict` described."""
+        return cls(Box(*values["box"]), values["tracking_score"], values["similarity_score"])
+
 
 @dataclass(frozen=True)
 class Track:
@@ -65,3 +79,32 @@ class Track:
     reason: str
     candidates: tuple[Candidate, ...]
     registration_box: Box
+
+    def as_dict(self) -> dict:
+        """Return the track as JSON can hold it, with exact numbers; boxes as x0, y0, x1, y1."""
+        return {
+            "prior_box": _numbers(self.prior_box),
+            "box": _numbers(self.box),
+            "score": float(self.score),
+            "status": self.status.value,
+            "reason": self.reason,
+            "candidates": [candidate.as_dict() for candidate in self.candidates],
+            "registration_box": _numbers(self.registration_box),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Track:
+        """Make the track again that `as_dict` described."""
+        return cls(
+            Box(*values["prior_box"]),
+            Box(*values["box"]),
+            values["score"],
+            Status(values["status"]),
+            values["reason"],
+            tuple(Candidate.from_dict(candidate) for candidate in values["candidates"]),
+            Box(*values["registration_box"]),
+        )
+
+
+def _numbers(box: Box) -> list[float]:
+    return [float(value) for value in box.as_tuple()]

@@ -1,0 +1,1 @@
+"""The parts of the MammoTracker module's panel."""

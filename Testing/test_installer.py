@@ -1,0 +1,328 @@
+"""Installing the Python packages: real pip, tiny wheels, and Slicer's two ways to install."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import types
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from test_worker import application, idle, is_alive, wait  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_wheel(folder: Path, name: str, version: str, requires=(), padding: int = 0) -> Path:
+    """Write a wheel that holds one empty module."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    files = {
+        f"{name}.py": os.urandom(padding) if padding else b"",
+        f"{info}/METADATA": (
+            metadata + "".join(f"Requires-Dist: {r}\n" for r in requires)
+        ).encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = ""
+    for path, data in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(data)}\n"
+    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, data in files.items():
+            archive.writestr(path, data)
+    return wheel
+
+
+class Index(BaseHTTPRequestHandler):
+    """A package index over a folder of wheels; one of them never comes to its end."""
+
+    def do_GET(self):
+        folder, hangs = self.server.folder, self.server.hangs
+        wheel = folder / self.path.rpartition("/")[2]
+        self.send_response(200)
+        if wheel.suffix == ".whl":
+            data = wheel.read_bytes()
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", len(data))
+            self.end_headers()
+            self.wfile.write(data if hangs is None else data[:-1])
+            if hangs is not None:
+                hangs.wait()
+            return
+        project = self.path.strip("/").rpartition("/")[2]
+        links = [f'<a href="/files/{w.name}">{w.name}</a>' for w in folder.glob(f"{project}-*")]
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!DOCTYPE html>\n" + "\n".join(links).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serve(folder: Path, hangs=None):
+    """Serve an index on this computer; while `hangs` is not set, no wheel is complete."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        server.folder, server.hangs = folder, hangs
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/simple/"
+        finally:
+            if hangs is not None:
+                hangs.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def setup(application, tmp_path, monkeypatch):  # noqa: F811
+    """An installer in a Slicer of its own, whose requirements are the tiny `lesion` and `breast`.
+
+    `breast` 1.0 is installed, `lesion`, which needs it, is not.
+    """
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    index = tmp_path / "index"
+    write_wheel(index, "lesion", "1.5", ["breast"])
+    write_wheel(index, "lesion", "2.0", ["breast"])
+    write_wheel(index, "breast", "1.0")
+    write_wheel(index, "breast", "3.0")
+    zipfile.ZipFile(index / "breast-1.0-py3-none-any.whl").extractall(site)
+
+    from MammoTrackerPanel import installer
+
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(
+        "# What tracking needs\nlesion>=1.2,<2  # the newest 1\n\nbreast\nSimpleITK\n"
+        'absent; sys_platform == "nowhere"\n'
+    )
+    monkeypatch.setattr(installer, "REQUIREMENTS", requirements)
+    calls = []
+    answers = SimpleNamespace(agrees=True, installs=True, error=None)
+
+    def confirmOkCancelDisplay(text, windowTitle=None, parent=None, **keywords):
+        calls.append(("confirm", text, keywords))
+        return answers.agrees
+
+    def installIt(lines, constraints):
+        calls.append(("install", lines, os.environ["PIP_NO_INDEX"]))
+        if answers.error:
+            raise answers.error
+        if answers.installs:
+            pip_install("--constraint", constraints, *lines, site)
+
+    def pip_ensure(requirements, constraints=None, prompt_install=True, requester=None):
+        assert not prompt_install
+        assert requester == "MammoTracker"
+        installIt([str(requirement) for requirement in requirements], constraints)
+
+    def pip_install_of_slicer(requirements):
+        *lines, option, constraints = requirements
+        assert option == "--constraint"
+        installIt(lines, constraints)
+
+    slicer = sys.modules["slicer"]
+    util = SimpleNamespace(
+        confirmOkCancelDisplay=confirmOkCancelDisplay, pip_install=pip_install_of_slicer
+    )
+    monkeypatch.setattr(slicer, "util", util, raising=False)
+    packaging = types.ModuleType("slicer.packaging")
+    packaging.pip_ensure = pip_ensure
+    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+
+    events = []
+    subject = installer.Installer()
+    subject.onLog = lambda line: events.append(("log", line))
+    subject.onFinished = lambda: events.append(("finished",))
+    subject.onFailed = lambda message, log: events.append(("failed", message, log))
+
+    def install(wheels=None):
+        events.clear()
+        subject.install(wheels)
+        wait(application, lambda: not subject.running, 60)
+        return events[-1]
+
+    yield SimpleNamespace(
+        module=installer,
+        installer=subject,
+        install=install,
+        events=events,
+        calls=calls,
+        answers=answers,
+        index=index,
+        site=site,
+        temporary=tmp_path / "temporary",
+        application=application,
+    )
+    subject.cancel()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def pip_install(*arguments) -> None:
+    *what, site = map(str, arguments)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site, "--upgrade"]
+    subprocess.run([*command, *what], check=True)
+
+
+def is_installed(setup, name: str) -> bool:
+    return (setup.site / f"{name}.py").exists()
+
+
+def test_says_what_is_missing(setup):
+    assert setup.module.missing() == ["lesion<2,>=1.2"]
+    setup.module.REQUIREMENTS.write_text("breast>=2\nbreast<2\n")
+    assert setup.module.missing() == ["breast>=2"]
+
+
+def test_nothing_is_imported_or_started_before_the_user_asks():
+    script = """
+import sys, types
+for name in ("qt", "slicer", "slicer.i18n"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["slicer.i18n"].tr = str
+sys.modules["slicer"].util = None  # asking would fail
+sys.path.insert(0, "MammoTracker")
+import subprocess
+subprocess.Popen = None
+from MammoTrackerPanel import installer
+from MammoTrackerPanel.tracker_process import TrackerProcess
+installer.REQUIREMENTS = __import__("pathlib").Path(sys.argv[1])
+installer.Installer(), TrackerProcess()
+print(installer.missing(), installer.tensorflow_version(), installer.weights_version())
+assert not {"tensorflow", "keras", "pip", "PIL", "pydicom"} & set(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, os.devnull],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    from importlib.metadata import version
+
+    card = json.loads((ROOT / "MammoTrackerLib" / "weights" / "weights.json").read_text())
+    assert done.stdout.split() == ["[]", version("tensorflow"), card["version"]]
+
+
+def test_without_consent_nothing_happens(setup):
+    setup.answers.agrees = False
+    kind, message, _ = setup.install()
+    assert kind == "failed"
+    assert "Nothing was installed" in message
+    assert [call[0] for call in setup.calls] == ["confirm"]
+    assert setup.calls[0][2]["detailedText"] == "lesion<2,>=1.2"
+    assert not is_installed(setup, "lesion")
+
+
+def test_nothing_is_asked_when_nothing_is_missing(setup):
+    setup.module.REQUIREMENTS.write_text("breast\n")
+    assert setup.install() == ("finished",)
+    assert setup.calls == []
+
+
+@pytest.mark.parametrize("is_old_slicer", [False, True])
+def test_installs_from_the_index_and_keeps_what_slicer_has(setup, monkeypatch, is_old_slicer):
+    if is_old_slicer:
+        monkeypatch.delitem(sys.modules, "slicer.packaging")
+    with serve(setup.index) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        assert setup.install() == ("finished",)
+    assert [call[0] for call in setup.calls] == ["confirm", "install"]
+    assert setup.calls[1][1:] == (["lesion<2,>=1.2"], "1")
+    assert setup.module._version("lesion") == "1.5"
+    assert setup.module._version("breast") == "1.0"
+    assert any("lesion-1.5" in line for _, line in setup.events[:-1])
+    assert "PIP_NO_INDEX" not in os.environ
+    assert "PIP_FIND_LINKS" not in os.environ
+
+
+def test_installs_from_a_folder_without_any_network(setup, monkeypatch, tmp_path):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    wheels = setup.index.rename(tmp_path / "the wheels of bröst")
+    assert setup.install(wheels) == ("finished",)
+    assert is_installed(setup, "lesion")
+    assert "the wheels of bröst" in setup.calls[0][1]
+
+
+def test_an_incomplete_folder_is_said(setup):
+    (setup.index / "breast-1.0-py3-none-any.whl").unlink()
+    kind, message, log = setup.install(setup.index)
+    assert kind == "failed"
+    assert str(setup.index) in message
+    assert "breast" in message
+    assert "ERROR" in log
+    assert [call[0] for call in setup.calls] == ["confirm"]
+
+
+def test_cancel_in_the_middle_of_the_download(setup, monkeypatch):
+    write_wheel(setup.index, "lesion", "1.9", padding=12_000_000)
+    with serve(setup.index, threading.Event()) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        setup.installer.install()
+        wait(setup.application, lambda: ("log", "12 MB downloaded") in setup.events, 60)
+        assert setup.installer.running
+        pid = setup.installer._child.pid
+        setup.installer.cancel()
+        seen = list(setup.events)
+        assert not setup.installer.running
+        assert not is_alive(pid)
+        assert list(setup.temporary.iterdir()) == []
+        idle(setup.application)
+    assert setup.events == seen
+    assert [call[0] for call in setup.calls] == ["confirm"]
+    assert not is_installed(setup, "lesion")
+
+
+def test_without_network_it_says_what_to_ask_for_and_that_works(setup, monkeypatch, tmp_path):
+    """The command of the message is run where there is a network, and its folder is given."""
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    kind, message, log = setup.install()
+    assert kind == "failed"
+    for words in ("IT department", "HTTPS", "HTTPS_PROXY", "PIP_CERT", "Nothing was installed"):
+        assert words in message
+    assert "lesion" in log
+
+    command = re.search(r"^python (-m pip download .*)$", message, re.MULTILINE)[1]
+    other = tmp_path / "other computer"
+    other.mkdir()
+    with serve(setup.index) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        subprocess.run([sys.executable, *shlex.split(command)], cwd=other, check=True)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple/")
+    assert setup.install(other / "wheels") == ("finished",)
+    assert setup.module._version("breast") == "1.0"
+
+
+@pytest.mark.parametrize("error", [None, subprocess.CalledProcessError(1, "pip install")])
+def test_an_installation_that_fails_says_so(setup, error):
+    """Without an error too: in testing mode, Slicer skips the installation."""
+    setup.answers.installs, setup.answers.error = False, error
+    kind, message, _ = setup.install(setup.index)
+    assert kind == "failed"
+    assert "right to write" in message
+    assert not setup.installer.running
