@@ -484,6 +484,8 @@ def _paint(display, color: Sequence[float]) -> None:
 def _draw_as_outline(display) -> None:
     display.SetFillVisibility(False)
     display.SetPropertiesLabelVisibility(False)
+    # Handles are as large as a small lesion: they are for the one that is being corrected.
+    display.SetHandlesInteractive(False)
     # Else a disc covers the middle of the lesion.
     display.SetGlyphTypeFromString("Vertex2D")
     display.SetGlyphScale(0.1)

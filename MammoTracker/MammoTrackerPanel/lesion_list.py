@@ -1,0 +1,214 @@
+"""The panel's list of the prior's lesions: add, rename, delete, load, mass or calcification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+
+class LesionList(VTKObservationMixin):
+    """Shows the ROI nodes that belong to the prior, and edits them.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    onChanged
+        Called without arguments after lesions were added, removed, renamed or moved.
+    """
+
+    def __init__(self, ui, onChanged) -> None:
+        VTKObservationMixin.__init__(self)
+        self._ui = ui
+        self._onChanged = onChanged
+        self._prior = None
+        self._rois = []
+        self._placed = None
+        self._filling = False
+        ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type")])
+        ui.lesionsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        ui.lesionsTable.verticalHeader().visible = False
+        ui.lesionsTable.cellChanged.connect(self._onRenamed)
+        ui.lesionsTable.itemSelectionChanged.connect(self._onSelectionChanged)
+        ui.addLesionButton.clicked.connect(self.onAdd)
+        ui.deleteLesionButton.clicked.connect(self.onDelete)
+        ui.loadLesionsButton.clicked.connect(self.onLoad)
+        ui.lesionPlaceWidget.connect(
+            "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
+        )
+
+    @property
+    def rois(self) -> list:
+        """The lesions, in the order of the list."""
+        return list(self._rois)
+
+    def selected(self) -> list:
+        """Return the lesions of the selected rows."""
+        rows = sorted(
+            index.row() for index in self._ui.lesionsTable.selectionModel().selectedRows()
+        )
+        return [self._rois[row] for row in rows if row < len(self._rois)]
+
+    def setPrior(self, prior) -> None:
+        """Show the lesions of another prior (or None)."""
+        self._prior = prior
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the lesions from the scene; ROIs that nobody owns, on the prior, become lesions."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        if self._prior:
+            for roi in scene.unclaimed_rois(self._prior.GetScene()):
+                try:
+                    scene.box_of(roi, self._prior)
+                except MammoTrackerError:
+                    continue
+                scene.claim_lesion(roi, self._prior)
+        self.removeObservers()
+        self._rois = scene.lesions(self._prior) if self._prior else []
+        for roi in self._rois:
+            self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
+            self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
+        self._fill()
+
+    def _fill(self) -> None:
+        from MammoTrackerLib import scene
+
+        table = self._ui.lesionsTable
+        self._filling = True
+        table.rowCount = len(self._rois)
+        for row, roi in enumerate(self._rois):
+            item = qt.QTableWidgetItem(roi.GetName())
+            color = roi.GetDisplayNode().GetSelectedColor()
+            swatch = qt.QPixmap(12, 12)
+            swatch.fill(qt.QColor(*(round(255 * part) for part in color)))
+            item.setIcon(qt.QIcon(swatch))
+            table.setItem(row, 0, item)
+            kinds = qt.QComboBox()
+            kinds.addItems([_("not said"), _("mass"), _("calcification")])
+            kind = scene.lesion_type(roi)
+            kinds.currentIndex = (
+                1 + scene.LESION_TYPES.index(kind) if kind in scene.LESION_TYPES else 0
+            )
+            kinds.currentTextChanged.connect(lambda _text, row=row: self._onTypeChanged(row))
+            table.setCellWidget(row, 1, kinds)
+        self._filling = False
+        self._onSelectionChanged()
+        self._enable()
+
+    def _enable(self) -> None:
+        ui, hasPrior = self._ui, self._prior is not None
+        ui.addLesionButton.enabled = hasPrior
+        ui.loadLesionsButton.enabled = hasPrior
+        ui.deleteLesionButton.enabled = bool(self._rois)
+
+    def onAdd(self) -> None:
+        """Make a lesion that the user places with two clicks, or give up placing one."""
+        from MammoTrackerLib import scene
+
+        if self._placed:
+            self._ui.lesionPlaceWidget.placeModeEnabled = False
+            return
+        names = {roi.GetName() for roi in self._rois}
+        number = next(n for n in range(1, len(names) + 2) if f"{_('Lesion')} {n}" not in names)
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", f"{_('Lesion')} {number}")
+        roi.CreateDefaultDisplayNodes()
+        scene.claim_lesion(roi, self._prior)
+        self._placed = roi
+        self.refresh()
+        self._onChanged()
+        self._ui.lesionPlaceWidget.setCurrentNode(roi)
+        self._ui.lesionPlaceWidget.placeModeEnabled = True
+        self._ui.addLesionButton.checked = True
+
+    def onDelete(self) -> None:
+        """Delete the selected lesions, and with them their results."""
+        from MammoTrackerLib import scene
+
+        for roi in self.selected():
+            scene.remove_lesion(roi)
+        self.refresh()
+        self._onChanged()
+
+    def onLoad(self) -> None:
+        """Let the user choose ROI files, and load them."""
+        paths = qt.QFileDialog.getOpenFileNames(
+            slicer.util.mainWindow(), _("Load lesions"), "", _("ROI files") + " (*.mrk.json *.json)"
+        )
+        # PySide returns the filter too, PythonQt only the names.
+        if isinstance(paths, tuple) and len(paths) == 2 and isinstance(paths[0], list):
+            paths = paths[0]
+        self.load(paths)
+
+    def load(self, paths) -> None:
+        """Load ROI files as lesions of the prior; what holds none is reported to the user."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        failures = []
+        for path in paths:
+            node = None
+            try:
+                node = slicer.util.loadMarkups(str(path))
+                if not node or not node.IsA("vtkMRMLMarkupsROINode"):
+                    raise MammoTrackerError(_("it holds no ROI"))
+                scene.box_of(node, self._prior)
+                scene.claim_lesion(node, self._prior)
+            except (RuntimeError, MammoTrackerError) as error:
+                if node:
+                    slicer.mrmlScene.RemoveNode(node)
+                failures.append(f"{Path(path).name}: {error}")
+        self.refresh()
+        self._onChanged()
+        if failures:
+            slicer.util.errorDisplay(
+                _("These files were not loaded:") + "\n\n" + "\n".join(failures)
+            )
+
+    def _onPlaceModeChanged(self, enabled: bool) -> None:
+        if enabled or not self._placed:
+            return
+        roi, self._placed = self._placed, None
+        self._ui.addLesionButton.checked = False
+        if roi.GetScene() and roi.GetNumberOfDefinedControlPoints() == 0:
+            slicer.mrmlScene.RemoveNode(roi)
+        self.refresh()
+        self._onChanged()
+
+    def _onRenamed(self, row: int, column: int) -> None:
+        if self._filling or column != 0:
+            return
+        name = self._ui.lesionsTable.item(row, 0).text().strip()
+        if name:
+            self._rois[row].SetName(name)
+        else:
+            self._fill()
+
+    def _onSelectionChanged(self) -> None:
+        """Give the selected lesions handles."""
+        selected = self.selected()
+        for roi in self._rois:
+            roi.GetDisplayNode().SetHandlesInteractive(roi in selected)
+
+    def _onTypeChanged(self, row: int) -> None:
+        from MammoTrackerLib import scene
+
+        index = self._ui.lesionsTable.cellWidget(row, 1).currentIndex
+        scene.set_lesion_type(self._rois[row], ("", *scene.LESION_TYPES)[index])
+        self._onChanged()
+
+    def _onRoiModified(self, roi, _event=None) -> None:
+        row = self._rois.index(roi)
+        item = self._ui.lesionsTable.item(row, 0)
+        if item and item.text() != roi.GetName():
+            self._fill()
+            self._onChanged()
+
+    def _onRoiMoved(self, _roi=None, _event=None) -> None:
+        if not self._placed:
+            self._onChanged()

@@ -1,0 +1,221 @@
+"""The panel's results: the table, the review of each lesion, and its next best places."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+
+class ResultList(VTKObservationMixin):
+    """Shows the predictions of one pair, and lets the user accept, correct or reject them.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    onSelected
+        Called with the lesion's ROI and the predicted ROI when a row is selected.
+    onChanged
+        Called without arguments when boxes were shown, hidden or replaced.
+    """
+
+    def __init__(self, ui, onSelected, onChanged) -> None:
+        VTKObservationMixin.__init__(self)
+        self._ui = ui
+        self._onSelected = onSelected
+        self._onChanged = onChanged
+        self._prior = self._current = None
+        self._predictions = []
+        self._shown = None
+        self._drawn = None
+        self._before = None, ""
+        self._updating = False
+        ui.resultsTableView.connect("selectionChanged()", self._onSelectionChanged)
+        ui.acceptButton.clicked.connect(lambda: self._review("accepted"))
+        ui.rejectButton.clicked.connect(lambda: self._review("rejected"))
+        ui.restoreButton.clicked.connect(self._onRestore)
+        ui.drawButton.clicked.connect(self._onDraw)
+        ui.resultPlaceWidget.connect(
+            "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
+        )
+        ui.candidatesList.currentRowChanged.connect(self._onCandidateSelected)
+        ui.useCandidateButton.clicked.connect(self._onUseCandidate)
+
+    @property
+    def selected(self):
+        """The predicted ROI of the selected row, or None."""
+        return self._shown
+
+    def setPair(self, prior, current) -> None:
+        """Show the results of another pair; either may be None."""
+        self._prior, self._current = prior, current
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the results from the scene."""
+        from MammoTrackerLib import scene
+
+        complete = self._prior and self._current
+        self.removeObservers()
+        self._predictions = scene.predictions(self._prior, self._current) if complete else []
+        for prediction in self._predictions:
+            self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
+        if self._predictions:
+            self._updateTable()
+        table = scene.results_table(self._prior, self._current) if complete else None
+        self._ui.resultsTableView.setMRMLTableNode(table)
+        if self._shown not in self._predictions:
+            self._shown = None
+        if self._shown:
+            self.select(self._shown)
+        self._showDetails()
+
+    def select(self, prediction) -> None:
+        """Select a lesion's row, as a click on it does."""
+        if prediction in self._predictions:
+            self._ui.resultsTableView.selectRow(self._predictions.index(prediction))
+
+    @contextmanager
+    def updating(self):
+        """Tell changes that the module makes from those that the user makes."""
+        before, self._updating = self._updating, True
+        try:
+            yield
+        finally:
+            self._updating = before
+
+    def _updateTable(self) -> None:
+        from MammoTrackerLib import scene
+
+        scene.update_table(self._prior, self._current)
+        scene.update_labels(self._prior, self._current)
+
+    def _onSelectionChanged(self) -> None:
+        view = self._ui.resultsTableView
+        rows = {
+            view.sortFilterProxyModel().mapToSource(index).row()
+            for index in view.selectionModel().selectedRows()
+        }
+        if len(rows) != 1 or max(rows) >= len(self._predictions):
+            return
+        prediction = self._predictions[rows.pop()]
+        if prediction is self._shown:
+            return
+        self._shown = prediction
+        self._showDetails()
+        self._center()
+
+    def _center(self) -> None:
+        from MammoTrackerLib import scene
+
+        if self._shown:
+            self._onSelected(scene.lesion_of(self._shown), self._shown)
+
+    def _showDetails(self) -> None:
+        from MammoTrackerLib import scene
+
+        ui, prediction = self._ui, self._shown
+        for roi in self._predictions:
+            roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
+        for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):
+            button.enabled = prediction is not None
+        ui.candidatesList.clear()
+        ui.useCandidateButton.enabled = False
+        if prediction is None:
+            ui.reasonLabel.text = ""
+            return
+        ui.reasonLabel.text = (
+            f"{scene.lesion_of(prediction).GetName()}: {scene.reason_of(prediction)}"
+        )
+        placed = prediction.GetNumberOfDefinedControlPoints() > 0
+        ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
+        ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"
+        ui.restoreButton.enabled = scene.review_of(prediction) != ""
+        for number, candidate in enumerate(scene.candidates_of(prediction)[1:], 2):
+            score = candidate.tracking_score * (
+                1.0 if candidate.similarity_score is None else candidate.similarity_score
+            )
+            x, y = scene.center_mm(candidate.box, self._current)
+            ui.candidatesList.addItem(
+                _("{number}. score {score:.2f}, at {x:.0f}, {y:.0f} mm").format(
+                    number=number, score=score, x=x, y=y
+                )
+            )
+
+    @contextmanager
+    def _changing(self):
+        """Let the module change the selected result, then show what it is now."""
+        from MammoTrackerLib import scene
+
+        with self.updating():
+            yield scene
+            scene.preview_candidate(self._shown, None)
+            self._updateTable()
+        self._showDetails()
+        self._onChanged()
+
+    def _review(self, review: str) -> None:
+        with self._changing() as scene:
+            scene.set_review(self._shown, review)
+
+    def _onRestore(self) -> None:
+        with self._changing() as scene:
+            scene.restore_prediction(self._shown)
+        self._center()
+
+    def _onCandidateSelected(self, row: int) -> None:
+        from MammoTrackerLib import scene
+
+        if self._shown is None:
+            return
+        self._ui.useCandidateButton.enabled = row >= 0
+        scene.preview_candidate(self._shown, row + 1 if row >= 0 else None)
+        self._onChanged()
+
+    def _onUseCandidate(self) -> None:
+        index = self._ui.candidatesList.currentRow + 1
+        with self._changing() as scene:
+            scene.use_candidate(self._shown, index)
+        self._center()
+
+    def _onDraw(self) -> None:
+        if self._drawn:
+            self._ui.resultPlaceWidget.placeModeEnabled = False
+            return
+        self._drawn = self._shown
+        with self._changing() as scene:
+            self._before = scene.box_if_placed(self._drawn), scene.review_of(self._drawn)
+            scene.unplace(self._drawn)
+        self._ui.resultPlaceWidget.setCurrentNode(self._drawn)
+        self._ui.resultPlaceWidget.placeModeEnabled = True
+        self._ui.drawButton.checked = True
+
+    def _onPlaceModeChanged(self, enabled: bool) -> None:
+        if enabled or not self._drawn:
+            return
+        drawn, self._drawn = self._drawn, None
+        self._ui.drawButton.checked = False
+        if drawn.GetScene() is None:
+            return
+        with self._changing() as scene:
+            if drawn.GetNumberOfDefinedControlPoints() > 0:
+                scene.set_review(drawn, "corrected")
+                return
+            box, review = self._before
+            if box:
+                scene.place_roi(drawn, self._current, box)
+            scene.set_review(drawn, review)
+
+    def _onMoved(self, prediction, _event=None) -> None:
+        from MammoTrackerLib import scene
+
+        if self._updating or self._drawn or prediction.GetNumberOfDefinedControlPoints() == 0:
+            return
+        with self.updating():
+            if scene.review_of(prediction) != "corrected":
+                scene.set_review(prediction, "corrected")
+                if prediction is self._shown:
+                    self._showDetails()
+            self._updateTable()

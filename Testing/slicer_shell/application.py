@@ -1,0 +1,241 @@
+"""Stand-in for ``slicer.app``, the layout manager and slice views, and what loads and saves.
+
+Checked against Slicer ``Base/QTGUI/qSlicerApplication.h``, ``Base/QTCore/qSlicerCoreApplication.h``,
+``Libs/MRML/Widgets`` (qMRMLLayoutManager.h, qMRMLSliceWidget.h, qMRMLSliceView.h) and
+``Base/Python/slicer/util.py``. A slice view is Slicer's own, rendered off screen, and painted
+into a widget; the widget's mouse events go to the view's interactor.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import slicer
+import vtk
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from trame_slicer.views import SliceView
+from vtk.util.numpy_support import vtk_to_numpy
+
+
+class qMRMLSliceView(QWidget):
+    """The picture of a slice view. It renders when it is asked to, once per event loop."""
+
+    def __init__(self, view: SliceView) -> None:
+        super().__init__()
+        self._view, self._image, self._pending = view, None, False
+        self.setMouseTracking(True)
+        self.setMinimumSize(80, 80)
+        view.set_scheduled_render(self)
+
+    # trame's strategy for rendering
+
+    def set_abstract_view(self, view) -> None:
+        pass
+
+    def did_render(self) -> None:
+        pass
+
+    def schedule_render(self) -> None:
+        if not self._pending:
+            self._pending = True
+            QTimer.singleShot(0, self.forceRender)
+
+    # qMRMLSliceView
+
+    def renderWindow(self):
+        return self._view.render_window()
+
+    def forceRender(self) -> None:
+        self._pending = False
+        window = self.renderWindow()
+        window.Render()
+        grabber = vtk.vtkWindowToImageFilter()
+        grabber.SetInput(window)
+        grabber.ReadFrontBufferOff()
+        grabber.ShouldRerenderOff()
+        grabber.Update()
+        width, height, _ = grabber.GetOutput().GetDimensions()
+        pixels = vtk_to_numpy(grabber.GetOutput().GetPointData().GetScalars())
+        pixels = pixels.reshape(height, width, -1)[::-1, :, :3].copy()
+        self._image = QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888).copy()
+        self.update()
+
+    # QWidget
+
+    def resizeEvent(self, _event) -> None:
+        self._view.interactor().UpdateSize(self.width(), self.height())
+        self._view._logic.ResizeSliceNode(self.width(), self.height())
+        self.schedule_render()
+
+    def paintEvent(self, _event) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), Qt.black)
+        if self._image:
+            painter.drawImage(0, 0, self._image)
+
+    def _send(self, event, name: str) -> None:
+        interactor = self._view.interactor()
+        x, y = round(event.position().x()), self.height() - 1 - round(event.position().y())
+        interactor.SetEventInformation(x, y, 0, 0)
+        interactor.InvokeEvent(name)
+        self.schedule_render()
+
+    def enterEvent(self, event) -> None:
+        self._send(event, "EnterEvent")
+
+    def mouseMoveEvent(self, event) -> None:
+        self._send(event, "MouseMoveEvent")
+
+    def mousePressEvent(self, event) -> None:
+        button = "Left" if event.button() == Qt.LeftButton else "Right"
+        self._send(event, "MouseMoveEvent")
+        self._send(event, f"{button}ButtonPressEvent")
+
+    def mouseReleaseEvent(self, event) -> None:
+        button = "Left" if event.button() == Qt.LeftButton else "Right"
+        self._send(event, f"{button}ButtonReleaseEvent")
+
+
+class qMRMLSliceWidget(QWidget):
+    def __init__(self, scene, applicationLogic, name: str, label: str, color: str) -> None:
+        super().__init__()
+        self._slice = SliceView(scene, applicationLogic, name)
+        self._view = qMRMLSliceView(self._slice)
+        bar = QLabel(label)
+        bar.setAlignment(Qt.AlignCenter)
+        bar.setStyleSheet(f"background: {color}; color: black; padding: 2px")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(bar)
+        layout.addWidget(self._view, 1)
+
+    def sliceLogic(self):
+        return self._slice._logic
+
+    def mrmlSliceNode(self):
+        return self._slice.get_view_node()
+
+    def sliceView(self) -> qMRMLSliceView:
+        return self._view
+
+
+class qMRMLLayoutManager:
+    def __init__(self, scene, applicationLogic, place: QHBoxLayout) -> None:
+        self._scene, self._applicationLogic, self._place = scene, applicationLogic, place
+        self._widgets: dict[str, qMRMLSliceWidget] = {}
+        node = scene.AddNode(slicer.vtkMRMLLayoutNode())
+        self._logic = SimpleNamespace(GetLayoutNode=lambda: node)
+
+    def layoutLogic(self):
+        return self._logic
+
+    def setLayout(self, layout: int) -> None:
+        node = self._logic.GetLayoutNode()
+        node.SetViewArrangement(layout)
+        while self._place.count():
+            self._place.takeAt(0).widget().hide()
+        description = node.GetLayoutDescription(layout)
+        for view in re.findall("<view.*?</view>", description):
+            name = re.search('singletontag="(.*?)"', view)[1]
+            if name not in self._widgets:
+                label, color = (
+                    re.search(f'name="{key}" action="default">(.*?)<', view)[1]
+                    for key in ("viewlabel", "viewcolor")
+                )
+                self._widgets[name] = qMRMLSliceWidget(
+                    self._scene, self._applicationLogic, name, label, color
+                )
+            self._place.addWidget(self._widgets[name], 1)
+            self._widgets[name].show()
+
+    def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
+        return self._widgets.get(name)
+
+
+class Application:
+    """``slicer.app``."""
+
+    applicationName = "Slicer"
+
+    def __init__(self, qApplication: QApplication, layoutManager, applicationLogic) -> None:
+        self._qApplication, self._layoutManager = qApplication, layoutManager
+        self._applicationLogic = applicationLogic
+        self._startup = []
+
+    def connect(self, signature: str, slot) -> None:
+        assert signature == "startupCompleted()", signature
+        self._startup.append(slot)
+
+    def completeStartup(self) -> None:
+        for slot in self._startup:
+            slot()
+
+    def layoutManager(self):
+        return self._layoutManager
+
+    def applicationLogic(self):
+        return self._applicationLogic
+
+    def processEvents(self) -> None:
+        self._qApplication.processEvents()
+
+    def testingEnabled(self) -> bool:
+        return False
+
+    def setOverrideCursor(self, _cursor) -> None:
+        pass
+
+    def restoreOverrideCursor(self) -> None:
+        pass
+
+
+class Database:
+    """``slicer.dicomDatabase``: which file an instance is in."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    def fileForInstance(self, uid: str) -> str:
+        return self.files.get(uid, "")
+
+
+def loadVolume(path, properties=None, returnNode=False):
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(Path(path).stem)
+    slicer.mrmlScene.AddNode(node)
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetSingleFile(True)
+    storage.SetFileName(str(path))
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    if not storage.ReadData(node):
+        slicer.mrmlScene.RemoveNode(node)
+        raise RuntimeError(f"Failed to load node from file: {path}")
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def loadMarkups(path):
+    logic = slicer.modules.markupsLogic
+    identifier = logic.LoadMarkups(str(path), "")
+    if not identifier:
+        raise RuntimeError(f"Failed to load node from file: {path}")
+    return slicer.mrmlScene.GetNodeByID(identifier)
+
+
+def saveNode(node, path, properties=None) -> bool:
+    storage = node.CreateDefaultStorageNode()
+    storage.SetFileName(str(path))
+    return bool(storage.WriteData(node))
+
+
+def saveScene(path, properties=None) -> bool:
+    return bool(slicer.mrmlScene.WriteToMRB(str(path)))
+
+
+def loadScene(path, properties=None) -> bool:
+    return bool(slicer.mrmlScene.ReadFromMRB(str(path), True))
