@@ -207,7 +207,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._onParametersChanged()
 
     def _onSceneStartClose(self, _caller, _event) -> None:
-        self.process.cancel()
+        if self.process.running:
+            self.process.cancel()
         self.setParameterNode(None)
 
     def _onSceneEndClose(self, _caller, _event) -> None:

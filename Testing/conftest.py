@@ -20,6 +20,6 @@ def shell():
     """A stand-in for the Slicer application, with a window; one for all tests."""
     pytest.importorskip("trame_slicer", reason="needs the wheels of the Slicer libraries")
     pytest.importorskip("PySide6")
-    import slicer_shell
+    import slicer_stand_in
 
-    return slicer_shell.start()
+    return slicer_stand_in.start()

@@ -31,6 +31,7 @@ class ResultList(VTKObservationMixin):
         self._shown = None
         self._drawn = None
         self._before = None, ""
+        self._listed = None, []
         self._updating = False
         ui.resultsTableView.connect("selectionChanged()", self._onSelectionChanged)
         ui.acceptButton.clicked.connect(lambda: self._review("accepted"))
@@ -66,8 +67,11 @@ class ResultList(VTKObservationMixin):
             self._updateTable()
         table = scene.results_table(self._prior, self._current) if complete else None
         self._ui.resultsTableView.setMRMLTableNode(table)
-        if self._shown not in self._predictions:
+        if self._shown and self._shown not in self._predictions:
             self._shown = None
+            preview = scene.preview_of(self._current) if complete else None
+            if preview:
+                preview.GetScene().RemoveNode(preview)
         if self._shown:
             self.select(self._shown)
         self._showDetails()
@@ -121,28 +125,37 @@ class ResultList(VTKObservationMixin):
             roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
         for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):
             button.enabled = prediction is not None
-        ui.candidatesList.clear()
-        ui.useCandidateButton.enabled = False
+        self._listCandidates()
         if prediction is None:
             ui.reasonLabel.text = ""
             return
-        ui.reasonLabel.text = (
-            f"{scene.lesion_of(prediction).GetName()}: {scene.reason_of(prediction)}"
-        )
+        name = scene.lesion_of(prediction).GetName()
+        ui.reasonLabel.text = f"{name}: {scene.reason_of(prediction)}"
         placed = prediction.GetNumberOfDefinedControlPoints() > 0
         ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
         ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"
         ui.restoreButton.enabled = scene.review_of(prediction) != ""
-        for number, candidate in enumerate(scene.candidates_of(prediction)[1:], 2):
+
+    def _listCandidates(self) -> None:
+        """List the selected lesion's next best places, and keep the one that is selected."""
+        from MammoTrackerLib import scene
+
+        texts = []
+        for candidate in scene.candidates_of(self._shown)[1:] if self._shown else ():
             score = candidate.tracking_score * (
                 1.0 if candidate.similarity_score is None else candidate.similarity_score
             )
             x, y = scene.center_mm(candidate.box, self._current)
-            ui.candidatesList.addItem(
+            texts.append(
                 _("{number}. score {score:.2f}, at {x:.0f}, {y:.0f} mm").format(
-                    number=number, score=score, x=x, y=y
+                    number=len(texts) + 2, score=score, x=x, y=y
                 )
             )
+        if (self._shown, texts) != self._listed:
+            self._listed = self._shown, texts
+            self._ui.candidatesList.clear()
+            self._ui.candidatesList.addItems(texts)
+            self._ui.useCandidateButton.enabled = False
 
     @contextmanager
     def _changing(self):
@@ -151,7 +164,7 @@ class ResultList(VTKObservationMixin):
 
         with self.updating():
             yield scene
-            scene.preview_candidate(self._shown, None)
+            self._ui.candidatesList.currentRow = -1
             self._updateTable()
         self._showDetails()
         self._onChanged()

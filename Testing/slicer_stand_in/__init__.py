@@ -322,12 +322,14 @@ def _make_qt() -> None:
     vars(ctk).update({cls.__name__: cls for cls in widgets.CTK})
     sys.modules.update(qt=qt, ctk=ctk)
 
-    # PySide asks for each module, by name, whether its properties are written as in PythonQt.
-    panel = (ROOT / "MammoTracker" / "MammoTrackerPanel").glob("*.py")
-    true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{path.stem}" for path in panel)]
+    # PySide asks for each module, by name, whether its properties are written as in PythonQt,
+    # where both spellings work. What sets up widgets writes properties, the rest calls setters.
+    written = ("lesion_list", "result_list", "side_by_side")
+    true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += ["test_module", "screenshots", "__main__"]
     ours = [f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("*.py")]
-    feature.pyside_feature_dict.update(dict.fromkeys([__name__, *ours, "slicer.util"], 0))
+    setters = [__name__, *ours, "MammoTrackerPanel.child_process", "slicer.util"]
+    feature.pyside_feature_dict.update(dict.fromkeys(setters, 0))
     feature.pyside_feature_dict.update(dict.fromkeys(true_properties, TRUE_PROPERTY))
     QtCore.__init_feature__()
 

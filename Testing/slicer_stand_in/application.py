@@ -30,6 +30,7 @@ class qMRMLSliceView(QWidget):
         self.setMouseTracking(True)
         self.setMinimumSize(80, 80)
         view.set_scheduled_render(self)
+        view.render_window().SetMultiSamples(0)
 
     # trame's strategy for rendering
 
