@@ -151,7 +151,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.trackAllButton.clicked.connect(self.onTrackAll)
         ui.trackSelectedButton.clicked.connect(self.onTrackSelected)
         ui.cancelButton.clicked.connect(self.onCancel)
-        ui.sideBySideButton.clicked.connect(self.onSideBySide)
+        ui.sideBySideButton.clicked.connect(self.onShowWhole)
         ui.exportButton.clicked.connect(self.onExport)
         ui.installButton.clicked.connect(self.onInstall)
         ui.cancelInstallButton.clicked.connect(self.onCancelInstall)
@@ -472,15 +472,19 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.views.facing = self._parameterNode.facing
 
+    def onShowWhole(self) -> None:
+        """Show both mammograms whole, without handles on a lesion."""
+        self.results.deselect()
+        self.onSideBySide()
+
     def _onBoxesChanged(self) -> None:
         if all(self._pair):
             self.views.assign()
 
-    def _onResultSelected(self, lesion, prediction) -> None:
+    def _onResultSelected(self, lesion, currentBox) -> None:
         from MammoTrackerLib import scene
 
-        prior, current = self._pair
-        self.views.centerOn(scene.box_of(lesion, prior), scene.box_if_placed(prediction))
+        self.views.centerOn(scene.box_if_placed(lesion), currentBox)
 
     # Export
 

@@ -149,9 +149,10 @@ def test_lesions_are_renamed_typed_and_deleted(panel, shell, pair):
     table = panel.ui.lesionsTable
     table.item(0, 0).setText("Mass at 6 o'clock")
     assert lesion.GetName() == "Mass at 6 o'clock"
-    table.cellWidget(0, 1).currentIndex = 2
-    assert scene.lesion_type(lesion) == "calcification"
     table.selectRow(0)
+    panel.ui.typeComboBox.currentIndex = 2
+    assert scene.lesion_type(lesion) == "calcification"
+    assert table.item(0, 1).text() == "calcification"
     shell.click(panel.ui.deleteLesionButton)
     assert scene.lesions(prior) == [] and table.rowCount == 0
     assert not panel.ui.trackAllButton.enabled
@@ -159,6 +160,7 @@ def test_lesions_are_renamed_typed_and_deleted(panel, shell, pair):
 
 def test_roi_files_and_rois_of_the_scene_are_used(panel, shell, pair, tmp_path):
     import slicer
+
     from MammoTrackerLib import scene
 
     prior, _, lesion = pair
@@ -289,6 +291,7 @@ def test_export_writes_table_boxes_and_picture(panel, shell, pair, tmp_path):
 
 def test_a_saved_scene_comes_back_as_it_was(panel, shell, pair, tmp_path):
     import slicer
+
     from MammoTrackerLib import scene
 
     prior, current, _ = pair
@@ -368,6 +371,7 @@ def exam(path: Path, year: int, laterality: str = "L") -> Path:
 
 def mark(panel, shell, volume, box: Box) -> None:
     import slicer
+
     from MammoTrackerLib import scene
 
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Lesion 1")

@@ -35,6 +35,7 @@ class LesionList(VTKObservationMixin):
         ui.lesionsTable.verticalHeader().visible = False
         ui.lesionsTable.cellChanged.connect(self._onRenamed)
         ui.lesionsTable.itemSelectionChanged.connect(self._onSelectionChanged)
+        ui.typeComboBox.currentTextChanged.connect(self._onTypeChosen)
         ui.addLesionButton.clicked.connect(self.onAdd)
         ui.deleteLesionButton.clicked.connect(self.onDelete)
         ui.loadLesionsButton.clicked.connect(self.onLoad)
@@ -90,14 +91,9 @@ class LesionList(VTKObservationMixin):
             swatch.fill(qt.QColor(*(round(255 * part) for part in color)))
             item.setIcon(qt.QIcon(swatch))
             table.setItem(row, 0, item)
-            kinds = qt.QComboBox()
-            kinds.addItems([_("not said"), _("mass"), _("calcification")])
-            kind = scene.lesion_type(roi)
-            kinds.currentIndex = (
-                1 + scene.LESION_TYPES.index(kind) if kind in scene.LESION_TYPES else 0
-            )
-            kinds.currentTextChanged.connect(lambda _text, row=row: self._onTypeChanged(row))
-            table.setCellWidget(row, 1, kinds)
+            kind = qt.QTableWidgetItem(_(scene.lesion_type(roi)))
+            kind.setFlags(kind.flags() & ~qt.Qt.ItemIsEditable)
+            table.setItem(row, 1, kind)
         self._filling = False
         self._onSelectionChanged()
         self._enable()
@@ -106,7 +102,6 @@ class LesionList(VTKObservationMixin):
         ui, hasPrior = self._ui, self._prior is not None
         ui.addLesionButton.enabled = hasPrior
         ui.loadLesionsButton.enabled = hasPrior
-        ui.deleteLesionButton.enabled = bool(self._rois)
 
     def onAdd(self) -> None:
         """Make a lesion that the user places with two clicks, or give up placing one."""
@@ -186,20 +181,37 @@ class LesionList(VTKObservationMixin):
         name = self._ui.lesionsTable.item(row, 0).text().strip()
         if name:
             self._rois[row].SetName(name)
+            self._onChanged()
         else:
             self._fill()
 
     def _onSelectionChanged(self) -> None:
-        """Give the selected lesions handles."""
+        """Give the selected lesions handles, and show their type."""
+        from MammoTrackerLib import scene
+
         selected = self.selected()
         for roi in self._rois:
             roi.GetDisplayNode().SetHandlesInteractive(roi in selected)
+        self._ui.deleteLesionButton.enabled = bool(selected)
+        self._ui.typeComboBox.enabled = bool(selected)
+        kinds = {scene.lesion_type(roi) for roi in selected}
+        self._filling = True
+        self._ui.typeComboBox.currentIndex = self._kinds().index(kinds.pop() if kinds else "")
+        self._filling = False
 
-    def _onTypeChanged(self, row: int) -> None:
+    def _kinds(self) -> tuple[str, ...]:
         from MammoTrackerLib import scene
 
-        index = self._ui.lesionsTable.cellWidget(row, 1).currentIndex
-        scene.set_lesion_type(self._rois[row], ("", *scene.LESION_TYPES)[index])
+        return "", *scene.LESION_TYPES
+
+    def _onTypeChosen(self, _text) -> None:
+        from MammoTrackerLib import scene
+
+        if self._filling:
+            return
+        for roi in self.selected():
+            scene.set_lesion_type(roi, self._kinds()[self._ui.typeComboBox.currentIndex])
+        self._fill()
         self._onChanged()
 
     def _onRoiModified(self, roi, _event=None) -> None:

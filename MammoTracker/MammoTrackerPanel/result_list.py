@@ -16,7 +16,8 @@ class ResultList(VTKObservationMixin):
     ui
         The panel's widgets.
     onSelected
-        Called with the lesion's ROI and the predicted ROI when a row is selected.
+        Called with the lesion's ROI and a `Box` on the current (None if the lesion has no
+        place there) when a row or one of its next best places is selected.
     onChanged
         Called without arguments when boxes were shown, hidden or replaced.
     """
@@ -81,6 +82,12 @@ class ResultList(VTKObservationMixin):
         if prediction in self._predictions:
             self._ui.resultsTableView.selectRow(self._predictions.index(prediction))
 
+    def deselect(self) -> None:
+        """Select no row."""
+        self._shown = None
+        self._ui.resultsTableView.clearSelection()
+        self._showDetails()
+
     @contextmanager
     def updating(self):
         """Tell changes that the module makes from those that the user makes."""
@@ -115,7 +122,7 @@ class ResultList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         if self._shown:
-            self._onSelected(scene.lesion_of(self._shown), self._shown)
+            self._onSelected(scene.lesion_of(self._shown), scene.box_if_placed(self._shown))
 
     def _showDetails(self) -> None:
         from MammoTrackerLib import scene
@@ -186,6 +193,9 @@ class ResultList(VTKObservationMixin):
         self._ui.useCandidateButton.enabled = row >= 0
         scene.preview_candidate(self._shown, row + 1 if row >= 0 else None)
         self._onChanged()
+        if row >= 0:
+            box = scene.candidates_of(self._shown)[row + 1].box
+            self._onSelected(scene.lesion_of(self._shown), box)
 
     def _onUseCandidate(self) -> None:
         index = self._ui.candidatesList.currentRow + 1

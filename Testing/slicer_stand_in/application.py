@@ -1,7 +1,8 @@
 """Stand-in for ``slicer.app``, the layout manager and slice views, and what loads and saves.
 
-Checked against Slicer ``Base/QTGUI/qSlicerApplication.h``, ``Base/QTCore/qSlicerCoreApplication.h``,
-``Libs/MRML/Widgets`` (qMRMLLayoutManager.h, qMRMLSliceWidget.h, qMRMLSliceView.h) and
+Checked against Slicer ``Base/QTGUI/qSlicerApplication.h``,
+``Base/QTCore/qSlicerCoreApplication.h``, ``Libs/MRML/Widgets`` (qMRMLLayoutManager.h,
+qMRMLSliceWidget.h, qMRMLSliceView.h) and
 ``Base/Python/slicer/util.py``. A slice view is Slicer's own, rendered off screen, and painted
 into a widget; the widget's mouse events go to the view's interactor.
 """

@@ -302,9 +302,7 @@ class qSlicerMarkupsPlaceWidget(QWidget):
         self._selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
         for node in (self._interaction, self._selection):
             node.AddObserver("ModifiedEvent", self._update)
-        self._interaction.AddObserver(
-            self._interaction.InteractionModeChangedEvent, self._update
-        )
+        self._interaction.AddObserver(self._interaction.InteractionModeChangedEvent, self._update)
 
     def setCurrentNode(self, node) -> None:
         self._node = node
