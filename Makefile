@@ -18,7 +18,8 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed screen
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slicer"
+	$(BIN)/python -m pytest -m slicer
 
 screenshots: $(VENV)/installed screen
 	$(BIN)/python Testing/screenshots.py

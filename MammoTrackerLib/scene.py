@@ -237,7 +237,7 @@ def set_spacing(volume, mm: float) -> None:
         )
     scene = volume.GetScene()
     rois = lesions(volume) + _nodes(scene, _ROI, "prediction", Current=volume)
-    boxes = [(roi, _box(roi, volume)) for roi in rois if _is_placed(roi)]
+    boxes = [(roi, _box(roi, volume)) for roi in rois if is_placed(roi)]
     spacing = list(volume.GetSpacing())
     x, y, _ = _axes(volume)
     spacing[x] = spacing[y] = mm
@@ -344,7 +344,8 @@ def apply_window(volume) -> None:
 # --- boxes and ROI nodes
 
 
-def _is_placed(roi) -> bool:
+def is_placed(roi) -> bool:
+    """Whether an ROI was drawn to its end."""
     needed = max(roi.GetRequiredNumberOfControlPoints(), 1)
     return (
         roi.GetNumberOfDefinedControlPoints() >= needed
@@ -374,7 +375,7 @@ def box_of(roi, volume) -> Box:
     MammoTrackerError
         If the ROI is not placed, is flat, or lies off the image.
     """
-    if not _is_placed(roi):
+    if not is_placed(roi):
         raise MammoTrackerError(
             f"The ROI {roi.GetName()} has no place yet: draw a box around the lesion."
         )
@@ -832,14 +833,14 @@ def _table_row(prediction, prior, current) -> list[str]:
     is_registration = status_of(prediction) == Status.REGISTRATION.value
     row.append("" if is_registration else f"{score_of(prediction):.2f}")
     measures = [""] * (len(COLUMNS) - len(row))
-    if _is_placed(prediction) and review_of(prediction) != "rejected":
+    if is_placed(prediction) and review_of(prediction) != "rejected":
         box = _box_mm(prediction, current)
         longest = max(box.width, box.height)
         measures[:6] = [
             f"{value:.1f}"
             for value in (*box.center, box.width, box.height, box.area, longest)
         ]  # fmt: skip
-        if _is_placed(lesion):
+        if is_placed(lesion):
             before = _box_mm(lesion, prior)
             before = max(before.width, before.height)
             measures[6:] = [f"{longest - before:+.1f}", f"{100 * (longest / before - 1):+.0f}"]
@@ -861,7 +862,7 @@ def update_labels(prior, current) -> None:
         raster = Raster(volume)
         wanted = []
         for roi, text in labels:
-            if _is_placed(roi) and roi.GetDisplayNode().GetVisibility():
+            if is_placed(roi) and roi.GetDisplayNode().GetVisibility():
                 box = _box(roi, volume)
                 (place,) = raster.to_world([(box.center[0], box.y0, 0)])
                 wanted.append((text, place))

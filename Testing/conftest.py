@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,20 @@ def mammogram_paths() -> dict[str, Path]:
     return CASES[0]
 
 
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        if "shell" in item.fixturenames:
+            item.add_marker("slicer")
+
+
 @pytest.fixture(scope="session")
 def shell():
     """A stand-in for the Slicer application, with a window; one for all tests."""
     pytest.importorskip("trame_slicer", reason="needs the wheels of the Slicer libraries")
     pytest.importorskip("PySide6")
+    if "tensorflow" in sys.modules:
+        # Both bring an LLVM, and the one's symbols answer the other's calls.
+        pytest.skip("TensorFlow and Mesa crash in one process: run these with -m slicer")
     import slicer_stand_in
 
     return slicer_stand_in.start()

@@ -6,13 +6,16 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from MammoTrackerLib import Box, Candidate, Status, Track
 
-RESOURCES = Path(__file__).parents[1] / "MammoTracker" / "Resources"
+ROOT = Path(__file__).parents[1]
+RESOURCES = ROOT / "MammoTracker" / "Resources"
 TRUTH = Box(*json.loads((RESOURCES / "SampleData" / "truth.json").read_text())["current_box"])
 
 
@@ -138,6 +141,7 @@ def test_two_clicks_on_the_prior_mark_a_lesion(panel, shell, pair):
 def test_giving_up_to_place_leaves_no_lesion(panel, shell, pair):
     shell.click(panel.ui.addLesionButton)
     assert panel.ui.addLesionButton.checked
+    shell.clickPixel(pair[0], 300, 600)
     shell.click(panel.ui.addLesionButton)
     assert panel.ui.lesionsTable.rowCount == 1
 
@@ -377,3 +381,62 @@ def mark(panel, shell, volume, box: Box) -> None:
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Lesion 1")
     scene.place_roi(roi, volume, box)
     shell.wait(lambda: roi in panel.lesions.rois)
+
+
+def test_the_modules_own_test_passes():
+    # In a process of its own, since it loads TensorFlow.
+    program = (
+        "import slicer_stand_in; shell = slicer_stand_in.start(); import MammoTracker; "
+        "MammoTracker.MammoTrackerTest().runTest(); print(shell.messages.pop())"
+    )
+    folders = [Path(__file__).parent, ROOT, ROOT / "MammoTracker"]
+    path = os.pathsep.join(map(str, folders))
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.stdout.split("\n")[-2:] == ["Test passed", ""], run.stderr[-2000:]
+
+
+def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    box = scene.box_of(lesion, prior)
+    answer = Track(box, TRUTH, 0.02, Status.NOT_FOUND, "Nowhere.", (Candidate(TRUTH, 0.02),), TRUTH)
+    prediction = scene.show_track(lesion, current, answer)
+    panel.results.refresh()
+    panel.results.select(prediction)
+    assert scene.box_if_placed(prediction) is None
+    assert rows_of(panel)[0][2:6] == ["not found", "", "0.02", ""]
+    assert not panel.ui.acceptButton.enabled
+    shell.click(panel.ui.drawButton)
+    shell.clickPixel(current, 190, 1050)
+    shell.clickPixel(current, 270, 1130)
+    assert scene.box_of(prediction, current).as_tuple() == pytest.approx(
+        (190, 1050, 270, 1130), abs=3
+    )
+    assert rows_of(panel)[0][3] == "corrected"
+    assert not panel.ui.drawButton.checked
+    shell.click(panel.ui.restoreButton)
+    assert scene.box_if_placed(prediction) is None
+
+
+def test_a_correction_that_is_not_drawn_to_its_end_changes_nothing(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    box = scene.box_of(lesion, prior)
+    answer = Track(box, TRUTH, 0.6, Status.FOUND, "Here.", (Candidate(TRUTH, 0.6),), TRUTH)
+    prediction = scene.show_track(lesion, current, answer)
+    panel.results.refresh()
+    panel.results.select(prediction)
+    before = rows_of(panel)
+    shell.click(panel.ui.drawButton)
+    shell.clickPixel(current, 190, 1050)
+    shell.click(panel.ui.drawButton)
+    assert scene.box_of(prediction, current).as_tuple() == pytest.approx(TRUTH.as_tuple())
+    assert rows_of(panel) == before

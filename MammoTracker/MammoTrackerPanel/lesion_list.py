@@ -166,11 +166,13 @@ class LesionList(VTKObservationMixin):
             )
 
     def _onPlaceModeChanged(self, enabled: bool) -> None:
+        from MammoTrackerLib import scene
+
         if enabled or not self._placed:
             return
         roi, self._placed = self._placed, None
         self._ui.addLesionButton.checked = False
-        if roi.GetScene() and roi.GetNumberOfDefinedControlPoints() == 0:
+        if roi.GetScene() and not scene.is_placed(roi):
             slicer.mrmlScene.RemoveNode(roi)
         self.refresh()
         self._onChanged()

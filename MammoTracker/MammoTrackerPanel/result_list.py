@@ -138,7 +138,7 @@ class ResultList(VTKObservationMixin):
             return
         name = scene.lesion_of(prediction).GetName()
         ui.reasonLabel.text = f"{name}: {scene.reason_of(prediction)}"
-        placed = prediction.GetNumberOfDefinedControlPoints() > 0
+        placed = scene.is_placed(prediction)
         ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
         ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"
         ui.restoreButton.enabled = scene.review_of(prediction) != ""
@@ -223,10 +223,11 @@ class ResultList(VTKObservationMixin):
         if drawn.GetScene() is None:
             return
         with self._changing() as scene:
-            if drawn.GetNumberOfDefinedControlPoints() > 0:
+            if scene.is_placed(drawn):
                 scene.set_review(drawn, "corrected")
                 return
             box, review = self._before
+            scene.unplace(drawn)
             if box:
                 scene.place_roi(drawn, self._current, box)
             scene.set_review(drawn, review)
@@ -234,7 +235,7 @@ class ResultList(VTKObservationMixin):
     def _onMoved(self, prediction, _event=None) -> None:
         from MammoTrackerLib import scene
 
-        if self._updating or self._drawn or prediction.GetNumberOfDefinedControlPoints() == 0:
+        if self._updating or self._drawn or not scene.is_placed(prediction):
             return
         with self.updating():
             if scene.review_of(prediction) != "corrected":
