@@ -27,6 +27,9 @@ SAMPLE_FILES = (
     "MammoTrackerLesion.mrk.json",
 )
 
+FORCIBLE = {"laterality", "view"}
+"""Kinds of problems of a pair that the user may know better."""
+
 
 class MammoTracker(ScriptedLoadableModule):
     def __init__(self, parent) -> None:
@@ -272,12 +275,15 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _problems(self) -> list:
         """Return what is wrong with the pair, as far as the headers tell."""
-        from MammoTrackerLib import scene
-        from MammoTrackerLib.tracker import pair_problems
+        from MammoTrackerLib import MammoTrackerError, scene
+        from MammoTrackerLib.tracker import PairProblem, pair_problems
 
         if not all(self._pair):
             return []
-        return pair_problems(*(scene.header_of(volume) for volume in self._pair))
+        try:
+            return pair_problems(*(scene.header_of(volume) for volume in self._pair))
+        except MammoTrackerError as error:
+            return [PairProblem(str(error), True, "image")]
 
     def _showPair(self) -> None:
         prior, current = self._pair
@@ -294,7 +300,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         else:
             ui.pairLabel.text = self._pairSummary()
         ui.swapButton.visible = "dates" in kinds
-        forcible = kinds & {"laterality", "view"}
+        forcible = kinds & FORCIBLE
         ui.forceCheckBox.visible = bool(forcible)
         ui.pairWidget.visible = bool(forcible) or "dates" in kinds
         ui.spacingWidget.visible = "spacing" in kinds
@@ -324,7 +330,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui = self.ui
         prior, current = self._pair
         blocked = any(
-            problem.blocks and not (ui.forceCheckBox.checked and problem.kind != "spacing")
+            problem.blocks and not (ui.forceCheckBox.checked and problem.kind in FORCIBLE)
             for problem in self._problems()
         )
         complete = bool(prior and current and prior is not current)
@@ -424,7 +430,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         scene.show_registration(*self._trackedPair, grid)
         self._enable()
-        self._onParametersChanged()
+        if self._parameterNode:
+            self._onParametersChanged()
 
     def _onTrack(self, index: int, track) -> None:
         from MammoTrackerLib import scene

@@ -105,6 +105,16 @@ def test_another_breast_blocks_until_it_is_forced(panel, shell, tmp_path):
     shell.scene.Clear()
 
 
+def test_a_volume_of_several_slices_is_refused(panel, shell, pair):
+    import numpy as np
+    import slicer
+
+    stack = slicer.util.addVolumeFromArray(np.zeros((3, 40, 40), np.uint8), name="Stack")
+    choose(panel, shell, pair[0], stack)
+    assert "no single slice" in panel.ui.pairLabel.text
+    assert not panel.ui.trackAllButton.enabled and not panel.ui.forceCheckBox.visible
+
+
 def test_unknown_spacing_asks_for_a_number_and_keeps_boxes_on_their_pixels(panel, shell, pair):
     from MammoTrackerLib import scene
 
