@@ -35,7 +35,7 @@ class Layers:
         cls, mammogram: Mammogram, breast: np.ndarray, breast_factor: np.ndarray, pixel_mm: float
     ) -> Layers:
         """Reduce a mammogram to about the patches' pixels; `breast` comes from the alignment."""
-        image, factor = reduce_to(mammogram, pixel_mm)
+        image, factor = reduce_to(mammogram, pixel_mm, specks=True)
         return cls(image, factor, breast.astype(np.float32), breast_factor, mammogram.spacing)
 
     def network_input(self, frame: PatchFrame, box: Box | None = None) -> np.ndarray:

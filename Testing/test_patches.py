@@ -12,6 +12,7 @@ from MammoTrackerLib.patches import (
     block_mean,
     box_mask,
     cut,
+    keep_specks,
     network_input,
     normalise,
     reduce_to,
@@ -35,6 +36,23 @@ def centroid(image: np.ndarray) -> np.ndarray:
     """Return x, y of the brightness's centre, in continuous pixels."""
     y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
     return np.array([(image * x).sum(), (image * y).sum()]) / image.sum()
+
+
+def test_a_speck_of_one_pixel_survives_the_reduction():
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 2, (400, 400)).astype(np.float32)
+    image[201, 302] += 30
+    kept, mean = keep_specks(image, 4, 4), block_mean(image, 4, 4)
+    assert np.unravel_index(kept.argmax(), kept.shape) == (50, 75)
+    assert kept[50, 75] - mean[50, 75] > 20
+    assert np.median(np.abs(kept - mean)) == 0
+    assert (kept > mean + 1).mean() < 0.02, "noise is no speck"
+
+
+def test_specks_are_sought_in_whole_blocks_and_only_where_blocks_are():
+    image = np.arange(7 * 9, dtype=np.float32).reshape(7, 9)
+    assert keep_specks(image, 2, 3).shape == (3, 3)
+    np.testing.assert_array_equal(keep_specks(image, 1, 1), image)
 
 
 FRAMES = {

@@ -28,7 +28,8 @@ def main() -> None:
         (TRACKING_FILE, arguments.tracking),
         (SIMILARITY_FILE, arguments.similarity),
     ):
-        shutil.copyfile(file, arguments.out / name)
+        if file.resolve() != (arguments.out / name).resolve():
+            shutil.copyfile(file, arguments.out / name)
         checksums[name] = hashlib.sha256((arguments.out / name).read_bytes()).hexdigest()
     card = {"version": arguments.version, "sha256": checksums}
     (arguments.out / "weights.json").write_text(json.dumps(card, indent=2) + "\n")

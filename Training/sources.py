@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from MammoTrackerLib.breast import breast_mask
+from MammoTrackerLib.patches import keep_specks
 from MammoTrackerLib.simulate import FILM_SPACING
 
 SPACING_MM = 0.2
@@ -36,9 +37,11 @@ class Source:
 
 
 def make_source(image: np.ndarray, spacing_mm: float, woman: str) -> Source:
-    """Resample to 0.2 mm, outline the breast, scale the intensities, crop to the breast."""
+    """Resample to 0.2 mm with specks kept, outline the breast, scale intensities, crop to it."""
     size = [round(side * spacing_mm / SPACING_MM) for side in image.shape[::-1]]
-    pixels = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    factor = max(1, int(SPACING_MM / spacing_mm))
+    pixels = keep_specks(image.astype(np.float32), factor, factor)
+    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(pixels, [max(1, s // 5) for s in size], interpolation=cv2.INTER_AREA)
     breast = cv2.resize(breast_mask(coarse).astype(np.float32), size)
     breast = (breast > 0.5).astype(np.float32)

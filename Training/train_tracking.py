@@ -92,6 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser, steps=4500, scenes=5)
     parser.add_argument("--imagenet", default="imagenet", help="Keras file of a MobileNetV2")
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from")
     parser.add_argument("--easy-steps", type=int, default=400)
     parser.add_argument("--freeze-after", type=int, default=700)
     arguments = parser.parse_args()
@@ -114,7 +115,10 @@ def main() -> None:
 
     keras.utils.set_random_seed(arguments.seed)
     network = TrackingNetwork(settings.template_px, settings.correlation_px)
-    load_imagenet(network.backbone, arguments.imagenet)
+    if arguments.start:
+        network.load_weights(arguments.start)
+    else:
+        load_imagenet(network.backbone, arguments.imagenet)
     fit(network, loss, lambda: batch_of(next_scenes()), arguments, arguments.freeze_after)
 
 
