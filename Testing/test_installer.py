@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_worker import application, idle, is_alive, wait  # noqa: F401
+from test_worker import SEVERAL_LOOKS, is_alive
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,7 +92,7 @@ def serve(folder: Path, hangs=None):
 
 
 @pytest.fixture
-def setup(application, tmp_path, monkeypatch):  # noqa: F811
+def setup(shell, tmp_path, monkeypatch):
     """An installer in a Slicer of its own, whose requirements are the tiny `lesion` and `breast`.
 
     `breast` 1.0 is installed, `lesion`, which needs it, is not.
@@ -122,14 +122,11 @@ def setup(application, tmp_path, monkeypatch):  # noqa: F811
     )
     monkeypatch.setattr(installer, "REQUIREMENTS", requirements)
     calls = []
-    answers = SimpleNamespace(agrees=True, installs=True, error=None)
-
-    def confirmOkCancelDisplay(text, windowTitle=None, parent=None, **keywords):
-        calls.append(("confirm", text, keywords))
-        return answers.agrees
+    answers = SimpleNamespace(installs=True, error=None)
 
     def installIt(lines, constraints):
-        calls.append(("install", lines, os.environ["PIP_NO_INDEX"]))
+        assert len(shell.messages) == 1, "the user was asked once, before"
+        calls.append((lines, os.environ["PIP_NO_INDEX"]))
         if answers.error:
             raise answers.error
         if answers.installs:
@@ -145,11 +142,9 @@ def setup(application, tmp_path, monkeypatch):  # noqa: F811
         assert option == "--constraint"
         installIt(lines, constraints)
 
-    slicer = sys.modules["slicer"]
-    util = SimpleNamespace(
-        confirmOkCancelDisplay=confirmOkCancelDisplay, pip_install=pip_install_of_slicer
-    )
-    monkeypatch.setattr(slicer, "util", util, raising=False)
+    import slicer.util
+
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install_of_slicer)
     packaging = types.ModuleType("slicer.packaging")
     packaging.pip_ensure = pip_ensure
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
@@ -162,8 +157,9 @@ def setup(application, tmp_path, monkeypatch):  # noqa: F811
 
     def install(wheels=None):
         events.clear()
+        shell.messages.clear()
         subject.install(wheels)
-        wait(application, lambda: not subject.running, 60)
+        shell.wait(lambda: not subject.running, 60)
         return events[-1]
 
     yield SimpleNamespace(
@@ -176,9 +172,11 @@ def setup(application, tmp_path, monkeypatch):  # noqa: F811
         index=index,
         site=site,
         temporary=tmp_path / "temporary",
-        application=application,
+        shell=shell,
     )
     subject.cancel()
+    shell.messages.clear()
+    shell.answers.clear()
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -230,18 +228,20 @@ assert not {"tensorflow", "keras", "pip", "PIL", "pydicom"} & set(sys.modules)
 
 
 def test_without_consent_nothing_happens(setup):
-    setup.answers.agrees = False
+    setup.shell.answers.append(False)
     kind, message, _ = setup.install()
     assert kind == "failed"
     assert "Nothing was installed" in message
-    assert [call[0] for call in setup.calls] == ["confirm"]
-    assert setup.calls[0][2]["detailedText"] == "lesion<2,>=1.2"
+    (question,) = setup.shell.messages
+    assert question.splitlines()[-1] == "lesion<2,>=1.2"
+    assert setup.calls == []
     assert not is_installed(setup, "lesion")
 
 
 def test_nothing_is_asked_when_nothing_is_missing(setup):
     setup.module.REQUIREMENTS.write_text("breast\n")
     assert setup.install() == ("finished",)
+    assert setup.shell.messages == []
     assert setup.calls == []
 
 
@@ -252,8 +252,8 @@ def test_installs_from_the_index_and_keeps_what_slicer_has(setup, monkeypatch, i
     with serve(setup.index) as url:
         monkeypatch.setenv("PIP_INDEX_URL", url)
         assert setup.install() == ("finished",)
-    assert [call[0] for call in setup.calls] == ["confirm", "install"]
-    assert setup.calls[1][1:] == (["lesion<2,>=1.2"], "1")
+    assert len(setup.shell.messages) == 1
+    assert setup.calls == [(["lesion<2,>=1.2"], "1")]
     assert setup.module._version("lesion") == "1.5"
     assert setup.module._version("breast") == "1.0"
     assert any("lesion-1.5" in line for _, line in setup.events[:-1])
@@ -266,7 +266,7 @@ def test_installs_from_a_folder_without_any_network(setup, monkeypatch, tmp_path
     wheels = setup.index.rename(tmp_path / "the wheels of bröst")
     assert setup.install(wheels) == ("finished",)
     assert is_installed(setup, "lesion")
-    assert "the wheels of bröst" in setup.calls[0][1]
+    assert "the wheels of bröst" in setup.shell.messages[0]
 
 
 def test_an_incomplete_folder_is_said(setup):
@@ -276,7 +276,7 @@ def test_an_incomplete_folder_is_said(setup):
     assert str(setup.index) in message
     assert "breast" in message
     assert "ERROR" in log
-    assert [call[0] for call in setup.calls] == ["confirm"]
+    assert setup.calls == []
 
 
 def test_cancel_in_the_middle_of_the_download(setup, monkeypatch):
@@ -284,7 +284,7 @@ def test_cancel_in_the_middle_of_the_download(setup, monkeypatch):
     with serve(setup.index, threading.Event()) as url:
         monkeypatch.setenv("PIP_INDEX_URL", url)
         setup.installer.install()
-        wait(setup.application, lambda: ("log", "12 MB downloaded") in setup.events, 60)
+        setup.shell.wait(lambda: ("log", "12 MB downloaded") in setup.events, 60)
         assert setup.installer.running
         pid = setup.installer._child.pid
         setup.installer.cancel()
@@ -292,9 +292,9 @@ def test_cancel_in_the_middle_of_the_download(setup, monkeypatch):
         assert not setup.installer.running
         assert not is_alive(pid)
         assert list(setup.temporary.iterdir()) == []
-        idle(setup.application)
+        setup.shell.process(SEVERAL_LOOKS)
     assert setup.events == seen
-    assert [call[0] for call in setup.calls] == ["confirm"]
+    assert setup.calls == []
     assert not is_installed(setup, "lesion")
 
 

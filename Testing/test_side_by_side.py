@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,90 +21,43 @@ from MammoTrackerLib import scene as bridge  # noqa: E402
 COLUMNS, ROWS, SPACING = 300, 400, 0.25
 LESION = Box(60, 220, 90, 240)  # 7.5 x 5 mm
 MARK = Box(140, 80, 160, 90)
+VIEWS = "MammoTrackerPrior", "MammoTrackerCurrent"
 SIZE = 360, 480
 LESION_COLOR = (1.0, 0.84, 0.1)
 TEXT_COLOR = (1.0, 1.0, 0.7)
 
 
-class Widget:
-    """A qMRMLSliceWidget, and the qMRMLSliceView in it, on a real slice view."""
+@pytest.fixture
+def layouts(shell):
+    """The application's layout manager, in another layout; views of the pair have one size."""
+    from MammoTrackerPanel.side_by_side import LAYOUT_ID, layoutDescription
 
-    def __init__(self, app, name: str) -> None:
-        from trame_slicer.views import SliceView
-
-        self._view = SliceView(app.scene, app.app_logic, name)
-        self._view.set_scheduled_render(
-            SimpleNamespace(set_abstract_view=id, schedule_render=bool, did_render=bool)
-        )
-        self.sliceLogic = lambda: self._view._logic
-        self.mrmlSliceNode = self._view.get_view_node
-        self.sliceView = lambda: self
-        self.renderWindow = self._view.render_window
-
-    def resize(self, width: int, height: int) -> None:
-        self._view.interactor().UpdateSize(width, height)
-        self.sliceLogic().ResizeSliceNode(width, height)
-
-
-class Layouts:
-    """A qMRMLLayoutManager, as far as the views use it."""
-
-    def __init__(self, app) -> None:
-        self._app = app
-        self._widgets = {}
-        node = slicer.vtkMRMLLayoutNode()
-        self.layoutLogic = lambda: SimpleNamespace(GetLayoutNode=lambda: node)
-
-    def setLayout(self, layout: int) -> None:
-        node = self.layoutLogic().GetLayoutNode()
-        node.SetViewArrangement(layout)
-        for name in re.findall('singletontag="([^"]+)"', node.GetLayoutDescription(layout)):
-            if name not in self._widgets:
-                self._widgets[name] = Widget(self._app, name)
-            self._widgets[name].resize(*SIZE)
-
-    def sliceWidget(self, name: str):
-        return self._widgets.get(name)
-
-
-@pytest.fixture(scope="module")
-def layouts():
-    core = pytest.importorskip("trame_slicer.core")
-    app = core.SlicerApp()
-    timers = []
-
-    def process_events() -> None:
-        while timers:
-            timers.pop(0)()
-
-    qt, i18n = ModuleType("qt"), ModuleType("slicer.i18n")
-    qt.QTimer = SimpleNamespace(singleShot=lambda _ms, call: timers.append(call))
-    i18n.tr = str
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slicer, "mrmlScene", app.scene, raising=False)
-        patch.setattr(slicer, "app", SimpleNamespace(processEvents=process_events), raising=False)
-        patch.setitem(sys.modules, "qt", qt)
-        patch.setitem(sys.modules, "slicer.i18n", i18n)
-        patch.syspath_prepend(Path(__file__).parents[1] / "MammoTracker")
-        patch.delitem(sys.modules, "MammoTrackerPanel.side_by_side", raising=False)
-        yield Layouts(app)
-        sys.modules.pop("MammoTrackerPanel.side_by_side", None)
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    if not node.IsLayoutDescription(LAYOUT_ID):
+        node.AddLayoutDescription(LAYOUT_ID, layoutDescription())
+    manager.setLayout(LAYOUT_ID)
+    for name in VIEWS:
+        shell.resizeView(name, *SIZE)
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+    return manager
 
 
 @pytest.fixture
-def views(layouts):
-    """Views that start without a pair, in another layout."""
+def views(shell, layouts):
+    """Views that start without a pair."""
     from MammoTrackerPanel.side_by_side import SideBySide
 
     red = slicer.vtkMRMLSliceNode()
     red.SetLayoutName("Red")
-    slicer.mrmlScene.AddNode(red)
-    layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+    red = shell.scene.AddNode(red)
     views = SideBySide(layouts)
     yield views
     views.removeObservers()
-    slicer.app.processEvents()
-    slicer.mrmlScene.Clear(False)
+    layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+    shell.scene.RemoveNode(red)
+    shell.scene.Clear()
+    shell.process()
 
 
 def pixels(flipped: bool = False, lesion: Box = LESION) -> np.ndarray:
@@ -232,9 +180,7 @@ GEOMETRIES = {
 def test_image_and_box_are_where_the_pixels_are(layouts, views, picture, geometry: dict) -> None:
     prior, current = add_volume(**geometry), add_volume()
     views.show(prior, current)
-    for view, name, volume in zip(
-        picture(), ("MammoTrackerPrior", "MammoTrackerCurrent"), (prior, current), strict=True
-    ):
+    for view, name, volume in zip(picture(), VIEWS, (prior, current), strict=True):
         for square, box in zip(squares(view), (MARK, LESION), strict=True):
             np.testing.assert_allclose(square, on_screen(box), atol=1)
             np.testing.assert_allclose(square, by_slice_node(layouts, name, volume, box), atol=1)
@@ -469,15 +415,14 @@ def test_registered_prior_over_the_current(layouts, views, picture) -> None:
     np.testing.assert_allclose(squares(now)[0], on_screen(MARK), atol=1)
 
 
-def test_views_follow_the_window_until_the_user_moves_them(layouts, views, picture) -> None:
+def test_views_follow_the_window_until_the_user_moves_them(shell, layouts, views, picture) -> None:
     prior, current = add_volume(), add_volume()
     views.show(prior, current)
-    widgets = [layouts.sliceWidget(f"MammoTracker{name}") for name in ("Prior", "Current")]
 
     def resize(*size: int) -> None:
-        for widget in widgets:
-            widget.resize(*size)
-        slicer.app.processEvents()
+        for name in VIEWS:
+            shell.resizeView(name, *size)
+        shell.process()
 
     def check(box: Box, size, **where) -> None:
         for view in picture():
@@ -493,7 +438,7 @@ def test_views_follow_the_window_until_the_user_moves_them(layouts, views, pictu
     zoom = 300 / (5 * LESION.width)
     check(LESION, (400, 300), zoom=zoom, center=LESION.center)
 
-    node = widgets[1].mrmlSliceNode()
+    node = layouts.sliceWidget("MammoTrackerCurrent").mrmlSliceNode()
     width, height, depth = node.GetFieldOfView()
     node.SetFieldOfView(2 * width, 2 * height, depth)
     resize(400, 600)
@@ -503,9 +448,9 @@ def test_views_follow_the_window_until_the_user_moves_them(layouts, views, pictu
     np.testing.assert_allclose(now[3] - now[1], zoom * LESION.height, atol=2)
 
 
-def test_views_of_another_size_are_one_picture(layouts, views, tmp_path) -> None:
+def test_views_of_another_size_are_one_picture(shell, views, tmp_path) -> None:
     views.show(add_volume(), add_volume())
-    layouts.sliceWidget("MammoTrackerPrior").resize(300, 200)
+    shell.resizeView("MammoTrackerPrior", 300, 200)
     views.capture(tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as image:
         image = np.array(image)
@@ -529,7 +474,7 @@ def test_slicers_own_resets_keep_the_orientation(layouts, views, picture) -> Non
     selection.SetActiveVolumeID(prior.GetID())
     application.PropagateVolumeSelection()
     application.FitSliceToBackground(False)
-    for name in ("MammoTrackerPrior", "MammoTrackerCurrent"):
+    for name in VIEWS:
         logic = layouts.sliceWidget(name).sliceLogic()
         logic.RotateSliceToLowestVolumeAxes()
         logic.FitSliceToBackground()
@@ -543,7 +488,7 @@ def test_capture_leaves_out_what_slicer_writes_about_the_patient(layouts, views,
     plain = picture()
     text = vtk.vtkCornerAnnotation()
     text.SetText(2, "Doe, Jane")
-    window = layouts.sliceWidget("MammoTrackerPrior").renderWindow()
+    window = layouts.sliceWidget("MammoTrackerPrior").sliceView().renderWindow()
     window.GetRenderers().GetFirstRenderer().AddViewProp(text)
     try:
         for view, one in zip(picture(), plain, strict=True):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 import types
 from dataclasses import replace
 from importlib import metadata
@@ -23,53 +21,16 @@ from MammoTrackerLib.worker import take_mammogram, write_mammogram
 
 ROOT = Path(__file__).parents[1]
 OTHER = Box(900, 1500, 1100, 1700)
-
-
-@pytest.fixture(scope="module")
-def application():
-    """Qt's event loop, and the modules of Slicer that the process needs."""
-    widgets = pytest.importorskip("PySide6.QtWidgets")
-    if sys.version_info < (3, 12):
-        # PySide6 6.12 loses a reference to None in each method without a result, which ends
-        # Python when none is left; since 3.12, None needs none.
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QT_QPA_PLATFORM", "offscreen")
-        application = widgets.QApplication.instance() or widgets.QApplication([])
-        qt = types.ModuleType("qt")
-        qt.QTimer = pytest.importorskip("PySide6.QtCore").QTimer
-        i18n = types.ModuleType("slicer.i18n")
-        i18n.tr = str
-        patch.setitem(sys.modules, "qt", qt)
-        patch.setitem(sys.modules, "slicer", types.ModuleType("slicer"))
-        patch.setitem(sys.modules, "slicer.i18n", i18n)
-        patch.syspath_prepend(str(ROOT / "MammoTracker"))
-        yield application
-        for name in [name for name in sys.modules if name.startswith("MammoTrackerPanel")]:
-            del sys.modules[name]
-
-
-def wait(application, condition, seconds=120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        application.processEvents()
-        time.sleep(0.005)
-
-
-def idle(application, seconds=0.35) -> None:
-    """Let the event loop run for longer than a process is not looked at."""
-    end = time.monotonic() + seconds
-    wait(application, lambda: time.monotonic() > end)
+SEVERAL_LOOKS = 0.35  # seconds in which a watched process is looked at more than once
 
 
 class Recorded:
     """A process of the panel, and what it called back, in order."""
 
-    def __init__(self, application) -> None:
+    def __init__(self, shell) -> None:
         from MammoTrackerPanel.tracker_process import TrackerProcess
 
-        self.application = application
+        self.shell = shell
         self.process = TrackerProcess()
         self.events = []
         for name in ("Ready", "Progress", "Aligned", "Track", "Done", "Failed", "Log"):
@@ -88,7 +49,7 @@ class Recorded:
         return "\n".join(line for (line,) in self.of("Log"))
 
     def wait(self, condition, seconds=120) -> None:
-        wait(self.application, condition, seconds)
+        self.shell.wait(condition, seconds)
 
     def track(self, *arguments, **keywords) -> list:
         """Track, wait for the end, and return all events."""
@@ -104,10 +65,10 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(application, tmp_path, monkeypatch):
+def recorded(shell, tmp_path, monkeypatch):
     """A new process, whose temporary folders are in `tmp_path`."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    recorded = Recorded(application)
+    recorded = Recorded(shell)
     yield recorded
     recorded.process.stop()
     assert list(tmp_path.glob("MammoTracker-*")) == []
@@ -134,11 +95,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def real(application, folder):
+def real(shell, folder):
     """The process with the real TensorFlow and weights, for all tests that need them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
-        real = Recorded(application)
+        real = Recorded(shell)
         yield real
         real.process.stop()
 
@@ -247,7 +208,7 @@ def test_cancel_in_the_middle_of_a_run_of_a_new_process(first_run, real, pair, f
     dead = pid_of(real)
     real.events.clear()
     os.kill(dead, signal.SIGKILL)
-    idle(real.application)
+    real.shell.process(SEVERAL_LOOKS)
     assert real.events == []
 
     real.process.track(*pair, [FILM_LESION])
@@ -260,7 +221,7 @@ def test_cancel_in_the_middle_of_a_run_of_a_new_process(first_run, real, pair, f
     assert not real.process.running
     assert not is_alive(pid)
     assert list(folder.iterdir()) == []
-    idle(real.application)
+    real.shell.process(SEVERAL_LOOKS)
     assert real.events == seen
     assert real.process.info
 

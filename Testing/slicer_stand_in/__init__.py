@@ -33,6 +33,7 @@ from types import ModuleType, SimpleNamespace
 
 ROOT = Path(__file__).parents[2]
 TRUE_PROPERTY = 2
+WINDOW_SIZE = 1280, 800
 _shell: Shell | None = None
 
 
@@ -79,7 +80,7 @@ class Shell:
     scene
         The vtkMRMLScene.
     messages
-        Texts of the message boxes that were shown; none of them waits.
+        Texts of the message boxes that were shown, details last; none of them waits.
     answers
         What the user answers to the next questions; True when there is none left.
     """
@@ -107,6 +108,8 @@ class Shell:
         self.scene = self._core.scene
         self.messages: list[str] = []
         self.answers: list[bool] = []
+        self._opened = None
+        self._sized = set()
 
         self.window = QMainWindow()
         self.window.setWindowTitle("3D Slicer (stand-in)")
@@ -123,7 +126,7 @@ class Shell:
         splitter.setSizes([480, 800])
         splitter.setStretchFactor(1, 1)
         self.window.setCentralWidget(splitter)
-        self.window.resize(1280, 800)
+        self.window.resize(*WINDOW_SIZE)
 
         slicer.mrmlScene = self.scene
         slicer.modules = SimpleNamespace(
@@ -145,14 +148,20 @@ class Shell:
         self.window.show()
         self.process()
 
-    def _tell(self, text: str, *_arguments, **_details) -> None:
-        self.messages.append(text)
+    def _tell(self, text: str, *_arguments, **options) -> None:
+        self.messages.append("\n".join([text, *filter(None, [options.get("detailedText")])]))
 
-    def _ask(self, text: str, *_arguments, **_details) -> bool:
-        self.messages.append(text)
+    def _ask(self, text: str, *arguments, **options) -> bool:
+        self._tell(text, *arguments, **options)
         return self.answers.pop(0) if self.answers else True
 
     # the application
+
+    def addModulePath(self, name: str) -> None:
+        """Let Python find a scripted module and its parts."""
+        for folder in (str(ROOT), str(ROOT / name)):
+            if folder not in sys.path:
+                sys.path.insert(0, folder)
 
     def openModule(self, name: str):
         """Load a scripted module and open its panel; returns the module's widget."""
@@ -163,9 +172,8 @@ class Shell:
         class Parent(QWidget):
             isEntered = Property(bool, lambda self: True)
 
-        for folder in (str(ROOT), str(ROOT / name)):
-            if folder not in sys.path:
-                sys.path.insert(0, folder)
+        self.closeModule()
+        self.addModulePath(name)
         module = importlib.import_module(name)
         self.module = getattr(module, name)(SimpleNamespace(path=slicer.util.modulePath(name)))
         slicer.app.completeStartup()
@@ -175,9 +183,46 @@ class Shell:
         widget = getattr(module, f"{name}Widget")(parent)
         widget.setup()
         self._panels.setWidget(parent)
+        self._opened = widget
         widget.enter()
         self.process(0.3)
         return widget
+
+    def closeModule(self) -> None:
+        """Leave the module that is open, if one is, and unload it."""
+        import shiboken6
+
+        from .widgets import qMRMLWidget
+
+        if self._opened is None:
+            return
+        self._opened.exit()
+        self._opened.cleanup()
+        self._opened = None
+        parent = self._panels.takeWidget()
+        for panel in parent.findChildren(qMRMLWidget):
+            panel.setMRMLScene(None)
+        shiboken6.delete(parent)
+        self.process()
+
+    def reset(self) -> None:
+        """Leave nothing for the next user: no open module, node, layout, message or size."""
+        import slicer
+
+        self.closeModule()
+        manager = slicer.app.layoutManager()
+        manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+        for view in self._sized:
+            view.setMinimumSize(*view.SMALLEST)
+            view.setMaximumSize(*view.LARGEST)
+        self._sized.clear()
+        self.scene.Clear()
+        for kept in (slicer.modules.sampleDataSources, slicer.dicomDatabase.files):
+            kept.clear()
+        for kept in (self.messages, self.answers, slicer.app.exitCodes):
+            kept.clear()
+        self.window.resize(*WINDOW_SIZE)
+        self.process()
 
     def process(self, seconds: float = 0.0) -> None:
         """Let the application run, at least until nothing is waiting."""
@@ -195,6 +240,14 @@ class Shell:
             assert time.monotonic() < end, "the application did not get there in time"
             self.process(0.02)
         self.process(0.05)
+
+    def resizeView(self, name: str, width: int, height: int) -> None:
+        """Give a view of the layout a size in pixels, which it keeps."""
+        import slicer
+
+        view = slicer.app.layoutManager().sliceWidget(name).sliceView()
+        self._sized.add(view)
+        view.setFixedSize(width, height)
 
     # a user's hands
 

@@ -1,10 +1,11 @@
 """Stand-in for ``slicer.app``, the layout manager and slice views, and what loads and saves.
 
 Checked against Slicer ``Base/QTGUI/qSlicerApplication.h``,
-``Base/QTCore/qSlicerCoreApplication.h``, ``Libs/MRML/Widgets`` (qMRMLLayoutManager.h,
-qMRMLSliceWidget.h, qMRMLSliceView.h) and
-``Base/Python/slicer/util.py``. A slice view is Slicer's own, rendered off screen, and painted
-into a widget; the widget's mouse events go to the view's interactor.
+``Base/QTCore`` (qSlicerCoreApplication.h, qSlicerCoreCommandOptions.h), ``Libs/MRML/Widgets``
+(qMRMLLayoutManager.h, qMRMLSliceWidget.h, qMRMLSliceView.h) and ``Base/Python/slicer/util.py``, and
+against CTK ``Libs/Visualization/VTK/Widgets/ctkVTKAbstractView.cpp``: what is hidden renders
+nothing. A slice view is Slicer's own, rendered off screen, and painted into a widget; the
+widget's mouse events go to the view's interactor.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from vtk.util.numpy_support import vtk_to_numpy
 class qMRMLSliceView(QWidget):
     """The picture of a slice view. It renders when it is asked to, once per event loop."""
 
+    SMALLEST, LARGEST = (80, 80), (16777215, 16777215)
+
     def __init__(self, view: SliceView) -> None:
         super().__init__()
         self._view, self._image, self._pending = view, None, False
         self.setMouseTracking(True)
-        self.setMinimumSize(80, 80)
+        self.setMinimumSize(*self.SMALLEST)
         view.set_scheduled_render(self)
         view.render_window().SetMultiSamples(0)
 
@@ -53,6 +56,8 @@ class qMRMLSliceView(QWidget):
 
     def forceRender(self) -> None:
         self._pending = False
+        if not self.isVisible():
+            return
         window = self.renderWindow()
         window.Render()
         grabber = vtk.vtkWindowToImageFilter()
@@ -71,6 +76,9 @@ class qMRMLSliceView(QWidget):
     def resizeEvent(self, _event) -> None:
         self._view.interactor().UpdateSize(self.width(), self.height())
         self._view._logic.ResizeSliceNode(self.width(), self.height())
+        self.schedule_render()
+
+    def showEvent(self, _event) -> None:
         self.schedule_render()
 
     def paintEvent(self, _event) -> None:
@@ -168,14 +176,23 @@ class Application:
         self._qApplication, self._layoutManager = qApplication, layoutManager
         self._applicationLogic = applicationLogic
         self._startup = []
+        self._options = SimpleNamespace(runPythonAndExit=False)
+        self.exitCodes: list[int] = []
 
     def connect(self, signature: str, slot) -> None:
         assert signature == "startupCompleted()", signature
         self._startup.append(slot)
 
     def completeStartup(self) -> None:
-        for slot in self._startup:
-            slot()
+        while self._startup:
+            self._startup.pop(0)()
+
+    def commandOptions(self) -> SimpleNamespace:
+        return self._options
+
+    def exit(self, code: int = 0) -> None:
+        """Take note of the code: the real one, too, goes on until the event loop is back."""
+        self.exitCodes.append(code)
 
     def layoutManager(self):
         return self._layoutManager

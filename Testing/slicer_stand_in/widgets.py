@@ -176,15 +176,16 @@ class qMRMLNodeComboBox(QWidget):
     def setMRMLScene(self, scene) -> None:
         for tag in self._tags:
             self._scene.RemoveObserver(tag)
-        self._scene = scene
-        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
-        events += (scene.EndImportEvent, scene.EndBatchProcessEvent)
-        self._tags = [scene.AddObserver(event, self._fill) for event in events]
+        self._scene, self._tags = scene, []
+        if scene:
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
+            events += (scene.EndImportEvent, scene.EndBatchProcessEvent)
+            self._tags = [scene.AddObserver(event, self._fill) for event in events]
         self._fill()
 
     def _fill(self, _caller=None, _event=None) -> None:
         nodes = []
-        for kind in self._types:
+        for kind in self._types if self._scene else ():
             count = self._scene.GetNumberOfNodesByClass(kind)
             nodes += [self._scene.GetNthNodeByClass(index, kind) for index in range(count)]
         self._nodes = [None] + [
@@ -294,15 +295,25 @@ class qSlicerMarkupsPlaceWidget(QWidget):
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self._node, self._interaction, self._selection = None, None, None
+        self._observed = []
         self._wasEnabled = False
         self._buttons = True
 
     def setMRMLScene(self, scene) -> None:
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed = []
+        if scene is None:
+            self._node = self._interaction = self._selection = None
+            return
         self._interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
         self._selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-        for node in (self._interaction, self._selection):
-            node.AddObserver("ModifiedEvent", self._update)
-        self._interaction.AddObserver(self._interaction.InteractionModeChangedEvent, self._update)
+        for node, event in (
+            (self._interaction, "ModifiedEvent"),
+            (self._interaction, self._interaction.InteractionModeChangedEvent),
+            (self._selection, "ModifiedEvent"),
+        ):
+            self._observed.append((node, node.AddObserver(event, self._update)))
 
     def setCurrentNode(self, node) -> None:
         self._node = node
