@@ -169,6 +169,14 @@ class Raster:
         return points @ self._inverse[:3, :3].T + self._inverse[:3, 3]
 
 
+def right_angled(along: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Return three unit axes as rows: along the first vector, in the plane of both, across it."""
+    x = along / np.linalg.norm(along)
+    y = up - (up @ x) * x
+    y /= np.linalg.norm(y)
+    return np.stack([x, y, np.cross(x, y)])
+
+
 def source_file(volume) -> Path | None:
     """Return the one file that the volume was read from, if it is still there."""
     instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
@@ -426,11 +434,8 @@ def place_roi(roi, volume, box: Box) -> None:
     # Pixels without an orientation run to the left and to the back, an ROI's axes do not.
     across, up = left - right, top - bottom
     width, height = np.linalg.norm(across), np.linalg.norm(up)
-    axis_x = across / width
-    axis_y = up - (up @ axis_x) * axis_x
-    axis_y /= np.linalg.norm(axis_y)
     matrix = np.eye(4)
-    matrix[:3] = np.stack([axis_x, axis_y, np.cross(axis_x, axis_y), center], axis=1)
+    matrix[:3] = np.column_stack([right_angled(across, up).T, center])
 
     was_modifying = roi.StartModify()
     roi.SetROIType(roi.ROITypeBox)
@@ -673,12 +678,7 @@ def show_registration(prior, current, grid: np.ndarray):
 
     # The transform's own grid has right angles. Wherever the prior's pixels do too, its nodes
     # are those of the given grid.
-    axis_x = nodes[columns - 1] - nodes[0]
-    axis_x /= np.linalg.norm(axis_x)
-    axis_y = nodes[-columns] - nodes[0]
-    axis_y -= (axis_y @ axis_x) * axis_x
-    axis_y /= np.linalg.norm(axis_y)
-    axes = np.stack([axis_x, axis_y, np.cross(axis_x, axis_y)])
+    axes = right_angled(nodes[columns - 1] - nodes[0], nodes[-columns] - nodes[0])
     extents = (nodes - nodes[0]) @ axes.T
     low, high = extents[:, :2].min(axis=0), extents[:, :2].max(axis=0)
     steps = np.stack(

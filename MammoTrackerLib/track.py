@@ -36,6 +36,13 @@ class Candidate:
     tracking_score: float
     similarity_score: float | None = None
 
+    @property
+    def score(self) -> float:
+        """Tracking score x similarity score; the tracking score alone before the refinement."""
+        if self.similarity_score is None:
+            return self.tracking_score
+        return self.tracking_score * self.similarity_score
+
     def as_dict(self) -> dict:
         """Return the candidate as JSON can hold it, with exact numbers."""
         similarity = self.similarity_score

@@ -288,7 +288,7 @@ class LesionTracker:
         candidates = search(self._tracking, prior, current, box, alignment, settings)
         candidates = refine(self._similarity, prior, current, box, candidates, alignment, settings)
         candidates = rank(candidates, settings.similarity_weight)
-        score = candidates[0].tracking_score * candidates[0].similarity_score
+        score = candidates[0].score
         status, reason = self._judge(score, candidates, alignment)
         return Track(box, candidates[0].box, score, status, reason, candidates, registered)
 
@@ -304,8 +304,7 @@ class LesionTracker:
         rivals = (
             c
             for c in candidates[1:]
-            if c.box.iou(candidates[0].box) < RIVAL_IOU
-            and c.tracking_score * c.similarity_score > RIVAL_SHARE * score
+            if c.box.iou(candidates[0].box) < RIVAL_IOU and c.score > RIVAL_SHARE * score
         )
         if any(rivals):
             doubts.append("Another place looks almost as much like the lesion: see the candidates.")

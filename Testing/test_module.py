@@ -50,6 +50,16 @@ def track(panel, shell) -> None:
     shell.wait(lambda: not panel.process.running, 120)
 
 
+def show(panel, lesion, current, answer: Track):
+    """Show an answer as the tracker's, select its row, and return its ROI."""
+    from MammoTrackerLib import scene
+
+    prediction = scene.show_track(lesion, current, answer)
+    panel.results.refresh()
+    panel.results.select(prediction)
+    return prediction
+
+
 def rows_of(panel) -> list[list[str]]:
     model = panel.ui.resultsTableView.model()
     return [
@@ -256,9 +266,7 @@ def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     candidates = (Candidate(TRUTH, 0.5, 0.9), Candidate(Box(150, 600, 220, 680), 0.3, 0.9))
     box = scene.box_of(lesion, prior)
     answer = Track(box, TRUTH, 0.45, Status.UNCERTAIN, "Two places.", candidates, TRUTH)
-    prediction = scene.show_track(lesion, current, answer)
-    panel.results.refresh()
-    panel.results.select(prediction)
+    prediction = show(panel, lesion, current, answer)
     assert panel.ui.candidatesList.count == 1
     panel.ui.candidatesList.currentRow = 0
     preview = scene.preview_of(current)
@@ -417,9 +425,7 @@ def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pai
     prior, current, lesion = pair
     box = scene.box_of(lesion, prior)
     answer = Track(box, TRUTH, 0.02, Status.NOT_FOUND, "Nowhere.", (Candidate(TRUTH, 0.02),), TRUTH)
-    prediction = scene.show_track(lesion, current, answer)
-    panel.results.refresh()
-    panel.results.select(prediction)
+    prediction = show(panel, lesion, current, answer)
     assert scene.box_if_placed(prediction) is None
     assert rows_of(panel)[0][2:6] == ["not found", "", "0.02", ""]
     assert not panel.ui.acceptButton.enabled
@@ -441,9 +447,7 @@ def test_a_correction_that_is_not_drawn_to_its_end_changes_nothing(panel, shell,
     prior, current, lesion = pair
     box = scene.box_of(lesion, prior)
     answer = Track(box, TRUTH, 0.6, Status.FOUND, "Here.", (Candidate(TRUTH, 0.6),), TRUTH)
-    prediction = scene.show_track(lesion, current, answer)
-    panel.results.refresh()
-    panel.results.select(prediction)
+    prediction = show(panel, lesion, current, answer)
     before = rows_of(panel)
     shell.click(panel.ui.drawButton)
     shell.clickPixel(current, 190, 1050)

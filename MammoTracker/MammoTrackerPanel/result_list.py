@@ -149,13 +149,10 @@ class ResultList(VTKObservationMixin):
 
         texts = []
         for candidate in scene.candidates_of(self._shown)[1:] if self._shown else ():
-            score = candidate.tracking_score * (
-                1.0 if candidate.similarity_score is None else candidate.similarity_score
-            )
             x, y = scene.center_mm(candidate.box, self._current)
             texts.append(
                 _("{number}. score {score:.2f}, at {x:.0f}, {y:.0f} mm").format(
-                    number=len(texts) + 2, score=score, x=x, y=y
+                    number=len(texts) + 2, score=candidate.score, x=x, y=y
                 )
             )
         if (self._shown, texts) != self._listed:

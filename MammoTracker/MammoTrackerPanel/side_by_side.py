@@ -409,12 +409,9 @@ class _Pane:
             ]
         )  # fmt: skip
         along, up = right - left, top - bottom
-        axisX = along / np.linalg.norm(along)
-        axisY = up - (up @ axisX) * axisX
-        axisY /= np.linalg.norm(axisY)
+        axes = scene.right_angled(along, up)
         trueWidth, trueHeight = raster.size * self._spacing
-        scale = np.sqrt((along @ axisX) * (up @ axisY) / (trueWidth * trueHeight))
-        axes = np.stack([axisX, axisY, np.cross(axisX, axisY)])
+        scale = np.sqrt((along @ axes[0]) * (up @ axes[1]) / (trueWidth * trueHeight))
         return axes, scale, abs((above - below) @ axes[2])
 
     def lookAt(self, center: np.ndarray, mm: float, isMirrored: bool) -> None:
