@@ -1,27 +1,21 @@
-"""Many pairs: a table of lesions in, a table of results out, and how good the results are."""
+"""Many pairs: a table of lesions in, a table of results out."""
 
 from __future__ import annotations
 
 import csv
 import functools
-import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .box import Box
 from .errors import MammoTrackerError
 from .global_search import Alignment, align
 from .mammogram import Mammogram
-from .metrics import score
 from .outputs import cannot_write, quiet_framework
 from .tracker import LesionTracker, check_pair
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 MANIFEST_COLUMNS = (
     "pair_id",
@@ -37,19 +31,19 @@ MANIFEST_COLUMNS = (
     "prior_y1",
 )
 TRUTH_COLUMNS = ("current_x0", "current_y0", "current_x1", "current_y1")
-_BOX_COLUMNS = ("x0", "y0", "x1", "y1")
-_REGISTRATION_COLUMNS = tuple(f"registration_{name}" for name in _BOX_COLUMNS)
+BOX_COLUMNS = ("x0", "y0", "x1", "y1")
+REGISTRATION_COLUMNS = tuple(f"registration_{name}" for name in BOX_COLUMNS)
 RESULT_COLUMNS = (
     "pair_id",
     "lesion_id",
     "status",
-    *_BOX_COLUMNS,
+    *BOX_COLUMNS,
     "score",
-    *_REGISTRATION_COLUMNS,
+    *REGISTRATION_COLUMNS,
     "seconds",
     "message",
 )
-_FAILED = "failed"
+FAILED = "failed"
 
 
 def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = False) -> None:
@@ -86,7 +80,7 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
         TimeRemainingColumn,
     )
 
-    total = sum(1 for _ in _rows(manifest, MANIFEST_COLUMNS))
+    total = sum(1 for _ in read_rows(manifest, MANIFEST_COLUMNS))
     done = _rows_done(manifest, out, resume)
     tracker = LesionTracker()
     if done != total:
@@ -108,11 +102,11 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
             if done is None:
                 writer.writeheader()
             bar = progress.add_task("Tracking", total=total, completed=done or 0)
-            for number, row in enumerate(_rows(manifest, MANIFEST_COLUMNS)):
+            for number, row in enumerate(read_rows(manifest, MANIFEST_COLUMNS)):
                 if number < (done or 0):
                     continue
                 result = find(row)
-                failed += result["status"] == _FAILED
+                failed += result["status"] == FAILED
                 writer.writerow(result)
                 file.flush()
                 progress.advance(bar)
@@ -123,7 +117,7 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
     print(f"{written} rows written to {out} ({failed} failed{kept}).")
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """Read a table row by row; a missing cell is an empty text."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -179,11 +173,11 @@ def _rows_done(manifest: Path, out: Path, resume: bool) -> int | None:
     if end == 0:
         return None
     done = 0
-    rows = _rows(manifest, MANIFEST_COLUMNS)
-    for result in _rows(out, RESULT_COLUMNS):
+    rows = read_rows(manifest, MANIFEST_COLUMNS)
+    for result in read_rows(out, RESULT_COLUMNS):
         row = next(rows, None)
         if row is None or any(
-            _one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")
+            one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")
         ):
             raise MammoTrackerError(
                 f"{out} does not belong to {manifest}: its row {done + 1} is another one. "
@@ -213,19 +207,17 @@ def _row_tracker(
     def pair(
         prior_name: str, current_name: str, prior_spacing: str, current_spacing: str
     ) -> tuple[Mammogram, Mammogram, Alignment]:
-        prior = Mammogram.read(folder / prior_name, _spacing(prior_spacing))
-        current = Mammogram.read(folder / current_name, _spacing(current_spacing))
+        prior = Mammogram.read(folder / prior_name, read_spacing(prior_spacing))
+        current = Mammogram.read(folder / current_name, read_spacing(current_spacing))
         if not force:
             check_pair(prior, current)
         return prior, current, align(prior, current)
 
     def find(row: dict[str, str]) -> dict[str, object]:
         start = time.perf_counter()
-        result: dict[str, object] = {
-            name: _one_line(row[name]) for name in ("pair_id", "lesion_id")
-        }
+        result: dict[str, object] = {name: one_line(row[name]) for name in ("pair_id", "lesion_id")}
         try:
-            box = _box(row, [f"prior_{name}" for name in _BOX_COLUMNS])
+            box = read_box(row, [f"prior_{name}" for name in BOX_COLUMNS])
             if box is None:
                 raise MammoTrackerError("The row has no box: fill prior_x0 to prior_y1.")
             for name in ("prior", "current"):
@@ -238,15 +230,15 @@ def _row_tracker(
             result |= {
                 "status": track.status.value,
                 "score": f"{track.score:.4f}",
-                "message": _one_line(" ".join((track.reason, *alignment.warnings))),
+                "message": one_line(" ".join((track.reason, *alignment.warnings))),
             }
-            result |= _rounded(_BOX_COLUMNS, track.box)
-            result |= _rounded(_REGISTRATION_COLUMNS, track.registration_box)
+            result |= _rounded(BOX_COLUMNS, track.box)
+            result |= _rounded(REGISTRATION_COLUMNS, track.registration_box)
         except MammoTrackerError as error:
-            result |= {"status": _FAILED, "message": _one_line(str(error))}
+            result |= {"status": FAILED, "message": one_line(str(error))}
         except Exception as error:  # one damaged file must not end a run of days
             result |= {
-                "status": _FAILED,
+                "status": FAILED,
                 "message": f"Unexpected {type(error).__name__}: run `mammotracker track` on "
                 "this row's pair to see where.",
             }
@@ -256,7 +248,7 @@ def _row_tracker(
     return find
 
 
-def _spacing(text: str) -> float | None:
+def read_spacing(text: str) -> float | None:
     if not text:
         return None
     try:
@@ -267,7 +259,7 @@ def _spacing(text: str) -> float | None:
         ) from None
 
 
-def _box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
+def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
     """Read a box from four cells; None if all are missing or empty."""
     cells = [row.get(name, "") for name in columns]
     if not any(cells):
@@ -285,126 +277,5 @@ def _rounded(columns: Sequence[str], box: Box) -> dict[str, str]:
     return {name: f"{value:.3f}" for name, value in zip(columns, box.as_tuple(), strict=True)}
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def print_evaluation(console: Console, manifest: Path, results: Path) -> None:
-    """Compare the results of `run_batch` with the true boxes in its table.
-
-    Parameters
-    ----------
-    console
-        Where the table goes: the tracker and registration alone, by lesion type and in total.
-    manifest
-        Table with `MANIFEST_COLUMNS` and `TRUTH_COLUMNS`; rows without a true box are
-        skipped and counted.
-    results
-        What `run_batch` wrote for it, perhaps not to the end.
-
-    Raises
-    ------
-    MammoTrackerError
-        If the two do not belong together, or no row can be evaluated.
-    """
-    from rich.markup import escape
-    from rich.table import Table
-
-    rows = _rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS))
-    answers = _rows(results, RESULT_COLUMNS)
-    spacing_of = _current_spacings(manifest.parent)
-    lesions: list[tuple[str, Box, tuple[float, float], Box | None, Box | None, str]] = []
-    without_truth = without_result = 0
-    for number, row in enumerate(rows, 1):
-        result = next(answers, None)
-        if result is None:
-            without_result += 1
-            continue
-        if any(_one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")):
-            raise MammoTrackerError(
-                f"{results} does not belong to {manifest}: its row {number} is another one."
-            )
-        try:
-            truth = _box(row, TRUTH_COLUMNS)
-            if truth is None:
-                without_truth += 1
-                continue
-            box, registration = _box(result, _BOX_COLUMNS), _box(result, _REGISTRATION_COLUMNS)
-            spacing = spacing_of(row["current"], row["current_spacing_mm"])
-        except MammoTrackerError as error:
-            raise MammoTrackerError(f"Row {number}: {error}") from None
-        kind = row["lesion_type"] or "(no type)"
-        lesions.append((kind, truth, spacing, box, registration, result["status"]))
-    if next(answers, None) is not None:
-        raise MammoTrackerError(f"{results} has more rows than {manifest}: it is of another table.")
-    if not lesions:
-        raise MammoTrackerError(
-            "No row has both a result and the true box in current_x0 to current_y1: "
-            "there is nothing to evaluate."
-        )
-
-    table = Table("lesion type", "method", header_style="bold")
-    for name in (
-        "lesions",
-        "failed",
-        "not found",
-        "AO",
-        "accuracy",
-        "robustness",
-        "mean mm",
-        "median mm",
-        "p90 mm",
-    ):
-        table.add_column(name, justify="right")
-    kinds = list(dict.fromkeys(kind for kind, *_ in lesions))
-    for kind in (*kinds, None):
-        chosen = [lesion for lesion in lesions if kind in (None, lesion[0])]
-        _, truth, spacings, *boxes, statuses = zip(*chosen, strict=True)
-        for method, predicted in zip(("tracker", "registration"), boxes, strict=True):
-            is_tracker = method == "tracker"
-            scores = score(predicted, truth, spacings)
-            table.add_row(
-                escape(kind or "all") if is_tracker else "",
-                method,
-                str(scores.count),
-                str(statuses.count(_FAILED)),
-                str(statuses.count("not found")) if is_tracker else "-",
-                *(
-                    _number(value, 3)
-                    for value in (scores.average_overlap, scores.accuracy, scores.robustness)
-                ),
-                *(
-                    _number(value, 2)
-                    for value in (
-                        scores.distance_mean,
-                        scores.distance_median,
-                        scores.distance_p90,
-                    )
-                ),
-                end_section=not is_tracker,
-            )
-    console.print(table)
-    print(
-        "AO: mean IoU. Accuracy: mean IoU where IoU > 0. Robustness: share with IoU = 0. mm: "
-        "distance of\nthe centres. Failed rows count as IoU 0 and have no distance; of lesions "
-        "not found the best guess counts."
-    )
-    if without_truth:
-        print(f"{without_truth} rows were skipped, because they have no true box.")
-    if without_result:
-        print(f"{without_result} rows have no result yet: the run was interrupted (--resume).")
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:
-    @functools.lru_cache(maxsize=64)
-    def spacing_of(name: str, text: str) -> tuple[float, float]:
-        spacing = _spacing(text)
-        if spacing is not None:
-            return spacing, spacing
-        return Mammogram.read(folder / name).spacing
-
-    return spacing_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -26,6 +27,19 @@ from .outputs import quiet_framework
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_PROGRAMS = (
+    "tensorflow",
+    "keras",
+    "SimpleITK",
+    "antspyx",
+    "itk-elastix",
+    "opencv-contrib-python-headless",
+)
+
+MapPoints = Callable[[np.ndarray], np.ndarray]
+"""Maps (n, 2) x, y pixels of the prior to (n, 2) pixels of the current."""
+Register = Callable[[Mammogram, Mammogram], MapPoints]
 
 _SHRINK = 8
 """The other programs register at 1/8 of the resolution, as the paper does (section 3.1)."""
@@ -101,19 +115,19 @@ def print_benchmark(
 
     with tempfile.TemporaryDirectory() as folder:
         if prior is None or current is None or box is None:
-            task = _in_own_process(_simulated_task, folder)
+            task = in_own_process(_simulated_task, folder)
             what = "a real film and its simulated follow-up"
         else:
             task = Task(str(prior), str(current), prior_spacing, current_spacing, box.as_tuple())
             what = "the pair given"
-        own = _in_own_process(_measure_mammotracker, task)
+        own = in_own_process(_measure_mammotracker, task)
         others = []
-        for name, package, measure in _OTHERS:
+        for name, package, register in REGISTRATIONS:
             if not _is_installed(package):
                 others.append((name, f"not installed ({package})"))
                 continue
             try:
-                others.append((name, _in_own_process(measure, task)))
+                others.append((name, in_own_process(_measure_registration, task, name, register)))
             except Exception as error:  # a broken installation of theirs is no fault of ours
                 others.append((name, f"failed: {type(error).__name__}: {error}"))
 
@@ -140,7 +154,7 @@ def print_benchmark(
         "reading not included.",
         highlight=False,
     )
-    console.print(_machine(), highlight=False)
+    console.print(machine(), highlight=False)
 
 
 def _is_installed(package: str) -> bool:
@@ -163,9 +177,9 @@ def _cells(measurement: Measurement) -> tuple[str, ...]:
     )
 
 
-def _machine() -> str:
+def machine() -> str:
     packages = []
-    for name in ("tensorflow", "keras", "SimpleITK", "antspyx", "itk-elastix"):
+    for name in _PROGRAMS:
         try:
             packages.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -176,7 +190,7 @@ def _machine() -> str:
     )
 
 
-def _in_own_process(function: Callable, *arguments: object):  # noqa: ANN202
+def in_own_process(function: Callable, *arguments: object):  # noqa: ANN202
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(function, *arguments).result()
@@ -221,7 +235,7 @@ def _read(task: Task) -> tuple[Mammogram, Mammogram]:
     )
 
 
-def _measured(step: str, function: Callable, *arguments: object):  # noqa: ANN202
+def measured(step: str, function: Callable, *arguments: object):  # noqa: ANN202
     wall, cpu = time.perf_counter(), time.process_time()
     result = function(*arguments)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -254,17 +268,17 @@ def _measure_mammotracker(task: Task) -> list[Measurement]:
     from .tracker import LesionTracker
 
     box = Box(*task.box)
-    (prior, current), reading = _measured("read both images", _read, task)
-    alignment, aligning = _measured("align (global search)", align, prior, current)
+    (prior, current), reading = measured("read both images", _read, task)
+    alignment, aligning = measured("align (global search)", align, prior, current)
     error = _mean_error(task, alignment.map_points, current.spacing)
     aligning = replace(aligning, error_mm=error)
     tracker = LesionTracker()
     with quiet_framework():
-        _, loading = _measured("load the networks", tracker.load)
-    (track,), first = _measured(
+        _, loading = measured("load the networks", tracker.load)
+    (track,), first = measured(
         "first lesion", tracker.track, prior, current, [box], alignment, True
     )
-    _, further = _measured(
+    _, further = measured(
         "each further lesion", tracker.track, prior, current, [box], alignment, True
     )
     if task.truth is not None:
@@ -277,61 +291,72 @@ def _measure_mammotracker(task: Task) -> list[Measurement]:
     return [reading, aligning, loading, first, further]
 
 
-def _measure_simpleitk(task: Task) -> list[Measurement]:
+def _measure_registration(task: Task, name: str, register: Register) -> list[Measurement]:
+    warm_up(register)
+    prior, current = _read(task)
+    map_points, measurement = measured(name, register, prior, current)
+    return [replace(measurement, error_mm=_mean_error(task, map_points, current.spacing))]
+
+
+def warm_up(register: Register) -> None:
+    """Register noise, so that what a library loads when it is first used is not measured."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).random((512, 512)), 20)
+    image = Mammogram(noise / noise.max() * 1000, 1.0)
+    register(image, image)
+
+
+def register_simpleitk(prior: Mammogram, current: Mammogram) -> MapPoints:
+    """Register by SimpleITK's affine transform on mean squares, as the paper does."""
     import SimpleITK as sitk
 
-    prior, current = _read(task)
     fixed, moving = (_small(sitk, image) for image in (prior, current))
+    method = sitk.ImageRegistrationMethod()
+    method.SetInitialTransform(
+        sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(2))
+    )
+    method.SetMetricAsMeanSquares()
+    method.SetOptimizerAsGradientDescentLineSearch(1.0, 100)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInterpolator(sitk.sitkLinear)
+    transform = method.Execute(fixed, moving)
 
-    def register() -> sitk.Transform:
-        method = sitk.ImageRegistrationMethod()
-        method.SetInitialTransform(
-            sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(2))
-        )
-        method.SetMetricAsMeanSquares()
-        method.SetOptimizerAsGradientDescentLineSearch(1.0, 100)
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.SetInterpolator(sitk.sitkLinear)
-        return method.Execute(fixed, moving)
+    def map_points(points: np.ndarray) -> np.ndarray:
+        physical = ((points - 0.5) * prior.spacing).tolist()
+        places = np.array([transform.TransformPoint(point) for point in physical])
+        return places / current.spacing + 0.5
 
-    transform, measurement = _measured("SimpleITK affine", register)
-    error = _mean_error(task, _through(transform.TransformPoint, prior, current), current.spacing)
-    return [replace(measurement, error_mm=error)]
+    return map_points
 
 
-def _measure_ants(task: Task) -> list[Measurement]:
+def register_ants(prior: Mammogram, current: Mammogram, kind: str) -> MapPoints:
+    """Register by ANTs; ``kind`` is its type of transform, such as "SyN"."""
     import ants
     import pandas
     import SimpleITK as sitk
 
-    prior, current = _read(task)
     fixed, moving = (
         ants.from_numpy(
             sitk.GetArrayFromImage(image).T, spacing=image.GetSpacing(), origin=image.GetOrigin()
         )
         for image in (_small(sitk, prior), _small(sitk, current))
     )
-    measurements = []
-    for name in ("Affine", "SyN"):
-        result, measurement = _measured(
-            f"ANTs {name}", lambda name=name: ants.registration(fixed, moving, name)
-        )
+    ants.config.set_ants_deterministic(True, 1)
+    folder = tempfile.TemporaryDirectory()  # ANTs leaves its transforms as files
+    result = ants.registration(fixed, moving, kind, outprefix=os.path.join(folder.name, ""))
 
-        def place(point: list[float], transforms: list[str] = result["fwdtransforms"]) -> list:
-            table = pandas.DataFrame({"x": [point[0]], "y": [point[1]]})
-            moved = ants.apply_transforms_to_points(2, table, transforms)
-            return [moved["x"][0], moved["y"][0]]
+    def map_points(points: np.ndarray, folder: tempfile.TemporaryDirectory = folder) -> np.ndarray:
+        table = pandas.DataFrame((points - 0.5) * prior.spacing, columns=["x", "y"])
+        moved = ants.apply_transforms_to_points(2, table, result["fwdtransforms"])
+        return moved[["x", "y"]].to_numpy() / current.spacing + 0.5
 
-        error = _mean_error(task, _through(place, prior, current), current.spacing)
-        measurements.append(replace(measurement, error_mm=error))
-    return measurements
+    return map_points
 
 
-def _measure_elastix(task: Task) -> list[Measurement]:
+def register_elastix(prior: Mammogram, current: Mammogram, stages: tuple[str, ...]) -> MapPoints:
+    """Register by elastix; ``stages`` are its default parameter maps, one after another."""
     import itk
     import SimpleITK as sitk
 
-    prior, current = _read(task)
     fixed, moving = (
         itk.image_view_from_array(sitk.GetArrayFromImage(image))
         for image in (_small(sitk, prior), _small(sitk, current))
@@ -339,30 +364,25 @@ def _measure_elastix(task: Task) -> list[Measurement]:
     for image, mammogram in ((fixed, prior), (moving, current)):
         image.SetSpacing([value * _SHRINK for value in mammogram.spacing])
         image.SetOrigin([value * (_SHRINK - 1) / 2 for value in mammogram.spacing])
+    parameters = itk.ParameterObject.New()
+    for name in stages:
+        parameters.AddParameterMap(itk.ParameterObject.GetDefaultParameterMap(name))
+    found = itk.elastix_registration_method(fixed, moving, parameter_object=parameters)[1]
+    with tempfile.TemporaryDirectory() as folder:  # elastix leaves the field as a file
+        field = itk.array_from_image(
+            itk.transformix_deformation_field(moving, found, output_directory=folder)
+        )
 
-    def register(maps: tuple[str, ...]):  # noqa: ANN202
-        parameters = itk.ParameterObject.New()
-        for name in maps:
-            parameters.AddParameterMap(itk.ParameterObject.GetDefaultParameterMap(name))
-        return itk.elastix_registration_method(fixed, moving, parameter_object=parameters)[1]
+    def map_points(points: np.ndarray) -> np.ndarray:
+        position = (points.T[::-1] / _SHRINK) - 0.5
+        shift = [
+            ndimage.map_coordinates(field[..., axis], position, order=1, mode="nearest")
+            for axis in (0, 1)
+        ]
+        place = (points - 0.5) * prior.spacing + np.stack(shift, axis=1)
+        return place / current.spacing + 0.5
 
-    measurements = []
-    for name, maps in (("affine", ("affine",)), ("affine + B-spline", ("affine", "bspline"))):
-        found, measurement = _measured(f"elastix {name}", register, maps)
-        field = itk.array_from_image(itk.transformix_deformation_field(moving, found))
-
-        def map_points(points: np.ndarray, field: np.ndarray = field) -> np.ndarray:
-            position = (points.T[::-1] / _SHRINK) - 0.5
-            shift = [
-                ndimage.map_coordinates(field[..., axis], position, order=1, mode="nearest")
-                for axis in (0, 1)
-            ]
-            place = (points - 0.5) * prior.spacing + np.stack(shift, axis=1)
-            return place / current.spacing + 0.5
-
-        error = _mean_error(task, map_points, current.spacing)
-        measurements.append(replace(measurement, error_mm=error))
-    return measurements
+    return map_points
 
 
 def _small(sitk, mammogram: Mammogram):  # noqa: ANN001, ANN202
@@ -371,18 +391,15 @@ def _small(sitk, mammogram: Mammogram):  # noqa: ANN001, ANN202
     return sitk.BinShrink(image, [_SHRINK, _SHRINK])
 
 
-def _through(place: Callable, prior: Mammogram, current: Mammogram) -> Callable:
-    """Turn a mapping of one physical point into one of points (n, 2) in pixels."""
-
-    def map_points(points: np.ndarray) -> np.ndarray:
-        physical = (points - 0.5) * prior.spacing
-        return np.array([place(point) for point in physical.tolist()]) / current.spacing + 0.5
-
-    return map_points
-
-
-_OTHERS = (
-    ("SimpleITK", "SimpleITK", _measure_simpleitk),
-    ("ANTs", "antspyx", _measure_ants),
-    ("elastix", "itk-elastix", _measure_elastix),
+REGISTRATIONS: tuple[tuple[str, str, Register], ...] = (
+    ("SimpleITK affine", "SimpleITK", register_simpleitk),
+    ("ANTs affine", "antspyx", functools.partial(register_ants, kind="Affine")),
+    ("ANTs SyN", "antspyx", functools.partial(register_ants, kind="SyN")),
+    ("elastix affine", "itk-elastix", functools.partial(register_elastix, stages=("affine",))),
+    (
+        "elastix affine + B-spline",
+        "itk-elastix",
+        functools.partial(register_elastix, stages=("affine", "bspline")),
+    ),
 )
+"""Name, package and function of the registrations that a user would take instead."""

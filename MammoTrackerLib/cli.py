@@ -14,10 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import __version__
-from .batch import MANIFEST_COLUMNS, RESULT_COLUMNS, print_evaluation, run_batch
+from .batch import MANIFEST_COLUMNS, RESULT_COLUMNS, run_batch
 from .benchmark import print_benchmark
 from .box import Box
 from .errors import MammoTrackerError
+from .evaluation import print_evaluation
 from .global_search import align
 from .mammogram import Mammogram
 from .outputs import (
@@ -114,10 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         help="compare the results of `batch` with the truth in its table",
         description="Compare results with the columns current_x0 to current_y1 of the table. "
         "AO is the mean IoU, accuracy that of the lesions with IoU > 0, robustness the share "
-        "with IoU = 0.",
+        "with IoU = 0. The column patient says whose lesion it is, for the intervals; present "
+        "is 0 where the lesion is not on the current mammogram.",
     )
     evaluate.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
     evaluate.add_argument("results", metavar="RESULTS.csv", type=Path)
+    evaluate.add_argument(
+        "--plot", metavar="FILE.png", type=Path, help="draw the success plots (needs matplotlib)"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     benchmark = commands.add_parser(
@@ -200,7 +205,7 @@ def _batch(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    print_evaluation(_console(), arguments.manifest, arguments.results)
+    print_evaluation(_console(), arguments.manifest, arguments.results, arguments.plot)
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:

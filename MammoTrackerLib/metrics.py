@@ -1,8 +1,8 @@
-"""How well lesions were found: the measures of the paper's section 4.1."""
+"""How well lesions were found: the measures of the paper's section 4.1, and their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from .errors import MammoTrackerError
 
 CLOSE_MM = 3.0
 THRESHOLDS = np.linspace(0, 1, 101)
+RESAMPLES = 2000
+SEED = 0
+INTERVAL_PERCENT = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -74,37 +77,77 @@ def score(
     MammoTrackerError
         If there are no lesions, or the three differ in length.
     """
-    if not len(predicted) == len(truth) == len(spacings):
-        raise MammoTrackerError(
-            "Scoring needs as many predicted boxes as true ones and spacings, but got "
-            f"{len(predicted)}, {len(truth)} and {len(spacings)}."
-        )
-    if not truth:
-        raise MammoTrackerError("There is no lesion with a known true box to score.")
-    ious = np.array(
-        [0.0 if box is None else box.iou(true) for box, true in zip(predicted, truth, strict=True)]
-    )
-    distances = np.array(
-        [
-            center_distance(box, true, spacing)
-            for box, true, spacing in zip(predicted, truth, spacings, strict=True)
-            if box is not None
-        ]
-    )
-    successful = ious[ious > 0]
-    curve = success_curve(ious)
-    return Scores(
-        count=len(ious),
-        missing=len(ious) - len(distances),
-        average_overlap=float(ious.mean()),
-        accuracy=float(successful.mean()) if len(successful) else np.nan,
-        robustness=float((ious == 0).mean()),
-        distance_mean=float(distances.mean()) if len(distances) else np.nan,
-        distance_median=float(np.median(distances)) if len(distances) else np.nan,
-        distance_p90=float(np.percentile(distances, 90)) if len(distances) else np.nan,
-        close=float((distances < CLOSE_MM).sum() / len(ious)),
-        auc=float(((curve[1:] + curve[:-1]) / 2 * np.diff(THRESHOLDS)).sum()),
-    )
+    sample = _Sample(predicted, truth, spacings)
+    return sample.scores(np.ones(len(truth)))
+
+
+def bootstrap(
+    predicted: Sequence[Box | None],
+    truth: Sequence[Box],
+    spacings: Sequence[tuple[float, float]],
+    patients: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict[str, tuple[float, float]]:
+    """Give each of the `Scores` a 95 % percentile interval.
+
+    Patients are drawn with replacement, each with all of her lesions: lesions of one patient
+    resemble each other, so that to draw lesions would give intervals that are too narrow.
+
+    Parameters
+    ----------
+    predicted, truth, spacings
+        As for `score`.
+    patients
+        Whose lesion each is.
+    resamples, seed
+        How often to draw, and where the random numbers start.
+
+    Returns
+    -------
+    dict
+        From a name of `Scores` to its lower and upper limit; both NaN where the measure is
+        not defined. Draws in which it is not defined are left out.
+
+    Raises
+    ------
+    MammoTrackerError
+        If there are no lesions, or the four differ in length.
+    """
+    sample = _Sample(predicted, truth, spacings)
+    _check_lengths(len(truth), patients)
+    drawn = [vars(sample.scores(weights)) for weights in _draws(patients, resamples, seed)]
+    return {name: _interval(np.array([one[name] for one in drawn])) for name in drawn[0]}
+
+
+def mean_interval(
+    values: Sequence[float] | np.ndarray,
+    patients: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float]:
+    """Give the mean of one value per lesion a 95 % interval, as `bootstrap` does.
+
+    For paired differences (of the IoU of two methods on the same lesions) and for shares
+    (values 0 and 1).
+
+    Raises
+    ------
+    MammoTrackerError
+        If there are no values, or not as many patients.
+    """
+    values = np.asarray(values, float)
+    if not len(values):
+        raise MammoTrackerError("There is no value to give an interval.")
+    _check_lengths(len(values), patients)
+    means = [values @ w / w.sum() for w in _draws(patients, resamples, seed)]
+    return _interval(np.array(means))
+
+
+def overlaps(predicted: Sequence[Box | None], truth: Sequence[Box]) -> np.ndarray:
+    """IoU of each lesion (n,); 0 where no box was predicted."""
+    pairs = zip(predicted, truth, strict=True)
+    return np.array([0.0 if box is None else box.iou(true) for box, true in pairs])
 
 
 def center_distance(box: Box, other: Box, spacing: tuple[float, float]) -> float:
@@ -118,3 +161,105 @@ def success_curve(
 ) -> np.ndarray:
     """Share of lesions whose IoU is above each threshold, in the thresholds' order."""
     return (np.asarray(ious)[:, None] > np.asarray(thresholds)).mean(axis=0)
+
+
+class _Sample:
+    """Lesions prepared so that a draw of them, as weights, is scored in a few sums.
+
+    Everything but the quantiles is a weighted mean: also the AUC, which is the mean of the
+    areas under the steps of the single lesions.
+    """
+
+    def __init__(
+        self,
+        predicted: Sequence[Box | None],
+        truth: Sequence[Box],
+        spacings: Sequence[tuple[float, float]],
+    ) -> None:
+        if not len(predicted) == len(truth) == len(spacings):
+            raise MammoTrackerError(
+                "Scoring needs as many predicted boxes as true ones and spacings, but got "
+                f"{len(predicted)}, {len(truth)} and {len(spacings)}."
+            )
+        if not truth:
+            raise MammoTrackerError("There is no lesion with a known true box to score.")
+        ious = overlaps(predicted, truth)
+        distances = np.array(
+            [
+                np.nan if box is None else center_distance(box, true, spacing)
+                for box, true, spacing in zip(predicted, truth, spacings, strict=True)
+            ]
+        )
+        steps = ious[:, None] > THRESHOLDS
+        areas = (steps[:, 1:] + 0.0 + steps[:, :-1]) / 2 @ np.diff(THRESHOLDS)
+        known = ~np.isnan(distances)
+        self.columns = np.stack(
+            [
+                np.ones(len(ious)),
+                known,
+                ious > 0,
+                ious,
+                areas,
+                distances < CLOSE_MM,
+                np.where(known, distances, 0),
+            ]
+        )
+        self.order = np.argsort(distances, kind="stable")[: known.sum()]
+        self.distances = distances[self.order]
+
+    def scores(self, weights: np.ndarray) -> Scores:
+        """Score the lesions, each counted as often as its weight (n,), a whole number, says."""
+        count, known, hits, iou, area, close, distance = self.columns @ weights
+        median, p90 = _quantiles(self.distances, weights[self.order], (0.5, 0.9))
+        return Scores(
+            count=int(count),
+            missing=int(count - known),
+            average_overlap=float(iou / count),
+            accuracy=float(iou / hits) if hits else np.nan,
+            robustness=float((count - hits) / count),
+            distance_mean=float(distance / known) if known else np.nan,
+            distance_median=median,
+            distance_p90=p90,
+            close=float(close / count),
+            auc=float(area / count),
+        )
+
+
+def _quantiles(
+    ordered: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]
+) -> tuple[float, ...]:
+    """Return what `numpy.quantile` gives when each value is repeated as its weight says."""
+    ends = np.cumsum(weights)
+    if not len(ends) or ends[-1] == 0:
+        return (np.nan,) * len(shares)
+    result = []
+    for share in shares:
+        place = share * (ends[-1] - 1)
+        low, high = ordered[np.searchsorted(ends, [np.floor(place), np.ceil(place)], "right")]
+        result.append(float(low + (high - low) * (place % 1)))
+    return tuple(result)
+
+
+def _draws(patients: Sequence[str], resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each lesion (n,) is in each draw of patients."""
+    names, patient_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = rng.integers(len(names), size=len(names))
+        yield np.bincount(drawn, minlength=len(names)).astype(float)[patient_of]
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return np.nan, np.nan
+    low, high = np.percentile(values, INTERVAL_PERCENT)
+    return float(low), float(high)
+
+
+def _check_lengths(count: int, patients: Sequence[str]) -> None:
+    if len(patients) != count:
+        raise MammoTrackerError(
+            f"An interval needs the patient of each of the {count} lesions, but got "
+            f"{len(patients)}."
+        )

@@ -86,7 +86,7 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
         for number, track in enumerate(tracks, 1):
             for box, dashed in boxes_of(track):
                 place = panel.on_canvas(box)
-                _draw_box(draw, place, _color(number), dashed)
+                draw_box(draw, place, _color(number), dashed)
                 taken += _edges(place)
         for number, track in enumerate(tracks, 1):
             anchor = track.prior_box if panel is left else _answer(track)
@@ -267,11 +267,11 @@ def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
         x -= draw.textlength(text, font=_font(14))
         draw.text((x, 7), text, fill=_MUTED, font=_font(14))
         x -= 34
-        _draw_box(draw, (x, 8, x + 26, 21), _TEXT, dashed)
+        draw_box(draw, (x, 8, x + 26, 21), _TEXT, dashed)
         x -= 20
 
 
-def _draw_box(
+def draw_box(
     draw: ImageDraw.ImageDraw,
     box: tuple[float, float, float, float],
     color: str,
@@ -368,16 +368,10 @@ def _draw_lesion(
         (0, left, track.prior_box, _prior_boxes(track), "prior"),
         (_ZOOM + _GAP, right, _answer(track), _current_boxes(track), "current"),
     ):
-        spacing = view.mammogram.spacing
-        zoom = _View(view.mammogram, mirrored=view.mirrored)
-        zoom.area = Box.from_center(*box.center, side_mm / spacing[0], side_mm / spacing[1])
-        image = _render(zoom.mammogram, zoom.area, (_ZOOM, _ZOOM), local=True)
-        if zoom.mirrored:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        canvas.paste(image, (x + offset, y))
-        zoom.frame = (x + offset, y, x + offset + _ZOOM, y + _ZOOM)
+        frame = (x + offset, y, x + offset + _ZOOM, y + _ZOOM)
+        zoom = draw_zoom(canvas, view.mammogram, box.center, side_mm, frame, view.mirrored)
         for shown, dashed in boxes:
-            _draw_box(draw, zoom.on_canvas(shown), color, dashed)
+            draw_box(draw, zoom.on_canvas(shown), color, dashed)
         draw.rectangle((x + offset, y, x + offset + _ZOOM - 1, y + _ZOOM - 1), outline="#3c4043")
         text = f"{number} {title}"
         if title == "current" and not any(not dashed for _, dashed in boxes):
@@ -400,6 +394,33 @@ def _draw_lesion(
             fill=color if index == 0 else _MUTED,
             font=_font(14 if index == 0 else 13),
         )
+
+
+def draw_zoom(
+    canvas: Image.Image,
+    mammogram: Mammogram,
+    center: tuple[float, float],
+    side_mm: float,
+    frame: tuple[int, int, int, int],
+    mirrored: bool = False,
+) -> _View:
+    """Draw the square of this side around a point into a frame, in its own contrast.
+
+    Returns
+    -------
+    _View
+        Its ``on_canvas`` says where a box of the mammogram is.
+    """
+    view = _View(mammogram, mirrored=mirrored)
+    width, height = (side_mm / spacing for spacing in mammogram.spacing)
+    view.area = Box.from_center(*center, width, height)
+    view.frame = frame
+    size = frame[2] - frame[0], frame[3] - frame[1]
+    image = _render(mammogram, view.area, size, local=True)
+    if mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    canvas.paste(image, frame[:2])
+    return view
 
 
 def _size_mm(box: Box, view: _View) -> tuple[float, float]:

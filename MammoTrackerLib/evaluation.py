@@ -1,0 +1,435 @@
+"""How good results are: tables with intervals, what the statuses are worth, success plots."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .batch import (
+    BOX_COLUMNS,
+    FAILED,
+    MANIFEST_COLUMNS,
+    REGISTRATION_COLUMNS,
+    RESULT_COLUMNS,
+    TRUTH_COLUMNS,
+    one_line,
+    read_box,
+    read_rows,
+    read_spacing,
+)
+from .box import Box
+from .errors import MammoTrackerError
+from .mammogram import Mammogram
+from .metrics import (
+    THRESHOLDS,
+    bootstrap,
+    center_distance,
+    mean_interval,
+    overlaps,
+    score,
+    success_curve,
+)
+from .outputs import cannot_write
+from .track import Status
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WRONG_MM = 10.0
+FEW_PATIENTS = 10
+_MEASURES = (
+    ("AO", "average_overlap", 3),
+    ("accuracy", "accuracy", 3),
+    ("robustness", "robustness", 3),
+    ("mean\nmm", "distance_mean", 2),
+    ("median\nmm", "distance_median", 2),
+    ("p90\nmm", "distance_p90", 2),
+    ("< 3 mm", "close", 3),
+    ("AUC", "auc", 3),
+)
+_WITHOUT_INTERVAL = ("distance_p90", "close")
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion that was looked for, and what came of it.
+
+    Attributes
+    ----------
+    kind
+        Its type, by which the tables are grouped.
+    pair, patient
+        The pair that it is of, and whose it is; an empty patient is not known.
+    truth
+        The true box in pixels of the current mammogram; None if the lesion is not there.
+    spacing
+        (x, y) mm per pixel of the current mammogram; None if the lesion is not there.
+    status
+        What the tracker said, or "failed".
+    boxes
+        From a method's name to the box it predicted, or None.
+    """
+
+    kind: str
+    pair: str
+    patient: str
+    truth: Box | None
+    spacing: tuple[float, float] | None
+    status: str
+    boxes: dict[str, Box | None]
+
+    @property
+    def cluster(self) -> str:
+        """What is drawn for the intervals: the patient, or the pair where she is not known."""
+        return self.patient or f"pair {self.pair}"
+
+    def distance(self, method: str) -> float:
+        """Distance in mm between the centres of predicted and true box; NaN without either."""
+        box = self.boxes[method]
+        if box is None or self.truth is None or self.spacing is None:
+            return math.nan
+        return center_distance(box, self.truth, self.spacing)
+
+
+def is_present(row: dict[str, str]) -> bool:
+    """Whether a manifest's row says that its lesion is on the current mammogram.
+
+    Raises
+    ------
+    MammoTrackerError
+        If its column ``present`` holds something else than 1, 0 or nothing.
+    """
+    text = row.get("present", "")
+    if text not in ("", "0", "1"):
+        raise MammoTrackerError(
+            f"The column present says {text!r}: give 1 where the lesion is on the current "
+            "mammogram, and 0 where it is not."
+        )
+    return text != "0"
+
+
+def lesion_of(
+    row: dict[str, str],
+    truth: Box | None,
+    spacing: tuple[float, float] | None,
+    status: str,
+    boxes: dict[str, Box | None],
+) -> Lesion:
+    """Make the lesion of a manifest's row; ``patient`` and a type may be missing there."""
+    kind = row["lesion_type"] or "(no type)"
+    return Lesion(kind, row["pair_id"], row.get("patient", ""), truth, spacing, status, boxes)
+
+
+def print_evaluation(
+    console: Console, manifest: Path, results: Path, plot: Path | None = None
+) -> None:
+    """Compare the results of `run_batch` with the true boxes in its table.
+
+    Prints the measures of the tracker and of registration alone, by lesion type and in total,
+    and what the statuses are worth.
+
+    Parameters
+    ----------
+    console
+        Where the tables go.
+    manifest
+        Table with `MANIFEST_COLUMNS` and `TRUTH_COLUMNS`, perhaps with ``patient`` (whose
+        lesion it is) and ``present`` (0: the lesion is not on the current mammogram). Rows
+        that have no true box although they are present are skipped and counted.
+    results
+        What `run_batch` wrote for it, perhaps not to the end.
+    plot
+        A picture to draw the success plots into.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the two do not belong together, no row can be evaluated, or the plot cannot be drawn.
+    """
+    rows = read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS))
+    answers = read_rows(results, RESULT_COLUMNS)
+    spacing_of = current_spacings(manifest.parent)
+    lesions: list[Lesion] = []
+    without_truth = without_result = 0
+    for number, row in enumerate(rows, 1):
+        result = next(answers, None)
+        if result is None:
+            without_result += 1
+            continue
+        if any(one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")):
+            raise MammoTrackerError(
+                f"{results} does not belong to {manifest}: its row {number} is another one."
+            )
+        try:
+            truth = spacing = None
+            if is_present(row):
+                truth = read_box(row, TRUTH_COLUMNS)
+                if truth is None:
+                    without_truth += 1
+                    continue
+                spacing = spacing_of(row["current"], row["current_spacing_mm"])
+            boxes = {
+                "tracker": read_box(result, BOX_COLUMNS),
+                "registration": read_box(result, REGISTRATION_COLUMNS),
+            }
+        except MammoTrackerError as error:
+            raise MammoTrackerError(f"Row {number}: {error}") from None
+        lesions.append(lesion_of(row, truth, spacing, result["status"], boxes))
+    if next(answers, None) is not None:
+        raise MammoTrackerError(f"{results} has more rows than {manifest}: it is of another table.")
+    if not lesions:
+        raise MammoTrackerError(
+            "No row has both a result and the true box in current_x0 to current_y1: "
+            "there is nothing to evaluate."
+        )
+
+    there = [lesion for lesion in lesions if lesion.truth is not None]
+    if there:
+        print_scores(console, there, ("tracker", "registration"), "tracker")
+    if without_truth:
+        print(f"{without_truth} rows were skipped, because they have no true box.")
+    if without_result:
+        print(f"{without_result} rows have no result yet: the run was interrupted (--resume).")
+    print_statuses(console, lesions, "tracker")
+    if plot is not None:
+        if not there:
+            raise MammoTrackerError("No lesion is there: there is no success to plot.")
+        draw_success(there, ("tracker", "registration"), plot)
+
+
+def current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:
+    """Make what gives the (x, y) spacing of a current from its file's name and its cell.
+
+    The file is read only where the cell is empty.
+    """
+
+    @functools.lru_cache(maxsize=64)
+    def spacing_of(name: str, text: str) -> tuple[float, float]:
+        spacing = read_spacing(text)
+        if spacing is not None:
+            return spacing, spacing
+        return Mammogram.read(folder / name).spacing
+
+    return spacing_of
+
+
+def by_kind(lesions: Sequence[Lesion]) -> dict[str, list[Lesion]]:
+    """Group lesions by type, in the order in which the types first come, and all of them."""
+    groups = {
+        kind: [lesion for lesion in lesions if lesion.kind == kind]
+        for kind in dict.fromkeys(lesion.kind for lesion in lesions)
+    }
+    return {**groups, "all": list(lesions)}
+
+
+def print_scores(
+    console: Console,
+    lesions: Sequence[Lesion],
+    methods: Sequence[str],
+    judged: str,
+) -> None:
+    """Print the measures of each method, by lesion type and in total, with 95 % intervals.
+
+    Parameters
+    ----------
+    console
+        Where the table goes.
+    lesions
+        Lesions that are there, each with a box (or None) of each method.
+    methods
+        Names of the methods, in the order of the rows.
+    judged
+        The method that the lesions' statuses belong to.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(header_style="bold")
+    table.add_column("")
+    for name in ("failed", "not\nfound", *(name for name, _, _ in _MEASURES)):
+        table.add_column(name, justify="right")
+    for kind, chosen in by_kind(lesions).items():
+        clusters = [lesion.cluster for lesion in chosen]
+        size = f"{_count(len(chosen), 'lesion')}, {count_clusters(chosen)}"
+        table.add_row(f"[bold]{escape(kind)}[/]\n{size}")
+        truth = [lesion.truth for lesion in chosen]
+        spacings = [lesion.spacing for lesion in chosen]
+        not_found = sum(lesion.status == Status.NOT_FOUND.value for lesion in chosen)
+        for method in methods:
+            predicted = [lesion.boxes[method] for lesion in chosen]
+            scores = score(predicted, truth, spacings)
+            intervals = bootstrap(predicted, truth, spacings, clusters)
+            table.add_row(
+                f"  {escape(method)}",
+                str(scores.missing),
+                str(not_found) if method == judged else "-",
+                *(
+                    number_and_interval(
+                        getattr(scores, name),
+                        None if name in _WITHOUT_INTERVAL else intervals[name],
+                        digits,
+                    )
+                    for _, name, digits in _MEASURES
+                ),
+                end_section=method == methods[-1],
+            )
+    console.print(table)
+    print(
+        "AO: mean IoU. Accuracy: mean IoU where IoU > 0. Robustness: share with IoU = 0. mm: "
+        "distance of\nthe centres. Failed rows count as IoU 0 and have no distance; of lesions "
+        "not found the best guess counts."
+    )
+    print_what_intervals_are(lesions)
+
+
+def count_clusters(lesions: Sequence[Lesion]) -> str:
+    """Write how many patients there are, or pairs if no patient is known."""
+    what = "patient" if any(lesion.patient for lesion in lesions) else "pair"
+    return _count(len({lesion.cluster for lesion in lesions}), what)
+
+
+def print_what_intervals_are(lesions: Sequence[Lesion]) -> None:
+    """Say what was drawn for the intervals, and when that was too little."""
+    print(
+        "In the second line of a cell: 95 % interval, from drawing patients with replacement "
+        f"({count_clusters(lesions)})."
+    )
+    unknown = sum(not lesion.patient for lesion in lesions)
+    if unknown:
+        print(
+            f"{_count(unknown, 'row')} without a patient (column patient): there, each pair "
+            "counts as a patient of its own."
+        )
+    if len({lesion.cluster for lesion in lesions}) < FEW_PATIENTS:
+        print(f"Under {FEW_PATIENTS} are no sample: the intervals are too narrow to rely on.")
+
+
+def number_and_interval(value: float, interval: tuple[float, float] | None, digits: int) -> str:
+    """Write a number, and below it its interval; a dash where it is not defined."""
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.{digits}f}"
+    if interval is None:
+        return text
+    return "{}\n{:.{d}f}-{:.{d}f}".format(text, *interval, d=digits)
+
+
+def print_statuses(console: Console, lesions: Sequence[Lesion], judged: str) -> None:
+    """Print what each status of a method is worth, also on lesions that are not there."""
+    from rich.table import Table
+
+    table = Table(title="What the statuses are worth", header_style="bold", title_justify="left")
+    table.add_column("status")
+    for name in ("is there", f"of these > {WRONG_MM:g} mm off", "is not there"):
+        table.add_column(name, justify="right")
+    for status in (*(status.value for status in Status), FAILED):
+        chosen = [lesion for lesion in lesions if lesion.status == status]
+        if status == FAILED and not chosen:
+            continue
+        there = [lesion for lesion in chosen if lesion.truth is not None]
+        table.add_row(
+            status,
+            str(len(there)),
+            "-" if status == FAILED else str(sum(_is_off(lesion, judged) for lesion in there)),
+            str(len(chosen) - len(there)),
+        )
+    console.print(table)
+    print_found(lesions, judged)
+
+
+def print_found(lesions: Sequence[Lesion], judged: str) -> None:
+    """Print how often a method's "found" is wrong, and how often it misses what is there."""
+    found = [lesion for lesion in lesions if lesion.status == Status.FOUND.value]
+    there = [lesion for lesion in lesions if lesion.truth is not None]
+    wrong = [lesion.truth is None or _is_off(lesion, judged) for lesion in found]
+    missed = [lesion.status == Status.NOT_FOUND.value for lesion in there]
+    print(
+        f"Of {len(found)} called found, {_share(wrong, found)} are more than {WRONG_MM:g} mm off "
+        "or not there."
+    )
+    if there:
+        print(
+            f"Of {_count(len(there), 'lesion')} that are there, {_share(missed, there)} were "
+            "called not found."
+        )
+
+
+def _is_off(lesion: Lesion, method: str) -> bool:
+    return lesion.distance(method) > WRONG_MM
+
+
+def _share(flags: Sequence[bool], lesions: Sequence[Lesion]) -> str:
+    """Write how many, in per cent with an interval where some are and some are not."""
+    count = sum(flags)
+    if not flags:
+        return "0"
+    text = f"{100 * count / len(flags):.1f} %"
+    if 0 < count < len(flags):
+        low, high = mean_interval(flags, [lesion.cluster for lesion in lesions])
+        text += f", interval {100 * low:.1f}-{100 * high:.1f} %"
+    return f"{count} ({text})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def draw_success(lesions: Sequence[Lesion], methods: Sequence[str], path: Path) -> None:
+    """Draw the success plots of the paper's figure 4: one for each lesion type, one for all.
+
+    Parameters
+    ----------
+    lesions
+        Lesions that are there.
+    methods
+        Names of the methods, each a curve; its AUC is in the legend.
+    path
+        The file to write: PNG, or what else the name's ending says.
+
+    Raises
+    ------
+    MammoTrackerError
+        If matplotlib is missing, or the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MammoTrackerError(
+            "Drawing success plots needs matplotlib: run `pip install matplotlib`."
+        ) from None
+
+    groups = by_kind(lesions)
+    if len(groups) == 2:
+        del groups["all"]
+    figure = Figure(figsize=(4.2 * len(groups), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+    for panel, (kind, chosen) in zip(axes, groups.items(), strict=True):
+        truth = [lesion.truth for lesion in chosen]
+        spacings = [lesion.spacing for lesion in chosen]
+        for method in methods:
+            predicted = [lesion.boxes[method] for lesion in chosen]
+            auc = score(predicted, truth, spacings).auc
+            curve = success_curve(overlaps(predicted, truth))
+            # Thinner from one to the next, so that equal curves are all seen.
+            width = 1.2 + len(methods) - methods.index(method)
+            panel.plot(THRESHOLDS, curve, linewidth=width, label=f"{method} (AUC {auc:.3f})")
+        panel.set(
+            title=f"{kind} ({_count(len(chosen), 'lesion')})",
+            xlabel="IoU threshold",
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+        )
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize="small", loc="lower left")
+    axes[0].set_ylabel("share of lesions above the threshold")
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    except ValueError as error:
+        raise MammoTrackerError(f"Cannot draw {path}: {error}. Choose a name in .png.") from None
+    print(f"Success plots written to {path}.")
