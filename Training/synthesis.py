@@ -7,8 +7,7 @@ where the tissue goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +16,38 @@ from MammoTrackerLib.box import Box
 from MammoTrackerLib.patches import network_input
 from MammoTrackerLib.settings import Settings
 
-from .sources import SPACING_MM, Source
+from .changes import (
+    COMPRESSION,
+    Field,
+    Muscle,
+    add_clip,
+    add_fold,
+    add_layer,
+    add_marker,
+    cut_edges,
+    expose,
+    muscle_in_corner,
+    muscle_near,
+    random_elastic,
+    random_linear,
+    random_tilt,
+    sample,
+)
+from .lesions import (
+    Lesion,
+    add_lesion,
+    lone_speck,
+    random_lesion,
+    random_size,
+    shown_box,
+    sides_px,
+)
+from .sources import Source
+
+VISIBLE = 0.12
+"""Least contrast on the prior of a lesion that vanished: else nothing tells that it did."""
+EARLY_CLIP = 0.25
+"""Probability that a biopsy clip was there at the prior already."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +60,24 @@ class Difficulty:
         Factor on affine and elastic deformations.
     far
         Share of search patches whose centre is 6 to 20 mm off, not 5 mm per axis.
-    layer, edge, distract
-        Probability of a second tissue layer, of an image edge, of a distractor in one patch only.
+    layer, edge
+        Probability of a second tissue layer, of an image edge.
+    distract
+        Probability of up to three new lesions on the current, and half that of one on the prior
+        that the current lacks.
     lesion
         Probability that the box holds a pasted mass or cluster; else it is plain tissue.
     absent
         Probability that the template comes from another mammogram.
+    vanished
+        Probability that a pasted lesion is on the prior only.
+    landmark
+        Probability that a tissue box of less than 20 mm has a single calcification in its middle.
+    muscle
+        Probability of a pectoral muscle; each exam then shows it in 7 of 10 cases.
+    fold, marker, clip
+        Probability of a skin fold, of a radio-opaque marker, of a biopsy clip. Folds and markers
+        belong to one exam; one clip in four was there at the prior already.
     """
 
     warp: float = 1.0
@@ -45,193 +87,97 @@ class Difficulty:
     distract: float = 0.5
     lesion: float = 0.4
     absent: float = 0.08
+    vanished: float = 0.07
+    landmark: float = 0.1
+    muscle: float = 0.1
+    fold: float = 0.08
+    marker: float = 0.08
+    clip: float = 0.06
 
 
-EASY = Difficulty(warp=0.6, far=0.1, layer=0.0, edge=0.1, distract=0.0, absent=0.0)
+EASY = Difficulty(
+    warp=0.6, far=0.1, layer=0.0, edge=0.1, distract=0.0, absent=0.0,
+    vanished=0.0, muscle=0.0, fold=0.0, marker=0.0, clip=0.0,
+)  # fmt: skip
 HARD = Difficulty()
-ELASTIC = ((55.0, 2.4), (25.0, 0.8), (12.0, 0.25))
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """A patch's map to source millimetres: base + matrix @ p + elastic(p)."""
-
-    base: np.ndarray
-    matrix: np.ndarray
-    elastic: np.ndarray
-    patch_mm: float
-
-    def grid(self) -> np.ndarray:
-        """Return (side, side, 2) source millimetres of every patch pixel."""
-        side = self.elastic.shape[0]
-        p = ((np.arange(side, dtype=np.float32) + 0.5) / side - 0.5) * self.patch_mm
-        x, y = p[None, :, None], p[:, None, None]
-        matrix = self.matrix.astype(np.float32)
-        return self.base.astype(np.float32) + x * matrix[:, 0] + y * matrix[:, 1] + self.elastic
-
-    def at(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the source point (2,) and the Jacobian (2, 2) at a patch point in mm."""
-        side = self.elastic.shape[0]
-        pixel = self.patch_mm / side
-        j, i = np.clip(np.round(point / pixel + side / 2 - 0.5).astype(int), 1, side - 2)
-        e = self.elastic
-        gradient = np.stack([e[i, j + 1] - e[i, j - 1], e[i + 1, j] - e[i - 1, j]], 1) / (2 * pixel)
-        on_grid = (np.array([j, i]) + 0.5 - side / 2) * pixel
-        elastic = e[i, j] + gradient @ (point - on_grid)
-        return self.base + self.matrix @ point + elastic, self.matrix + gradient
-
-
-def random_linear(rng: np.random.Generator, warp: float) -> np.ndarray:
-    """Scale e^N(0, 0.07), rotation N(0, 0.10), shear N(0, 0.06)."""
-    angle, shear = rng.normal(0, 0.10) * warp, rng.normal(0, 0.06) * warp
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    scale = np.exp(rng.normal(0, 0.07) * warp + rng.normal(0, 0.03, 2) * warp)
-    return rotation @ np.array([[scale[0], shear], [0, scale[1]]])
-
-
-def random_elastic(rng: np.random.Generator, side: int, patch_mm: float, warp: float) -> np.ndarray:
-    """Return (side, side, 2) smooth displacements in mm, zero at the patch's centre."""
-    small = side // 4
-    field = np.zeros((small, small, 2), np.float32)
-    strength = rng.uniform(0.3, 1.6) * warp
-    for wavelength, amplitude in ELASTIC:
-        knots = int(np.ceil(2 * patch_mm / wavelength)) + 4
-        coarse = rng.normal(0, amplitude * strength, (knots, knots, 2)).astype(np.float32)
-        # A window of patch_mm out of the knots' grid, at a random place between two knots.
-        per_px = 2 * patch_mm / wavelength / small
-        start = 1 + rng.uniform(0, 1, 2)
-        affine = np.array([[per_px, 0, start[0]], [0, per_px, start[1]]])
-        field += cv2.warpAffine(
-            coarse, affine, (small, small), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT,
-        )  # fmt: skip
-    field = cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
-    return field - field[side // 2, side // 2]
-
-
-def sample(image: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Read an image of 0.2 mm pixels at source millimetres; 0 outside."""
-    where = grid / SPACING_MM - 0.5
-    return cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR)
-
-
-def add_layer(image: np.ndarray, other: Source, share: float, field: Field) -> np.ndarray:
-    """Mix another mammogram's tissue into a patch; its outside is filled with its mean."""
-    grid = field.grid()
-    pixels, breast = sample(other.pixels, grid), sample(other.breast, grid)
-    mean = (pixels * breast).sum() / max(breast.sum(), 1)
-    return (1 - share) * image + share * (pixels + mean * (1 - breast))
-
-
-def random_lesion(
-    rng: np.random.Generator, width: float, height: float
-) -> Callable[[np.ndarray, float], np.ndarray]:
-    """Make a mass or a cluster that fills a box of this size in mm.
-
-    Returns
-    -------
-    callable
-        (offsets (..., 2) in mm from its centre, contrast factor) -> added intensity (...).
-    """
-    if rng.random() < 0.55:
-        order = np.arange(2, 9)
-        wobble = rng.normal(0, rng.uniform(0.02, 0.25), len(order)) / order**0.7
-        phase = rng.uniform(0, 2 * np.pi, len(order))
-        edge, contrast = rng.uniform(0.05, 0.7), np.exp(rng.uniform(np.log(0.04), np.log(0.3)))
-        spicules = rng.uniform(0, 0.4) * (rng.random() < 0.4)
-        spokes, turn = rng.integers(7, 22), rng.uniform(0, 2 * np.pi)
-
-        def mass(offset: np.ndarray, factor: float) -> np.ndarray:
-            x, y = offset[..., 0] / (width / 2), offset[..., 1] / (height / 2)
-            radius, angle = np.hypot(x, y), np.arctan2(y, x)
-            border = 0.8 + (wobble * np.cos(order * angle[..., None] + phase)).sum(-1)
-            border = border + spicules * np.abs(np.cos(spokes / 2 * angle + turn)) ** 6
-            body = 1 / (1 + np.exp(np.clip((radius - border) / (edge * 0.3), -30, 30)))
-            return (contrast * factor * body * (1.2 - 0.4 * np.minimum(radius, 1))).astype("f4")
-
-        return mass
-    count = rng.integers(1, 25)
-    places = rng.normal(0, 0.4, (count, 2)).clip(-0.95, 0.95) * [width / 2, height / 2]
-    sizes = np.exp(rng.normal(np.log(0.22), 0.35, count))
-    contrasts = rng.uniform(0.1, 0.7, count) * rng.uniform(0.4, 1.2)
-
-    def cluster(offset: np.ndarray, factor: float) -> np.ndarray:
-        result = np.zeros(offset.shape[:-1], np.float32)
-        for place, size, contrast in zip(places, sizes, contrasts, strict=True):
-            squared = ((offset - place.astype("f4")) ** 2).sum(-1)
-            near = squared < (4 * size) ** 2
-            result[near] += contrast * factor * np.exp(-squared[near] / (2 * size**2))
-        return result
-
-    return cluster
-
-
-def add_lesion(image: np.ndarray, grid: np.ndarray, at: np.ndarray, lesion, size: float,
-               growth: float = 1.0, factor: float = 1.0) -> None:  # fmt: skip
-    """Add a lesion at a source point to a sampled patch, in place; size is its reach in mm."""
-    reach = size * growth
-    near = np.abs(grid[..., 0] - at[0]) < reach
-    near &= np.abs(grid[..., 1] - at[1]) < reach
-    rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
-    if rows.size and columns.size:
-        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        image[window] += lesion((grid[window] - at.astype("f4")) / growth, factor)
-
-
-def cut_edges(rng: np.random.Generator, side: int, keep: np.ndarray) -> np.ndarray:
-    """Return (side, side) float32, 0 beyond a random straight image edge, 1 at `keep` (n, 2) px."""
-    angle = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.1)
-    normal = np.array([np.cos(angle), np.sin(angle)])
-    limit = (keep @ normal).max() + abs(rng.normal(0, 0.25)) * side + 2
-    x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
-    return (x * normal[0] + y * normal[1] < limit).astype(np.float32)
-
-
-def expose(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change gamma, window, sharpness, shading and noise of a patch."""
-    low, high = image.min(), image.max()
-    x = np.clip((image - low) / max(high - low, 1e-3), 0, 1) ** np.exp(rng.normal(0, 0.3))
-    blur = rng.uniform(-0.8, 1.0)
-    if blur > 0.2:
-        x = cv2.GaussianBlur(x, (0, 0), blur)
-    elif blur < -0.2:
-        x = x - blur * (x - cv2.GaussianBlur(x, (0, 0), rng.uniform(0.8, 3)))
-    shade = cv2.resize(rng.normal(0, 0.05, (3, 3)).astype(np.float32), x.shape[::-1], None, 0, 0,
-                       cv2.INTER_CUBIC)  # fmt: skip
-    noise = rng.normal(0, 1, x.shape).astype(np.float32)
-    if rng.random() < 0.5:
-        noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * 2
-    x = x + shade + noise * rng.uniform(0, 0.03)
-    window = rng.uniform(-0.1, 0.1), rng.uniform(0.85, 1.3)
-    return np.clip(x, window[0], window[1]).astype(np.float32)
-
-
-def sides_px(grid: np.ndarray, at: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Return the sides (2,) in patch pixels of what shows a source ellipse of this size in mm.
-
-    Measured on the pixels, since a warp is not linear over a lesion: an ellipse's standard
-    deviation is a quarter of its side.
-    """
-    offset = (grid - at.astype("f4")) / np.array([width / 2, height / 2], np.float32)
-    rows, columns = np.nonzero((offset**2).sum(-1) < 1)
-    return 4 * np.array([columns.std(), rows.std()])
-
-
-def random_size(rng: np.random.Generator) -> tuple[float, float]:
-    """Width and height in mm: half squares of 9 to 18 mm, half 5 to 40 mm of any aspect."""
-    if rng.random() < 0.5:
-        side = rng.uniform(9, 18)
-        return side, side
-    side, aspect = np.exp(rng.uniform(np.log(5), np.log(40))), np.exp(rng.normal(0, 0.25) / 2)
-    return side * aspect, side / aspect
+WHOLE = replace(HARD, lesion=0.6, muscle=0.3, fold=0.25, marker=0.6, clip=0.15, vanished=0.1)
+"""Of a whole pair, which shows more than a patch does; `edge`, `far` and `absent` are unused."""
 
 
 def breast_point(rng: np.random.Generator, source: Source) -> np.ndarray:
     """Return a random point of the breast, in source mm."""
-    inner = cv2.erode(source.breast, np.ones((25, 25), np.uint8), borderValue=1)
+    width = round(5 / source.spacing_mm)
+    inner = cv2.erode(source.breast, np.ones((width, width), np.uint8), borderValue=1)
     rows, columns = np.nonzero(inner if inner.any() else source.breast)
     k = rng.integers(len(rows))
-    return (np.array([columns[k], rows[k]]) + 0.5) * SPACING_MM
+    return (np.array([columns[k], rows[k]]) + 0.5) * source.spacing_mm
+
+
+@dataclass(frozen=True, eq=False)
+class Pasted:
+    """A lesion in a scene or a pair: where, and how the current differs from the prior.
+
+    Attributes
+    ----------
+    lesion
+        None for plain tissue.
+    at
+        (2,) source mm.
+    width, height
+        Of its box on the source, in mm.
+    growth, factor
+        Of its size and of its contrast on the current.
+    prior_factor
+        Of its contrast on the prior.
+    there
+        Whether the current shows it.
+    """
+
+    lesion: Lesion | None
+    at: np.ndarray
+    width: float
+    height: float
+    growth: float = 1.0
+    factor: float = 1.0
+    prior_factor: float = 1.0
+    there: bool = True
+
+    @property
+    def kind(self) -> str:
+        """Return "mass", "calcification" or "tissue"."""
+        marked = self.lesion is not None and self.lesion.kind != "landmark"
+        return self.lesion.kind if marked else "tissue"
+
+    def add(self, image: np.ndarray, grid: np.ndarray, current: bool) -> None:
+        """Add it to a sampled patch of the prior or of the current, in place."""
+        if self.lesion is None or (current and not self.there):
+            return
+        change = (self.growth, self.factor) if current else (1.0, self.prior_factor)
+        add_lesion(image, grid, self.at, self.lesion, self.lesion.reach, *change)
+
+    def box(self, field: Field, grid: np.ndarray, near: np.ndarray, current: bool) -> np.ndarray:
+        """Return its box (4,) on a patch, in mm from the patch's centre; `near` (2,) shows it."""
+        if self.kind == "tissue":
+            sides = sides_px(grid, self.at, self.width, self.height) * field.patch_mm / len(grid)
+            return np.concatenate([near - sides / 2, near + sides / 2])
+        return shown_box(field, near, self.at, self.lesion, self.growth if current else 1.0)
+
+
+def paste(rng: np.random.Generator, at: np.ndarray, d: Difficulty) -> Pasted:
+    """Make what is marked at a source point: a lesion or tissue.
+
+    A lesion that stays grows or shrinks by e^N(0, 0.2) and changes its contrast by e^N(0, 0.3).
+    """
+    width, height = random_size(rng)
+    if rng.random() >= d.lesion:
+        landmark = rng.random() < d.landmark and max(width, height) < 20
+        return Pasted(lone_speck(rng) if landmark else None, at, width, height)
+    growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
+    pasted, factor = random_lesion(rng, width, height), float(np.exp(rng.normal(0, 0.3)))
+    if rng.random() >= d.vanished:
+        return Pasted(pasted, at, width, height, growth, factor)
+    seen = max(1.0, VISIBLE / pasted.contrast)
+    return Pasted(pasted, at, width, height, growth, factor, seen, there=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,14 +227,15 @@ def make_scene(
     flip = np.diag(rng.choice([-1.0, 1.0], 2))
     common = flip @ random_linear(rng, 1.0) * np.exp(rng.normal(0, 0.10))
 
-    search_field = Field(
+    field = Field(
         breast_point(rng, source),
         common @ random_linear(rng, d.warp),
         random_elastic(rng, side, side_mm, d.warp),
         side_mm,
+        random_tilt(rng, d.warp),
     )
-    grid = search_field.grid()
-    image, breast = sample(source.pixels, grid), sample(source.breast, grid)
+    grid = field.grid()
+    image, breast = (sample(a, grid, source.spacing_mm) for a in (source.pixels, source.breast))
 
     layer = None
     if rng.random() < d.layer:
@@ -304,9 +251,11 @@ def make_scene(
             ),
         )
         image = add_layer(image, *layer)
+    muscle = muscle_near(rng, field.base) if rng.random() < d.muscle else None
+    add_muscle(image, grid, rng, muscle, d)
 
     inside = cv2.erode(breast, np.ones((9, 9), np.uint8))
-    lesions, kept = [], []
+    lesions: list[tuple[np.ndarray, Pasted, np.ndarray]] = []
     far = rng.random() < d.far
     for _ in range(templates):
         for _ in range(30):
@@ -318,50 +267,125 @@ def make_scene(
             column, row = np.round(q / pixel + side / 2 - 0.5).astype(int)
             if inside[row, column] > 0.5:
                 break
-        at, _ = search_field.at(q)
-        width, height = random_size(rng)
-        pasted = None  # or its look, its growth, its change of contrast
-        if rng.random() < d.lesion:
-            growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
-            pasted = random_lesion(rng, width, height), growth, np.exp(rng.normal(0, 0.3))
-            add_lesion(image, grid, at, pasted[0], max(width, height), growth, pasted[2])
-        growth = pasted[1] if pasted else 1.0
-        sides = sides_px(grid, at, width * growth, height * growth)
-        lesions.append((q, at, sides, width, height, pasted))
-        kept.append(q / pixel + side / 2)
+        pasted = paste(rng, field.at(q)[0], d)
+        pasted.add(image, grid, current=True)
+        lesions.append((q, pasted, pasted.box(field, grid, q, current=True)))
     if rng.random() < d.distract:
         for _ in range(rng.integers(1, 4)):
             q = rng.uniform(-0.5, 0.5, 2) * side_mm
             size = random_size(rng)
             if min(np.hypot(*(q - lesion[0])) for lesion in lesions) > max(size) / 2 + 6:
-                add_lesion(image, grid, search_field.at(q)[0], random_lesion(rng, *size), max(size))
+                new = random_lesion(rng, *size)
+                add_lesion(image, grid, field.at(q)[0], new, new.reach)
     if rng.random() < d.edge:
-        edge = cut_edges(rng, side, np.array(kept))
+        edge = cut_edges(rng, side, np.array([q / pixel + side / 2 for q, _, _ in lesions]))
         image, breast = image * edge, breast * edge
-    exposed = expose(image, rng) * (breast > 0.01)
+    clip = None
+    if rng.random() < d.clip:
+        clip = leave_clip(rng, [pasted for _, pasted, _ in lesions])
+    exposed = take(rng, image, breast, d, pixel, clip and clip.shown(field))
     search = network_input(exposed, breast)
 
+    if rng.random() > EARLY_CLIP:
+        clip = None
     arrays = [
-        make_template(rng, source, others, settings, d, common, lesion, layer) for lesion in lesions
+        make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip)
+        for lesion in lesions
     ]
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]
     return Scene(search, np.stack([exposed, breast], axis=-1), *stacked)
 
 
-def make_template(rng, source, others, settings, d, common, lesion, layer):
+def add_muscle(
+    image: np.ndarray,
+    grid: np.ndarray,
+    rng: np.random.Generator,
+    muscle: Muscle | None,
+    d: Difficulty,
+) -> None:
+    """Add a muscle to one exam, in place: 7 in 10 show it, each N(0, 5) mm more or less of it."""
+    if muscle is not None and rng.random() < 0.7:
+        muscle.add(image, grid, rng.normal(0, 5) * d.warp)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A biopsy clip: where it lies (2,), and the seed of its shape."""
+
+    at: np.ndarray
+    seed: int
+
+    def shown(self, field: Field) -> Clip:
+        """Return a clip given in source mm as one in pixels of a patch."""
+        side = len(field.elastic)
+        p = field.inverse(self.at[None], np.zeros(2))[0]
+        return Clip(p * (side / field.patch_mm) + side / 2, self.seed)
+
+
+def leave_clip(rng: np.random.Generator, lesions: list[Pasted]) -> Clip:
+    """Leave a clip near one of the lesions, off by N(0, 3) mm; in source mm."""
+    at = lesions[rng.integers(len(lesions))].at + rng.normal(0, 3, 2)
+    return Clip(at, int(rng.integers(2**31)))
+
+
+def take(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    breast: np.ndarray,
+    d: Difficulty,
+    pixel_mm: float,
+    clip: Clip | None,
+) -> np.ndarray:
+    """Take a mammogram of sampled tissue: skin fold, exposure, background of 0, clip and marker.
+
+    The clip is given in pixels.
+    """
+    if rng.random() < d.fold:
+        image = image.copy()
+        add_fold(image, breast, rng, pixel_mm)
+    exposed = expose(image, rng, pixel_mm) * (breast > 0.01)
+    if clip is not None:
+        add_clip(exposed, np.random.default_rng(clip.seed), clip.at, pixel_mm)
+    if rng.random() < d.marker:
+        add_marker(exposed, breast, rng, pixel_mm)
+    return exposed
+
+
+def centred_on(field: Field, pasted: Pasted) -> Field:
+    """Move a prior's patch so that the box around what it shows of a lesion is in its middle.
+
+    A warped box is not centred where the source's box is.
+    """
+    near = np.zeros(2)
+    for _ in range(3):
+        x0, y0, x1, y1 = shown_box(field, near, pasted.at, pasted.lesion)
+        middle = np.array([x0 + x1, y0 + y1]) / 2
+        field = replace(field, base=field.base + field.matrix @ middle)
+        near = near - middle
+    return field
+
+
+def make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip):
     """Make the template of one lesion of a scene; returns `Scene`'s arrays without their axis t."""
-    q, at, sides, width, height, pasted = lesion
+    q, pasted, found = lesion
     side, side_mm = settings.template_px, settings.template_mm
-    search_pixel = settings.search_mm / settings.search_px
+    pixel, search_pixel = side_mm / side, settings.search_mm / settings.search_px
     absent = rng.random() < d.absent
     if absent:
         source = others[rng.integers(len(others))]
-        at, layer, pasted = breast_point(rng, source), None, None
+        layer, muscle, clip = None, None, None
+        pasted = paste(rng, breast_point(rng, source), d)
     field = Field(
-        at, common @ random_linear(rng, d.warp), random_elastic(rng, side, side_mm, d.warp), side_mm
+        pasted.at,
+        common @ random_linear(rng, d.warp),
+        random_elastic(rng, side, side_mm, d.warp),
+        side_mm,
+        random_tilt(rng, d.warp),
     )
+    if pasted.lesion is not None:
+        field = centred_on(field, pasted)
     grid = field.grid()
-    image, breast = sample(source.pixels, grid), sample(source.breast, grid)
+    image, breast = (sample(a, grid, source.spacing_mm) for a in (source.pixels, source.breast))
     if layer is not None:
         other, share, at_current = layer
         moved = Field(
@@ -371,28 +395,29 @@ def make_template(rng, source, others, settings, d, common, lesion, layer):
             side_mm,
         )
         image = add_layer(image, other, share, moved)
-    if pasted is not None:
-        add_lesion(image, grid, at, pasted[0], max(width, height))
-    elif absent and rng.random() < d.lesion:
-        add_lesion(image, grid, at, random_lesion(rng, width, height), max(width, height))
+    add_muscle(image, grid, rng, muscle, d)
+    pasted.add(image, grid, current=False)
     if rng.random() < d.distract / 2:
         point = rng.uniform(-0.5, 0.5, 2) * side_mm
         size = random_size(rng)
-        if np.hypot(*point) > (max(size) + max(width, height)) / 2 + 3:
-            add_lesion(image, grid, field.at(point)[0], random_lesion(rng, *size), max(size))
+        if np.hypot(*point) > (max(size) + max(pasted.width, pasted.height)) / 2 + 3:
+            gone = random_lesion(rng, *size)
+            add_lesion(image, grid, field.at(point)[0], gone, gone.reach)
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.full((1, 2), side / 2))
         image, breast = image * edge, breast * edge
-    size = sides_px(grid, at, width, height)
+    near = field.inverse(pasted.at[None], np.zeros(2))[0]
+    x0, y0, x1, y1 = pasted.box(field, grid, near, current=False) / pixel
+    size = np.array([x1 - x0, y1 - y0])
     box = Box.from_center(side / 2, side / 2, *size)
-    exposed = expose(image, rng) * (breast > 0.01)
-    template = network_input(exposed, breast, box)
+    exposed = take(rng, image, breast, d, pixel, clip and clip.shown(field))
+    template = network_input(exposed, breast, box, settings.template_input)
     raw = np.stack([exposed, breast], axis=-1)
 
-    center = q / search_pixel + settings.search_px / 2
-    found = Box.from_center(*center, *sides)
-    present, pasted = float(not absent), float(pasted is not None)
-    return template, raw, size, center, found.as_tuple(), present, pasted
+    found = found / search_pixel + settings.search_px / 2
+    present = float(pasted.there and not absent)
+    kind = float(pasted.kind != "tissue" and not absent)
+    return template, raw, size, (found[:2] + found[2:]) / 2, found, present, kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -402,110 +427,186 @@ class Pair:
     Attributes
     ----------
     prior, current
-        (rows, columns) float32, 0 to 1, at 0.2 mm.
+        (rows, columns) float32, -0.1 to 1.3; 0 outside the breast.
+    spacings_mm
+        Side of a pixel of the prior and of the current.
     prior_boxes, current_boxes
-        Of the lesions that are there on both, in pixels.
+        Of each lesion, in pixels; None on the current where the lesion vanished.
     kinds
         "mass", "calcification" or "tissue", one for each lesion.
     """
 
     prior: np.ndarray
     current: np.ndarray
+    spacings_mm: tuple[float, float]
     prior_boxes: tuple[Box, ...]
-    current_boxes: tuple[Box, ...]
+    current_boxes: tuple[Box | None, ...]
     kinds: tuple[str, ...]
 
 
 def straight_chest_wall(breast: np.ndarray, at_left: bool) -> slice:
     """Return the columns that leave the warped chest wall's edge out, as a detector would."""
-    rows = breast[len(breast) // 4 : -len(breast) // 4] > 0
-    rows = rows[rows.any(axis=1)]
+    rows = breast[breast.any(axis=1)] > 0
+    rows = rows[len(rows) // 5 : -len(rows) // 5]
     edges = (rows if at_left else rows[:, ::-1]).argmax(axis=1)
-    cut_off = int(np.percentile(edges, 80))
+    cut_off = int(np.percentile(edges, 97))
     return slice(cut_off, None) if at_left else slice(None, breast.shape[1] - cut_off)
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """One exam of a pair while it is made: tissue on a square canvas."""
+
+    field: Field
+    grid: np.ndarray
+    image: np.ndarray
+    breast: np.ndarray
+    window: tuple[slice, slice]
+
+    def box(self, pasted: Pasted, near: np.ndarray, current: bool) -> Box | None:
+        """Return a box in pixels of the window; None if not inside it and 90 % in the breast."""
+        pixel = self.field.patch_mm / len(self.grid)
+        box = pasted.box(self.field, self.grid, near, current) / pixel + len(self.grid) / 2
+        x0, y0, x1, y1 = box.tolist()
+        rows, columns = self.window
+        if x0 < columns.start or y0 < rows.start or x1 > columns.stop or y1 > rows.stop:
+            return None
+        if self.breast[round(y0) : round(y1), round(x0) : round(x1)].mean() < 0.9:
+            return None
+        return Box(x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
+
+
+def depth_mm(source: Source, at_left: bool) -> np.ndarray:
+    """Return (rows, columns) float32 mm from the skin; the chest wall does not count as skin."""
+    beyond = ((1, 1), (0, 1) if at_left else (1, 0))
+    depth = cv2.distanceTransform(np.pad(source.breast.astype(np.uint8), beyond), cv2.DIST_L2, 3)
+    depth = depth[1:-1, :-1] if at_left else depth[1:-1, 1:]
+    return depth * np.float32(source.spacing_mm)
+
+
+def place_exam(
+    rng: np.random.Generator, source: Source, at_left: bool, layer: tuple, muscle: Muscle | None
+) -> Exam:
+    """Position and compress a breast, with its second layer (source, share, place, direction).
+
+    Elastic displacements are 0.7 of a patch's and the tilt half of it, with `COMPRESSION` on top:
+    tissue should move far, but not fold. Skin stays smooth when it is pressed: towards it a patch's
+    displacements shrink to a quarter over 25 mm. One exam in four loses 3 to 15 mm more of the
+    chest wall.
+    """
+    other, share, place, direction = layer
+    pixel = source.spacing_mm
+    rows, columns = source.pixels.shape
+    side = 4 * int(np.ceil(max(rows, columns) * 1.08 / 4))
+    field, other_field = (
+        Field(
+            middle + rng.normal(0, spread, 2),
+            matrix @ random_linear(rng, WHOLE.warp),
+            random_elastic(rng, side, side * pixel, 0.7 * WHOLE.warp),
+            side * pixel,
+            random_tilt(rng, 0.5 * WHOLE.warp),
+        )
+        for middle, spread, matrix in (
+            (np.array([columns, rows]) * pixel / 2, 6, np.eye(2)),
+            (place, 3, direction),
+        )
+    )
+    depth = sample(depth_mm(source, at_left), field.grid(), pixel)
+    elastic = field.elastic * np.clip(depth / 25, 0.25, 1)[..., None]
+    elastic += random_elastic(rng, side, side * pixel, WHOLE.warp, COMPRESSION)
+    field = replace(field, elastic=elastic)
+    grid = field.grid()
+    breast = sample(source.breast, grid, pixel)
+    image = add_layer(sample(source.pixels, grid, pixel), other, share, other_field)
+    add_muscle(image, grid, rng, muscle, WHOLE)
+    wall = straight_chest_wall(breast, at_left)
+    start, stop, _ = wall.indices(side)
+    if rng.random() < 0.25:
+        lost = round(rng.uniform(3, 15) / pixel)
+        start, stop = (start + lost, stop) if at_left else (start, stop - lost)
+    shown = np.flatnonzero(breast.any(axis=1))
+    top = max(0, shown[0] - round(rng.uniform(0, 15) / pixel))
+    bottom = min(side, shown[-1] + 1 + round(rng.uniform(0, 15) / pixel))
+    return Exam(field, grid, image * breast, breast, np.s_[int(top) : int(bottom), start:stop])
 
 
 def make_pair(
     rng: np.random.Generator, source: Source, others: list[Source], lesions: int = 4
 ) -> Pair:
-    """Make a whole pair of the hard kind from one mammogram."""
-    rows, columns = source.pixels.shape
-    side = 4 * int(np.ceil(max(rows, columns) * 1.05 / 4))
-    side_mm = side * SPACING_MM
-    middle = np.array([columns, rows]) * SPACING_MM / 2
-    fields, images, breasts = [], [], []
-    layer_at = rng.uniform(-20, 20, 2)
-    other, share = others[rng.integers(len(others))], rng.uniform(0, 0.35)
-    turn = random_linear(rng, 3)
-    for _ in range(2):
-        field = Field(
-            middle + rng.normal(0, 6, 2),
-            random_linear(rng, 1.0),
-            random_elastic(rng, side, side_mm, 1.0),
-            side_mm,
-        )
-        layer = Field(
-            layer_at + rng.normal(0, 3, 2) + np.array(other.pixels.shape[::-1]) * SPACING_MM / 2,
-            turn @ random_linear(rng, 1.0),
-            random_elastic(rng, side, side_mm, 1.0),
-            side_mm,
-        )
-        grid = field.grid()
-        breast = sample(source.breast, grid)
-        fields.append((field, grid))
-        breasts.append(breast)
-        images.append(add_layer(sample(source.pixels, grid), other, share, layer) * breast)
+    """Make a whole pair of the hard kind from one mammogram, with up to so many marked lesions.
 
+    Half of the exams keep the source's pixel size, the others get 1 to 1.4 times of it. Half of
+    the pairs are mirrored.
+    """
+    if rng.random() < 0.5:
+        mirrored = (np.ascontiguousarray(a[:, ::-1]) for a in (source.pixels, source.breast))
+        source = replace(source, **dict(zip(("pixels", "breast"), mirrored, strict=True)))
+    d, pixel = WHOLE, source.spacing_mm
     at_left = source.breast[:, 0].sum() > source.breast[:, -1].sum()
-    crops = [straight_chest_wall(breast, at_left) for breast in breasts]
-    starts = [crop.indices(side)[0] for crop in crops]
-    stops = [crop.indices(side)[1] for crop in crops]
-    inside = cv2.erode(breasts[0], np.ones((25, 25), np.uint8))
-    spots = np.argwhere(inside > 0.5)
-    boxes: list[tuple[Box, Box, str]] = []
+    other = others[rng.integers(len(others))]
+    middle = np.array(other.pixels.shape[::-1]) * other.spacing_mm / 2
+    layer = other, rng.uniform(0, 0.35), middle + rng.uniform(-20, 20, 2), random_linear(rng, 3)
+    muscle = muscle_in_corner(rng, source, at_left) if rng.random() < d.muscle else None
+    exams = [place_exam(rng, source, at_left, layer, muscle) for _ in range(2)]
+    prior, current = exams
+    side = len(prior.grid)
+
+    spots = np.argwhere(prior.breast > 0.5)
+    marked: list[tuple[Pasted, Box, Box]] = []
+    new: list[Box] = []
+    wanted_new = int(rng.integers(1, 4)) if rng.random() < d.distract else 0
     for _ in range(50 * lesions):
-        if len(boxes) == lesions:
+        if len(marked) == lesions and len(new) == wanted_new:
             break
-        row, column = spots[rng.integers(len(spots))]
-        p = (np.array([column, row]) + 0.5 - side / 2) * SPACING_MM
-        at, _ = fields[0][0].at(p)
-        q = p.copy()
-        for _ in range(30):
-            there, jacobian = fields[1][0].at(q)
-            q = q - np.linalg.solve(jacobian, there - at)
-        width, height = random_size(rng)
-        shown = np.abs([p, q]).max() + max(width, height) < side_mm / 2
-        if not shown or np.hypot(*(fields[1][0].at(q)[0] - at)) > 0.05:
+        p = (spots[rng.integers(len(spots))][::-1] + 0.5 - side / 2) * pixel
+        is_new = len(marked) == lesions
+        marks = replace(d, lesion=1.0, vanished=0.0) if is_new else d
+        pasted = paste(rng, prior.field.at(p)[0], marks)
+        q = current.field.inverse(pasted.at[None], p)[0]
+        if np.hypot(*(current.field.at(q)[0] - pasted.at)) > 0.05:
             continue
-        kind, growth = "tissue", 1.0
-        if rng.random() < 0.6:
-            growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
-            lesion = random_lesion(rng, width, height)
-            kind = {"mass": "mass", "cluster": "calcification"}[lesion.__name__]
-        pair_of_boxes = [
-            Box.from_center(
-                *(point / SPACING_MM + side / 2 - (start, 0)),
-                *sides_px(grid, at, width * scale, height * scale),
-            )
-            for point, start, (_, grid), scale in zip(
-                (p, q), starts, fields, (1.0, growth), strict=True
-            )
-        ]
-        if any(
-            min(b.x0, b.y0) < 0 or b.x1 > stop - start or b.y1 > side
-            for b, start, stop in zip(pair_of_boxes, starts, stops, strict=True)
-        ):
+        if np.abs(q).max() > side * pixel / 2:
             continue
-        if any(b.iou(pair_of_boxes[0]) > 0 for b, _, _ in boxes):
+        before, after = prior.box(pasted, p, False), current.box(pasted, q, True)
+        if before is None or after is None:
             continue
-        if kind != "tissue":
-            reach, factor = max(width, height), np.exp(rng.normal(0, 0.3))
-            add_lesion(images[0], fields[0][1], at, lesion, reach)
-            add_lesion(images[1], fields[1][1], at, lesion, reach, growth, factor)
-        boxes.append((*pair_of_boxes, kind))
-    prior, current = (
-        (expose(image, rng) * (breast > 0.01))[:, crop]
-        for image, breast, crop in zip(images, breasts, crops, strict=True)
+        if any(after.iou(box) > 0 for box in [b for _, _, b in marked] + new):
+            continue
+        if any(before.iou(box) > 0 for _, box, _ in marked):
+            continue
+        if is_new:
+            pasted.add(current.image, current.grid, current=True)
+            new.append(after)
+            continue
+        pasted.add(prior.image, prior.grid, current=False)
+        pasted.add(current.image, current.grid, current=True)
+        marked.append((pasted, before, after))
+
+    clip = None
+    if marked and rng.random() < d.clip:
+        clip = leave_clip(rng, [pasted for pasted, _, _ in marked])
+    clips = (clip if rng.random() < EARLY_CLIP else None, clip)
+    images, spacings, scales = [], [], []
+    for exam, left in zip(exams, clips, strict=True):
+        image, breast = exam.image[exam.window], exam.breast[exam.window]
+        if left is not None:
+            shown = left.shown(exam.field)
+            left = replace(shown, at=shown.at - [exam.window[1].start, exam.window[0].start])
+        image = take(rng, image * breast, breast, d, pixel, left)
+        factor = 1.0 if rng.random() < 0.5 else rng.uniform(1, 1.4)
+        size = np.array([round(length / factor) for length in image.shape[::-1]])
+        scales.append(size / image.shape[::-1])
+        images.append(cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA))
+        spacings.append(pixel / float(scales[-1].mean()))
+    return Pair(
+        *images,
+        tuple(spacings),
+        tuple(scaled(box, scales[0]) for _, box, _ in marked),
+        tuple(scaled(box, scales[1]) if pasted.there else None for pasted, _, box in marked),
+        tuple(pasted.kind for pasted, _, _ in marked),
     )
-    priors, currents, kinds = zip(*boxes, strict=True)
-    return Pair(prior, current, priors, currents, kinds)
+
+
+def scaled(box: Box, scale: np.ndarray) -> Box:
+    """Multiply a box's coordinates by factors (2,) of x and y."""
+    return Box(*(np.array(box.as_tuple()) * np.tile(scale, 2)).tolist())
