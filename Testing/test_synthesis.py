@@ -20,6 +20,7 @@ from Training.sources import (
     SPACING_MM,
     Source,
     draw_lines,
+    for_validation,
     generated_source,
     held_out,
     make_source,
@@ -728,6 +729,9 @@ def test_women_of_pairs_are_never_trained_on(tmp_path: Path, monkeypatch: pytest
         "msynth-P5", f"generated-{HELD_OUT_SEED}", f"generated-{HELD_OUT_SEED + 1}",
     }  # fmt: skip
     assert all(held_out(source) for source in for_pairs)
+    assert {s.woman for s in for_pairs if for_validation(s)} == {
+        "msynth-P5", f"generated-{HELD_OUT_SEED + 1}",
+    }  # fmt: skip
     women = {source.woman for source in training}
     assert women == {"film-1", "msynth-P6", "generated-0", "generated-1"}
     assert {source.woman for source in of_trained} == women

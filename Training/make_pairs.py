@@ -19,6 +19,7 @@ from .sources import (
     HELD_OUT_SEED,
     Source,
     draw_lines,
+    for_validation,
     generated_source,
     held_out,
     read_films,
@@ -190,6 +191,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="the result does not depend on it")
     parser.add_argument("--sheet", type=Path, help="PNG to draw the first 12 pairs on")
+    parser.add_argument(
+        "--validation", action="store_true", help="use the women that thresholds are chosen on"
+    )
     arguments = parser.parse_args(argv)
 
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
@@ -197,6 +201,10 @@ def main(argv: list[str] | None = None) -> None:
         sources = pair_sources(
             arguments.folder, arguments.spacing, arguments.msynth, arguments.trained_on
         )
+        if not arguments.trained_on:
+            sources = [s for s in sources if for_validation(s) == arguments.validation]
+        if not sources:
+            raise MammoTrackerError("No woman is left: give --msynth, or leave out --folder.")
         arguments.out.mkdir(parents=True, exist_ok=True)
         with multiprocessing.Pool(
             arguments.workers, _share, (arguments.seed, sources, arguments.out)

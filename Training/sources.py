@@ -53,6 +53,14 @@ def held_out(source: Source) -> bool:
     return kind == "generated" and int(name) >= HELD_OUT_SEED
 
 
+def for_validation(source: Source) -> bool:
+    """Whether a woman that is held out is one to choose thresholds on; the others are for tests."""
+    kind, _, name = source.woman.partition("-")
+    if kind == "msynth":
+        return int(name[1:]) // HELD_OUT_MODELS % 2 == 1
+    return kind == "generated" and int(name) % 2 == 1
+
+
 def make_source(
     image: np.ndarray, spacing_mm: float, woman: str, to_mm: float = SPACING_MM
 ) -> Source:
