@@ -38,11 +38,17 @@ class Layers:
         image, factor = reduce_to(mammogram, pixel_mm, specks=True)
         return cls(image, factor, breast.astype(np.float32), breast_factor, mammogram.spacing)
 
-    def network_input(self, frame: PatchFrame, box: Box | None = None) -> np.ndarray:
-        """Cut a patch and make its three channels; `box` in image pixels becomes the mask."""
+    def cut(self, frame: PatchFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Cut a patch's intensities and its share of breast, each (side_px, side_px)."""
         raw = cut(self.image, self.factor, frame)
-        breast = cut(self.breast, self.breast_factor, frame)
-        return network_input(raw, breast, None if box is None else frame.box_to_patch(box))
+        return raw, cut(self.breast, self.breast_factor, frame)
+
+    def network_input(
+        self, frame: PatchFrame, box: Box | None = None, template_input: str = "mask-guided"
+    ) -> np.ndarray:
+        """Cut a patch and make its three channels; `box`, in image pixels, marks the lesion."""
+        marked = None if box is None else frame.box_to_patch(box)
+        return network_input(*self.cut(frame), marked, template_input)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +84,9 @@ def _read_passes(outputs, passes, settings: Settings) -> _Readout:
         read[..., 3:] += np.log(pixel_mm)
         total = total + read
     mean = total / len(passes)
-    score = special.expit(mean[..., 0]) * special.expit(mean[..., 1])
+    score = special.expit(mean[..., 0])
+    if settings.centreness:
+        score = score * special.expit(mean[..., 1])
     if np.isfinite(settings.prior_sigma_mm):
         squared = axis[:, None] ** 2 + axis[None, :] ** 2
         belief = -squared / (2 * settings.prior_sigma_mm**2)
@@ -156,14 +164,13 @@ def search(
         Best first, in pixels of the current; at least one, however low its score.
     """
     registered = alignment.map_points(np.array(box.center))[0]
-    template_pixel = settings.template_mm / settings.template_px
-    ratio = template_pixel / (settings.search_mm / settings.search_px)
+    ratio = settings.search_per_template_pixel
     templates, searches, sizes, passes = [], [], [], []
     for zoom in settings.zooms:
         frame = PatchFrame.around(
             box.center, prior.spacing, settings.template_mm / zoom, settings.template_px
         )
-        template = prior.network_input(frame, box)
+        template = prior.network_input(frame, box, settings.template_input)
         frame_box = frame.box_to_patch(box)
         patch = current.network_input(
             PatchFrame.around(

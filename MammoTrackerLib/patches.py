@@ -12,6 +12,8 @@ from .mammogram import Mammogram
 
 CONTRAST_SIGMA_PX = 18
 REDUCTION = 4
+BLANK = (0.0, -1.0)
+"""Local contrast and intensity where there is no breast."""
 SPECK_WINDOW_PX, SPECK_DEVIATIONS, SPECK_GAIN = 33, 3.0, 3.0
 
 
@@ -176,7 +178,7 @@ def normalise(raw: np.ndarray, breast: np.ndarray) -> np.ndarray:
         mean), clipped at +-1.5, and 0 outside the breast. Second, intensity: the 2nd to 99th
         percentile of the breast at -1 to 1.
     """
-    result = np.full((*raw.shape, 2), (0.0, -1.0), np.float32)
+    result = np.full((*raw.shape, 2), BLANK, np.float32)
     inside = breast > 0.5
     if not inside.any():
         return result
@@ -218,13 +220,40 @@ def box_mask(box: Box, side_px: int) -> np.ndarray:
     return np.outer(down, across).astype(np.float32)
 
 
-def network_input(raw: np.ndarray, breast: np.ndarray, box: Box | None = None) -> np.ndarray:
-    """Stack local contrast, intensity and the mask of a box (section 3.2, figure 2b).
+def network_input(
+    raw: np.ndarray,
+    breast: np.ndarray,
+    box: Box | None = None,
+    template_input: str = "mask-guided",
+) -> np.ndarray:
+    """Stack local contrast, intensity and the mask of a box (section 3.2, figure 2).
+
+    Parameters
+    ----------
+    raw, breast
+        (side, side), as for `normalise`.
+    box
+        The lesion or candidate, in patch pixels; None for a search patch.
+    template_input
+        What becomes of the box, as `Settings.template_input` says. Only "mask-guided" has a
+        mask; in the two others the image itself shows where the box ends.
 
     Returns
     -------
     numpy.ndarray
-        (side, side, 3) float32; the mask is 0 where no box is given.
+        (side, side, 3) float32; the mask is 0 where there is none.
     """
-    mask = np.zeros(raw.shape, np.float32) if box is None else box_mask(box, raw.shape[0])
-    return np.concatenate([normalise(raw, breast), mask[..., None]], axis=-1)
+    mask = np.zeros(raw.shape, np.float32)
+    if box is None:
+        return np.concatenate([normalise(raw, breast), mask[..., None]], axis=-1)
+    side = raw.shape[0]
+    if template_input == "crop-and-resize":
+        frame = PatchFrame(np.array(box.center), np.diag([box.width, box.height]) / side, side)
+        raw, breast = (cut(image, np.ones(2), frame) for image in (raw, breast))
+    image = normalise(raw, breast)
+    if template_input == "masked":
+        kept = box_mask(box, side)[..., None]
+        image = image * kept + np.array(BLANK, np.float32) * (1 - kept)
+    elif template_input == "mask-guided":
+        mask = box_mask(box, side)
+    return np.concatenate([image, mask[..., None]], axis=-1)

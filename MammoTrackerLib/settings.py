@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .errors import MammoTrackerError
+
+TEMPLATE_INPUTS = ("mask-guided", "crop-and-resize", "masked")
+
 
 @dataclass(frozen=True)
 class Settings:
     """Sizes and thresholds of the tracker.
 
     The defaults are those of the weights that ship; `PAPER` holds the paper's own. Patches are
-    square. A network can only be run with the sizes that it was trained with.
+    square. A network can only be run with the sizes, the template input and the centre-ness that
+    it was trained with.
 
     Attributes
     ----------
@@ -28,6 +33,13 @@ class Settings:
         the whole search patch, with the candidate as its mask.
     correlation_px
         Side of the template's central features that are correlated (section 3.2: 7).
+    template_input
+        What the template shows (figure 2): "crop-and-resize" (a), the lesion's box alone, with
+        its sides stretched to those of the patch; "mask-guided" (b), the patch and the box as
+        mask channel; "masked" (c), the patch with everything outside the box blanked.
+    centreness
+        Whether the tracking score is centre-ness x classification, or classification alone
+        (table 3).
     zooms
         Scales at which the local search is run and averaged (the paper: once).
     mirror
@@ -48,6 +60,11 @@ class Settings:
     found_score, uncertain_score
         A lesion is called found from the first score on, and not found below the second. The
         score is tracking score x similarity score of the chosen candidate.
+
+    Raises
+    ------
+    MammoTrackerError
+        If there is no such template input.
     """
 
     template_mm: float = 44.8
@@ -58,6 +75,8 @@ class Settings:
     refinement_px: int = 128
     refine_around_candidate: bool = True
     correlation_px: int = 7
+    template_input: str = "mask-guided"
+    centreness: bool = True
     zooms: tuple[float, ...] = (0.85, 1.0, 1.2)
     mirror: bool = True
     prior_sigma_mm: float = float("inf")
@@ -68,6 +87,18 @@ class Settings:
     max_lesion_mm: float = 44.8
     found_score: float = 0.15
     uncertain_score: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.template_input not in TEMPLATE_INPUTS:
+            raise MammoTrackerError(
+                f"There is no template input {self.template_input}: choose one of "
+                f"{', '.join(TEMPLATE_INPUTS)}."
+            )
+
+    @property
+    def search_per_template_pixel(self) -> float:
+        """How many pixels of the search patch one pixel of the template patch is long."""
+        return (self.template_mm / self.template_px) / (self.search_mm / self.search_px)
 
 
 PAPER = Settings(

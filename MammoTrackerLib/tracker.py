@@ -116,6 +116,8 @@ def check_box(box: Box, mammogram: Mammogram) -> None:
 def verify_weights(folder: Path = WEIGHTS) -> dict:
     """Check every weights file against the checksums of ``weights.json``.
 
+    A similarity network is optional there: without it the tracking score is the score.
+
     Returns
     -------
     dict
@@ -128,9 +130,11 @@ def verify_weights(folder: Path = WEIGHTS) -> dict:
     """
     try:
         card = json.loads((folder / "weights.json").read_text())
+        checksums = card["sha256"]
         for name in (TRACKING_FILE, SIMILARITY_FILE):
-            checksum = card["sha256"][name]
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != checksum:
+            if name == SIMILARITY_FILE and name not in checksums:
+                continue
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != checksums[name]:
                 raise MammoTrackerError(
                     f"The weights file {name} is damaged or was changed (its checksum is wrong): "
                     "install MammoTracker again."
@@ -142,15 +146,39 @@ def verify_weights(folder: Path = WEIGHTS) -> dict:
     return card
 
 
+def released_settings(folder: Path = WEIGHTS) -> Settings:
+    """Return the settings that ``weights.json`` names; the defaults where it names none.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the file is missing, or names settings that this version does not have.
+    """
+    try:
+        values = json.loads((folder / "weights.json").read_text()).get("settings", {})
+        # JSON has lists where the settings have tuples.
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return Settings(**values)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise MammoTrackerError(
+            f"The weights in {folder} are missing, incomplete or of another version of "
+            "MammoTracker: install it again, or choose another folder."
+        ) from error
+
+
 def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Candidate, ...]:
-    """Sort refined candidates by tracking score x similarity score ** weight, best first."""
-    return tuple(
-        sorted(
-            candidates,
-            key=lambda c: c.tracking_score * c.similarity_score**similarity_weight,
-            reverse=True,
+    """Sort candidates by tracking score x similarity score ** weight, best first.
+
+    Those that were not refined have the tracking score alone.
+    """
+
+    def worth(candidate: Candidate) -> float:
+        similarity = candidate.similarity_score
+        return candidate.tracking_score * (
+            1 if similarity is None else similarity**similarity_weight
         )
-    )
+
+    return tuple(sorted(candidates, key=worth, reverse=True))
 
 
 class LesionTracker:
@@ -159,9 +187,14 @@ class LesionTracker:
     Parameters
     ----------
     settings
-        Must fit the weights.
+        Must fit the weights; if not given, those that the weights were trained with.
     weights
         Folder of the weights; those that ship if not given.
+
+    Raises
+    ------
+    MammoTrackerError
+        If no settings are given and the weights do not say theirs.
 
     Notes
     -----
@@ -170,14 +203,14 @@ class LesionTracker:
     """
 
     def __init__(self, settings: Settings | None = None, weights: Path | None = None) -> None:
-        self.settings = settings or Settings()
         self.weights = WEIGHTS if weights is None else Path(weights)
+        self.settings = settings or released_settings(self.weights)
         self._tracking = None
         self._similarity = None
         self._prepared: tuple[Alignment, Layers, Layers] | None = None
 
     def load(self) -> None:
-        """Load both networks and run them once, so that the first lesion is as fast as the next.
+        """Load the networks and run them once, so that the first lesion is as fast as the next.
 
         Raises
         ------
@@ -186,7 +219,7 @@ class LesionTracker:
         """
         if self._tracking is not None:
             return
-        verify_weights(self.weights)
+        checksums = verify_weights(self.weights)["sha256"]
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from .networks.similarity import SimilarityNetwork
         from .networks.tracking import TrackingNetwork
@@ -199,14 +232,17 @@ class LesionTracker:
             np.zeros((passes, s.search_px, s.search_px, 3), np.float32),
             np.full((passes, 2), s.template_px / 4, np.float32),
         )
-        similarity = SimilarityNetwork()
-        shape = (s.refinement_px, s.refinement_px, 3)
-        similarity_input = (
-            np.zeros((1, *shape), np.float32),
-            np.zeros((s.max_candidates, *shape), np.float32),
-        )
-        self._tracking = self._compiled(tracking, tracking_input, TRACKING_FILE)
-        self._similarity = self._compiled(similarity, similarity_input, SIMILARITY_FILE)
+        compiled = self._compiled(tracking, tracking_input, TRACKING_FILE)
+        if SIMILARITY_FILE in checksums:
+            shape = (s.refinement_px, s.refinement_px, 3)
+            similarity_input = (
+                np.zeros((1, *shape), np.float32),
+                np.zeros((s.max_candidates, *shape), np.float32),
+            )
+            self._similarity = self._compiled(
+                SimilarityNetwork(), similarity_input, SIMILARITY_FILE
+            )
+        self._tracking = compiled
 
     def _compiled(self, network, example: tuple[np.ndarray, ...], name: str) -> Callable:
         """Load a network's weights, and compile it for inputs of the example's shape."""
@@ -220,7 +256,7 @@ class LesionTracker:
                 "it was trained with."
             ) from error
         if keras.backend.backend() != "tensorflow":
-            return network
+            return network.predict_on_batch
         import tensorflow as tf
 
         graph = tf.function(lambda *inputs: network(inputs), autograph=False)
@@ -266,11 +302,12 @@ class LesionTracker:
         if alignment is None:
             alignment = align(prior, current)
         if self._prepared is None or self._prepared[0] is not alignment:
-            pixel_mm = self.settings.template_mm / self.settings.template_px
+            template_mm = self.settings.template_mm / self.settings.template_px
+            search_mm = self.settings.search_mm / self.settings.search_px
             self._prepared = (
                 alignment,
-                Layers.of(prior, alignment.prior_breast, alignment.prior_factor, pixel_mm),
-                Layers.of(current, alignment.current_breast, alignment.current_factor, pixel_mm),
+                Layers.of(prior, alignment.prior_breast, alignment.prior_factor, template_mm),
+                Layers.of(current, alignment.current_breast, alignment.current_factor, search_mm),
             )
         return [self._track_one(box, *self._prepared) for box in boxes]
 
@@ -286,7 +323,10 @@ class LesionTracker:
                 (), registered,
             )  # fmt: skip
         candidates = search(self._tracking, prior, current, box, alignment, settings)
-        candidates = refine(self._similarity, prior, current, box, candidates, alignment, settings)
+        if self._similarity is not None:
+            candidates = refine(
+                self._similarity, prior, current, box, candidates, alignment, settings
+            )
         candidates = rank(candidates, settings.similarity_weight)
         score = candidates[0].score
         status, reason = self._judge(score, candidates, alignment)

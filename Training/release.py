@@ -1,6 +1,6 @@
-"""Put trained weights into the package, with their checksums.
+"""Put trained weights into a folder that LesionTracker reads, with their settings and checksums.
 
-``python -m Training.release TRACKING.weights.h5 SIMILARITY.weights.h5 --version VERSION``
+``python -m Training.release TRACKING.weights.h5 [SIMILARITY.weights.h5] --version VERSION``
 """
 
 from __future__ import annotations
@@ -9,29 +9,41 @@ import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 
+from .program import read_settings
 
-def main() -> None:
-    """Copy both files and write ``weights.json``."""
+OF_REFINEMENT = ("refinement_", "refine_")
+"""How the names of those settings begin that only the similarity network is tied to."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Copy the files and write ``weights.json``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("tracking", type=Path)
-    parser.add_argument("similarity", type=Path)
+    parser.add_argument("tracking", type=Path, help="beside it, the run.json of its training")
+    parser.add_argument("similarity", type=Path, nargs="?", help="else tracking alone is used")
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
+    files = {TRACKING_FILE: arguments.tracking}
+    settings = read_settings(arguments.tracking.parent)
+    if arguments.similarity is not None:
+        files[SIMILARITY_FILE] = arguments.similarity
+        other = read_settings(arguments.similarity.parent)
+        if settings is not None and other is not None:
+            settings |= {k: v for k, v in other.items() if k.startswith(OF_REFINEMENT)}
+
     arguments.out.mkdir(parents=True, exist_ok=True)
-    checksums = {}
-    for name, file in (
-        (TRACKING_FILE, arguments.tracking),
-        (SIMILARITY_FILE, arguments.similarity),
-    ):
+    card: dict = {"version": arguments.version, "sha256": {}}
+    for name, file in files.items():
         if file.resolve() != (arguments.out / name).resolve():
             shutil.copyfile(file, arguments.out / name)
-        checksums[name] = hashlib.sha256((arguments.out / name).read_bytes()).hexdigest()
-    card = {"version": arguments.version, "sha256": checksums}
+        card["sha256"][name] = hashlib.sha256((arguments.out / name).read_bytes()).hexdigest()
+    if settings is not None:
+        card["settings"] = settings
     (arguments.out / "weights.json").write_text(json.dumps(card, indent=2) + "\n")
 
 

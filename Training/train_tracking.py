@@ -1,125 +1,178 @@
-"""Train the tracking network on synthetic temporal pairs.
+"""Train the tracking network, with the paper's settings unless others are named.
 
-``python -m Training.train_tracking --msynth FOLDER --imagenet FILE --run runs/tracking``
+``python -m Training.train_tracking --pairs train.csv --run runs/tracking`` for real pairs;
+``--msynth FOLDER`` in place of ``--pairs`` for synthetic ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import multiprocessing
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.settings import Settings
 
-from .loop import add_arguments, finished_steps, fit
-from .sources import Source, draw_lines, generated_source, read_films, read_msynth
+from .program import (
+    EPOCH_PAIRS,
+    add_arguments,
+    finished_steps,
+    parse,
+    settings_of,
+    start_workers,
+    write_card,
+)
+from .real_pairs import RealPairs
+from .sources import (
+    SPACING_MM,
+    Source,
+    draw_lines,
+    generated_source,
+    held_out,
+    read_films,
+    read_msynth,
+    resampled,
+)
 from .synthesis import EASY, HARD, Scene, make_scene
 
-HELD_OUT_MODELS = 5
-"""Every M-SYNTH model whose number is divisible by this is held out."""
+PARTS = ("cls", "place", "ctr", "reg")
 
 
-def held_out(source: Source) -> bool:
-    """Whether a source belongs to the test women."""
-    kind, _, name = source.woman.partition("-")
-    return kind == "msynth" and int(name[1:]) % HELD_OUT_MODELS == 0
-
-
-def training_sources(msynth: Path | None, generated: int = 16) -> tuple[list[Source], np.ndarray]:
-    """Read all that is trained on, and how often each image is drawn.
+def training_sources(
+    msynth: Path | None, to_mm: float = SPACING_MM, generated: int = 16
+) -> tuple[list[Source], np.ndarray]:
+    """Read all that is trained on, in pixels of `to_mm`, and how often each image is drawn.
 
     Films make 62 %, M-SYNTH (with lines drawn on) 30 % and generated textures 8 %.
     """
-    films = read_films()
-    models = [s for s in read_msynth(msynth) if not held_out(s)] if msynth else []
+    films = read_films(to_mm)
+    models = [s for s in read_msynth(msynth, to_mm) if not held_out(s)] if msynth else []
     rng = np.random.default_rng(0)
     models = [draw_lines(s, rng) if rng.random() < 0.8 else s for s in models]
     textures = [generated_source(seed) for seed in range(generated)]
+    if to_mm != SPACING_MM:
+        textures = [resampled(source, to_mm) for source in textures]
     groups = [(films, 0.62), (models, 0.30), (textures, 0.08)]
     weights = np.concatenate([np.full(len(g), share / max(len(g), 1)) for g, share in groups])
     return films + models + textures, weights / weights.sum()
 
 
-def start_producers(
-    sources: list[Source],
-    weights: np.ndarray,
-    settings: Settings,
-    arguments: argparse.Namespace,
-    easy_steps: int = 0,
-) -> Callable[[], list[Scene]]:
-    """Start the processes that make scenes; returns what gives the next step's list of them."""
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue(6)
-    easy_each = easy_steps // arguments.workers
-    for worker in range(arguments.workers):
-        seed = [arguments.seed, worker, finished_steps(arguments.run)]
-        context.Process(
-            target=_produce,
-            args=(queue, seed, sources, weights, settings, arguments.scenes, easy_each),
-            daemon=True,
-        ).start()
-    return queue.get
+def synthetic_scenes(
+    settings: Settings, arguments: argparse.Namespace, easy_steps: int = 0
+) -> Callable[[int], list[Scene]]:
+    """Read the sources; returns what makes the scenes of a step, in any process."""
+    to_mm = min(SPACING_MM, settings.search_mm / settings.search_px)
+    sources, weights = training_sources(arguments.msynth, to_mm)
+
+    def make(step: int) -> list[Scene]:
+        rng = np.random.default_rng([arguments.seed, step])
+        difficulty = EASY if step < easy_steps else HARD
+        chosen = rng.choice(len(sources), arguments.batch, p=weights)
+        return [
+            make_scene(rng, sources[k], sources, settings, difficulty, arguments.templates)
+            for k in chosen
+        ]
+
+    return make
 
 
-def _produce(queue, seed, sources, weights, settings, scenes, easy) -> None:
-    rng = np.random.default_rng(seed)
-    for made in itertools.count():
-        difficulty = EASY if made < easy else HARD
-        chosen = rng.choice(len(sources), scenes, p=weights)
-        queue.put([make_scene(rng, sources[k], sources, settings, difficulty) for k in chosen])
+def scenes_of(
+    settings: Settings, arguments: argparse.Namespace, easy_steps: int = 0
+) -> Callable[[int], list[Scene]]:
+    """Return what makes the scenes of a step, of real pairs or of synthetic ones.
+
+    Sets ``arguments.steps_per_epoch`` where it was not given.
+    """
+    if arguments.pairs is None:
+        make = synthetic_scenes(settings, arguments, easy_steps)
+        once = EPOCH_PAIRS // (arguments.batch * arguments.templates)
+    else:
+        real = RealPairs.prepare(arguments, settings)
+        make, once = real.scenes, real.steps_per_epoch
+    arguments.steps_per_epoch = arguments.steps_per_epoch or max(1, once)
+    return make
 
 
-def batch_of(scenes: list[Scene]) -> tuple[np.ndarray, ...]:
-    """Stack scenes: templates, searches, sizes, centers, boxes, present."""
+def batch_of(scenes: list[Scene], settings: Settings) -> tuple[np.ndarray, ...]:
+    """Stack scenes: templates, searches, sizes (in search pixels), centers, boxes, present."""
+    sizes = np.concatenate([s.sizes for s in scenes]) * settings.search_per_template_pixel
     return (
         np.concatenate([s.templates for s in scenes]),
         np.stack([s.search for s in scenes]),
+        sizes.astype(np.float32),
         *(
             np.concatenate([getattr(s, name) for s in scenes])
-            for name in ("sizes", "centers", "boxes", "present")
+            for name in ("centers", "boxes", "present")
         ),
     )
 
 
-def main() -> None:
-    """Train, with a checkpoint every 200 steps; a run that was stopped continues."""
+def options() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_arguments(parser, steps=4500, scenes=5)
-    parser.add_argument("--imagenet", default="imagenet", help="Keras file of a MobileNetV2")
-    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from")
-    parser.add_argument("--easy-steps", type=int, default=400)
-    parser.add_argument("--freeze-after", type=int, default=700)
-    arguments = parser.parse_args()
+    add_arguments(parser, epochs=50, batch=16)
+    parser.add_argument("--imagenet", default="imagenet", metavar="FILE.keras",
+                        help="Keras file of a MobileNetV2; else Keras downloads it")  # fmt: skip
+    parser.add_argument("--start", type=Path, metavar="FILE.weights.h5",
+                        help="weights to go on from, in place of --imagenet")  # fmt: skip
+    parser.add_argument("--easy-steps", type=int, default=0, help="synthetic pairs that differ "
+                        "less in the first steps")  # fmt: skip
+    for name, weight in zip(PARTS, (1.0, 0.0, 1.0, 1.0), strict=True):
+        parser.add_argument(f"--{name}-weight", type=float, default=weight, help={
+            "cls": "of the classification loss",
+            "place": "of the cross-entropy over all places (not in the paper)",
+            "ctr": "of the centre-ness loss; 0 with --no-centreness",
+            "reg": "of the EIoU loss",
+        }[name])  # fmt: skip
+    return parser
 
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train; a run that was interrupted goes on."""
+    try:
+        train(parse(options(), argv))
+    except MammoTrackerError as error:
+        sys.exit(str(error))
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train as the options say."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
-    settings = Settings()
-    easy = max(0, arguments.easy_steps - finished_steps(arguments.run))
-    next_scenes = start_producers(*training_sources(arguments.msynth), settings, arguments, easy)
-
-    import keras
+    settings = settings_of(arguments)
+    make = scenes_of(settings, arguments, arguments.easy_steps)
+    write_card(arguments)
+    total = arguments.epochs * arguments.steps_per_epoch
+    steps = range(finished_steps(arguments.run), total)
+    scenes = start_workers(make, steps, arguments.workers)
 
     from MammoTrackerLib.networks.backbone import load_imagenet
     from MammoTrackerLib.networks.losses import tracking_loss
     from MammoTrackerLib.networks.tracking import TrackingNetwork
 
+    from .loop import fit, prepare
+
+    weights = {name: getattr(arguments, f"{name}_weight") for name in PARTS}
+    if not settings.centreness:
+        weights["ctr"] = 0.0
+
     def loss(network, templates, searches, sizes, centers, boxes, present):
         outputs = network((templates, searches, sizes), training=True)
-        return tracking_loss(outputs, centers, boxes, present)
+        parts = tracking_loss(outputs, centers, boxes, present)
+        return parts | {"loss": sum(weights[name] * parts[name] for name in PARTS)}
 
-    keras.utils.set_random_seed(arguments.seed)
+    prepare(arguments)
     network = TrackingNetwork(settings.template_px, settings.correlation_px)
     if arguments.start:
         network.load_weights(arguments.start)
     else:
         load_imagenet(network.backbone, arguments.imagenet)
-    fit(network, loss, lambda: batch_of(next_scenes()), arguments, arguments.freeze_after)
+    fit(network, loss, PARTS, (batch_of(s, settings) for s in scenes), arguments)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ class TrackingNetwork(keras.Model):
     """
 
     def __init__(self, template_px: int, correlation_px: int = 7) -> None:
-        super().__init__(name="tracking")
+        # Sizes and distances in pixels need more digits than mixed precision's half has.
+        super().__init__(name="tracking", autocast=False)
         self.template_px = template_px
         self.correlation_px = correlation_px
         self.backbone = build_backbone("tracking_backbone")
@@ -79,12 +80,22 @@ class TrackingNetwork(keras.Model):
         self.box_tower = layers.SeparableConv2D(HEAD_CHANNELS, 3, padding="same")
         self.box_norm = layers.GroupNormalization(groups=8)
         self.classification = layers.Conv2D(
-            1, 3, padding="same", bias_initializer=keras.initializers.Constant(-4.0)
+            1,
+            3,
+            padding="same",
+            bias_initializer=keras.initializers.Constant(-4.0),
+            dtype="float32",
         )
         self.centreness = layers.Conv2D(
-            1, 3, padding="same", bias_initializer=keras.initializers.Constant(-2.0)
+            1,
+            3,
+            padding="same",
+            bias_initializer=keras.initializers.Constant(-2.0),
+            dtype="float32",
         )
-        self.distances = layers.Conv2D(4, 3, padding="same", kernel_initializer="zeros")
+        self.distances = layers.Conv2D(
+            4, 3, padding="same", kernel_initializer="zeros", dtype="float32"
+        )
 
         # Every layer is built here, so that weights can be loaded at once.
         fine, coarse = self.backbone.output
