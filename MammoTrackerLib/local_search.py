@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage, special
@@ -161,7 +161,9 @@ def search(
     Returns
     -------
     tuple of Candidate
-        Best first, in pixels of the current; at least one, however low its score.
+        Best first, in pixels of the current; at least one, however low its score. Where the best
+        tracking score is under `Settings.wide_below`, the registration may be lost: then places
+        around the search patch are searched too, once each.
     """
     registered = alignment.map_points(np.array(box.center))[0]
     ratio = settings.search_per_template_pixel
@@ -188,9 +190,72 @@ def search(
             passes.append((zoom, sign))
     inputs = tuple(np.array(a, np.float32) for a in (templates, searches, sizes))
     readout = _read_passes(network(inputs), passes, settings)
-    to_image = PatchFrame.around(registered, current.spacing, 1.0, 1, alignment.matrix)
+    found = _candidates(readout, registered, current, alignment, settings)
+    if found[0].tracking_score >= settings.wide_below:
+        return found
+    around = _search_around(network, prior, current, box, registered, alignment, settings)
+    best: list[Candidate] = []
+    for candidate in sorted((*found, *around), key=lambda c: -c.tracking_score):
+        if all(candidate.box.iou(other.box) <= settings.nms_iou for other in best):
+            best.append(candidate)
+    return tuple(best[: settings.max_candidates])
+
+
+def _candidates(
+    readout: _Readout,
+    place: np.ndarray,
+    current: Layers,
+    alignment: Alignment,
+    settings: Settings,
+) -> tuple[Candidate, ...]:
+    """Turn the maps around a place of the current, in pixels, into candidates, best first."""
+    to_image = PatchFrame.around(place, current.spacing, 1.0, 1, alignment.matrix)
     found = []
     for point, sides, score in _suppress(readout, settings):
         x, y = _soft_argmax(readout, point) + 0.5
         found.append(Candidate(to_image.box_to_image(Box.from_center(x, y, *sides)), score))
     return tuple(found)
+
+
+def _search_around(
+    network: Callable,
+    prior: Layers,
+    current: Layers,
+    box: Box,
+    registered: np.ndarray,
+    alignment: Alignment,
+    settings: Settings,
+) -> list[Candidate]:
+    """Search patches on a circle around the registered point, each once and at scale 1."""
+    # As many as the usual passes, so that the network is compiled for one shape only.
+    count = len(settings.zooms) * (2 if settings.mirror else 1)
+    frame = PatchFrame.around(
+        box.center, prior.spacing, settings.template_mm, settings.template_px
+    )
+    template = prior.network_input(frame, box, settings.template_input)
+    frame_box, ratio = frame.box_to_patch(box), settings.search_per_template_pixel
+    in_mm = PatchFrame.around(registered, current.spacing, 1.0, 1, alignment.matrix)
+    angles = 2 * np.pi * np.arange(count) / count
+    offsets = settings.wide_mm * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    places = in_mm.to_image(offsets + 0.5)
+    patches = [
+        current.network_input(
+            PatchFrame.around(
+                place, current.spacing, settings.search_mm, settings.search_px, alignment.matrix
+            )
+        )
+        for place in places
+    ]
+    outputs = network(
+        (
+            np.repeat(template[None], count, axis=0),
+            np.array(patches, np.float32),
+            np.full((count, 2), (frame_box.width * ratio, frame_box.height * ratio), np.float32),
+        )
+    )
+    once = replace(settings, zooms=(1.0,))
+    found: list[Candidate] = []
+    for k, place in enumerate(places):
+        readout = _read_passes([np.asarray(o)[k : k + 1] for o in outputs], [(1.0, 1)], once)
+        found += _candidates(readout, place, current, alignment, settings)
+    return found

@@ -30,11 +30,15 @@ class Candidate:
     similarity_score
         1 - distance of the score refinement, 0 to 1 (paper, section 3.3); None if that
         step did not run.
+    local_box
+        The box as the local search gave it, before the score refinement corrected it; None if
+        that step did not run.
     """
 
     box: Box
     tracking_score: float
     similarity_score: float | None = None
+    local_box: Box | None = None
 
     @property
     def score(self) -> float:
@@ -50,12 +54,19 @@ class Candidate:
             "box": _numbers(self.box),
             "tracking_score": float(self.tracking_score),
             "similarity_score": None if similarity is None else float(similarity),
+            "local_box": None if self.local_box is None else _numbers(self.local_box),
         }
 
     @classmethod
     def from_dict(cls, values: dict) -> Candidate:
         """Make the candidate again that `as_dict` described."""
-        return cls(Box(*values["box"]), values["tracking_score"], values["similarity_score"])
+        local = values.get("local_box")
+        return cls(
+            Box(*values["box"]),
+            values["tracking_score"],
+            values["similarity_score"],
+            None if local is None else Box(*local),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,8 @@ class Track:
         The most likely box, in pixels of the current mammogram. With status
         ``NOT_FOUND`` it is only the best guess and must not be shown as an answer.
     score
-        0 to 1; higher is surer.
+        The probability that the lesion was found, 0 to 1, calibrated on synthetic pairs (see the
+        model card); for weights without a calibration the best candidate's score.
     status, reason
         What to make of it, and why, in a sentence.
     candidates

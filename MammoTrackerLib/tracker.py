@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .box import Box
+from .confidence import evidence, probability, rival_share
 from .errors import MammoTrackerError
 from .global_search import Alignment, align
 from .local_search import Layers, search
@@ -21,7 +22,7 @@ from .settings import Settings
 from .track import Candidate, Status, Track
 
 WEIGHTS = Path(__file__).parent / "weights"
-RIVAL_IOU, RIVAL_SHARE = 0.1, 0.7
+RIVAL_SHARE = 0.7
 TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
 
 
@@ -207,6 +208,7 @@ class LesionTracker:
         self.settings = settings or released_settings(self.weights)
         self._tracking = None
         self._similarity = None
+        self._calibration: dict | None = None
         self._prepared: tuple[Alignment, Layers, Layers] | None = None
 
     def load(self) -> None:
@@ -219,7 +221,8 @@ class LesionTracker:
         """
         if self._tracking is not None:
             return
-        checksums = verify_weights(self.weights)["sha256"]
+        card = verify_weights(self.weights)
+        checksums, self._calibration = card["sha256"], card.get("calibration")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from .networks.similarity import SimilarityNetwork
         from .networks.tracking import TrackingNetwork
@@ -240,7 +243,7 @@ class LesionTracker:
                 np.zeros((s.max_candidates, *shape), np.float32),
             )
             self._similarity = self._compiled(
-                SimilarityNetwork(), similarity_input, SIMILARITY_FILE
+                SimilarityNetwork(s.refinement_px), similarity_input, SIMILARITY_FILE
             )
         self._tracking = compiled
 
@@ -329,25 +332,32 @@ class LesionTracker:
             )
         candidates = rank(candidates, settings.similarity_weight)
         score = candidates[0].score
+        if self._calibration is not None:
+            coefficients = self._calibration["coefficients"]
+            score = probability(evidence(candidates, registered, alignment), coefficients)
         status, reason = self._judge(score, candidates, alignment)
         return Track(box, candidates[0].box, score, status, reason, candidates, registered)
 
     def _judge(
         self, score: float, candidates: tuple[Candidate, ...], alignment: Alignment
     ) -> tuple[Status, str]:
-        settings = self.settings
-        if score < settings.uncertain_score:
-            return Status.NOT_FOUND, f"No place looks like the lesion (best score {score:.2f})."
-        doubts = list(alignment.warnings)
-        if score < settings.found_score:
-            doubts.append(f"The best place is only somewhat alike (score {score:.2f}).")
-        rivals = (
-            c
-            for c in candidates[1:]
-            if c.box.iou(candidates[0].box) < RIVAL_IOU and c.score > RIVAL_SHARE * score
-        )
-        if any(rivals):
-            doubts.append("Another place looks almost as much like the lesion: see the candidates.")
-        if doubts:
-            return Status.UNCERTAIN, " ".join(doubts)
-        return Status.FOUND, f"One place looks like the lesion (score {score:.2f})."
+        found, uncertain = self.settings.found_score, self.settings.uncertain_score
+        what = f"score {score:.2f}"
+        if self._calibration is not None:
+            found = self._calibration["found_score"]
+            uncertain = self._calibration["uncertain_score"]
+            what = f"probability {100 * score:.0f} %"
+        remarks = list(alignment.warnings)
+        best, *others = candidates
+        if rival_share(best, others) > RIVAL_SHARE:
+            remarks.append(
+                "Another place looks almost as much like the lesion: see the candidates."
+            )
+        if score < uncertain:
+            return Status.NOT_FOUND, f"No place looks like the lesion ({what})."
+        if score < found:
+            doubt = f"The best place is only somewhat alike ({what})."
+            return Status.UNCERTAIN, " ".join([doubt, *remarks])
+        if self._calibration is None and remarks:
+            return Status.UNCERTAIN, " ".join(remarks)
+        return Status.FOUND, " ".join([f"One place looks like the lesion ({what}).", *remarks])

@@ -129,7 +129,8 @@ def local_search_box(track: Track) -> Box:
     """Return what the local search alone answers: the box of the best tracking score."""
     if not track.candidates:
         return track.registration_box
-    return max(track.candidates, key=lambda candidate: candidate.tracking_score).box
+    best = max(track.candidates, key=lambda candidate: candidate.tracking_score)
+    return best.box if best.local_box is None else best.local_box
 
 
 def paper_box(track: Track) -> Box:

@@ -16,7 +16,7 @@ from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 
 from .program import read_settings
 
-OF_REFINEMENT = ("refinement_", "refine_")
+OF_REFINEMENT = ("refinement_", "refine_", "correct_boxes")
 """How the names of those settings begin that only the similarity network is tied to."""
 
 

@@ -1,12 +1,15 @@
 """Train the similarity network on the tracking network's candidates.
 
-``python -m Training.train_similarity --msynth FOLDER --tracking FILE --run runs/similarity``
+``python -m Training.train_similarity --pairs train.csv --tracking FILE --run runs/similarity``
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,30 +17,42 @@ import numpy as np
 from scipy import special
 
 from MammoTrackerLib.box import Box
+from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.local_search import STRIDE
 from MammoTrackerLib.patches import network_input
+from MammoTrackerLib.score_refinement import refinement_side
 from MammoTrackerLib.settings import Settings
 
-from .loop import add_arguments, fit
+from .program import (
+    add_arguments,
+    finished_steps,
+    parse,
+    settings_of,
+    start_workers,
+    write_card,
+)
 from .synthesis import Scene
-from .train_tracking import batch_of, start_producers, training_sources
+from .train_tracking import scenes_of
 
-POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.3
-NEGATIVES = 2
-LEAST_SCORE = 0.01
+POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1
+PARTS = ("similarity", "correct", "box", "iou", "iou_before")
+MOST_CELLS, MOST_WRONG = 60, 6
 
 
 def candidates_of(outputs, index: int, settings: Settings) -> list[Box]:
-    """Return the tracking network's boxes for one template, best first, after suppression.
+    """Return the tracking network's boxes for one template, best first (section 3.3).
 
-    As in section 3.3, but from a lower score, so that easy lesions have wrong candidates too.
+    Non-maximum suppression above `settings.nms_iou`, scores from `settings.min_tracking_score`
+    on; at least one.
     """
     classification, centre_logits, distances = (o[index] for o in outputs)
-    score = special.expit(classification) * special.expit(centre_logits)
+    score = special.expit(classification)
+    if settings.centreness:
+        score = score * special.expit(centre_logits)
     kept: list[Box] = []
-    for cell in np.argsort(-score, axis=None)[:60]:
+    for cell in np.argsort(-score, axis=None)[:MOST_CELLS]:
         row, column = np.unravel_index(cell, score.shape)
-        if score[row, column] < LEAST_SCORE and kept:
+        if score[row, column] < settings.min_tracking_score and kept:
             break
         x, y = STRIDE * (column + 1), STRIDE * (row + 1)
         left, top, right, bottom = (float(d) for d in distances[row, column])
@@ -47,107 +62,238 @@ def candidates_of(outputs, index: int, settings: Settings) -> list[Box]:
     return kept
 
 
-def jittered(rng: np.random.Generator, box: Box, spread: float) -> Box:
-    """Move and resize a box at random, by a share of its sides."""
-    x, y = box.center
-    shift = rng.normal(0, spread, 2) * (box.width, box.height)
+def jittered(rng: np.random.Generator, box: Box, shift: float, spread: float) -> Box:
+    """Move a box by N(0, shift) search pixels, and scale its sides by e^N(0, spread)."""
+    x, y = box.center + rng.normal(0, shift, 2)
     scale = np.exp(rng.normal(0, spread, 2))
-    return Box.from_center(x + shift[0], y + shift[1], box.width * scale[0], box.height * scale[1])
+    return Box.from_center(x, y, box.width * scale[0], box.height * scale[1])
 
 
-def pick(rng: np.random.Generator, scene: Scene, k: int, found: list[Box]) -> list[tuple[Box, int]]:
-    """Choose one positive (where there is one) and two negatives for a template.
+def pick(
+    rng: np.random.Generator, scene: Scene, k: int, found: list[Box]
+) -> list[tuple[Box, float, float]]:
+    """Choose two boxes on the lesion (where it is there) and two or four elsewhere.
 
     Returns
     -------
-    list of (Box, int)
-        Three boxes in search pixels, each with its distance: 0 the lesion, 1 another place.
+    list of (Box, float, float)
+        Four boxes in search pixels, each with its distance (0 the lesion, 1 another place) and
+        its weight in the similarity's loss: negatives count twice as much as positives, and
+        nothing in between counts (section 3.3).
     """
     truth = Box(*(float(v) for v in scene.boxes[k]))
-    overlap = [box.iou(truth) * scene.present[k] for box in found]
-    wrong = [b for b, o in zip(found, overlap, strict=True) if o < NEGATIVE_IOU][:6]
+    here = scene.present[k] > 0
+    size = (truth.width * truth.height) ** 0.5
+    overlap = [box.iou(truth) * here for box in found]
+    wrong = [b for b, o in zip(found, overlap, strict=True) if o < NEGATIVE_IOU][:MOST_WRONG]
+    if not here:
+        wrong = [jittered(rng, truth, 2 + 0.05 * size, 0.15), *wrong]
     side = scene.search.shape[0]
-    while len(wrong) < NEGATIVES + 1:
-        place = rng.uniform(0.2, 0.8, 2) * side
-        box = jittered(rng, Box.from_center(*place, truth.width, truth.height), 0.1)
-        if box.iou(truth) * scene.present[k] < NEGATIVE_IOU:
+    while len(wrong) < 4:
+        box = Box.from_center(*(rng.uniform(0.2, 0.8, 2) * side), truth.width, truth.height)
+        box = jittered(rng, box, 0, 0.1)
+        if box.iou(truth) * here < NEGATIVE_IOU:
             wrong.append(box)
-    chosen = [(wrong[int(j)], 1) for j in rng.permutation(len(wrong))[:NEGATIVES]]
-    if not scene.present[k]:
-        return [*chosen, (wrong[0], 1)]
-    right = [b for b, o in zip(found, overlap, strict=True) if o > POSITIVE_IOU]
-    positive = right[0] if right and rng.random() < 0.6 else jittered(rng, truth, 0.08)
-    if positive.iou(truth) <= POSITIVE_IOU:
-        positive = truth
-    return [*chosen, (positive, 0)]
+    if not here:
+        return [(box, 1, 0.5) for box in wrong[:4]]
+    chosen = [(wrong[int(j)], 1, 1) for j in rng.permutation(len(wrong))[:2]]
+    right = [b for b, o in zip(found, overlap, strict=True) if o > NEGATIVE_IOU]
+    for attempt in range(2):
+        if right and attempt == 0:
+            box = right[0]
+        else:
+            far = rng.random() < 0.3
+            box = jittered(rng, truth, (6 if far else 2.5) + 0.05 * size, 0.18)
+        counts = 0.5 * (box.iou(truth) > POSITIVE_IOU)
+        chosen.append((box, 0, counts))
+    return chosen
 
 
-def crop_input(raw: np.ndarray, center: tuple[float, float], box: Box, side: int) -> np.ndarray:
-    """Cut a network input of `side` pixels around a point of a raw patch; 0 outside."""
-    shift = np.array([[1, 0, side / 2 - center[0]], [0, 1, side / 2 - center[1]]])
+def crop_input(raw: np.ndarray, center: tuple[float, float], box: Box, scale: float, side: int,
+               template_input: str = "mask-guided") -> np.ndarray:  # fmt: skip
+    """Cut a network input of `side` pixels, each `scale` raw ones, around a point; 0 outside."""
+    x, y = side / 2 - np.asarray(center) / scale
+    matrix = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
+    matrix[:, 2] += scale / 2 - 0.5  # from continuous pixels to pixel centres
     image, breast = (
-        cv2.warpAffine(np.ascontiguousarray(raw[..., k]), shift, (side, side)) for k in range(2)
-    )
-    x, y = shift[:, 2]
-    return network_input(image, breast, Box(box.x0 + x, box.y0 + y, box.x1 + x, box.y1 + y))
+        cv2.warpAffine(
+            np.ascontiguousarray(raw[..., k]), matrix, (side, side),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        for k in range(2)
+    )  # fmt: skip
+    inside = Box(box.x0 / scale + x, box.y0 / scale + y, box.x1 / scale + x, box.y1 / scale + y)
+    return network_input(image, breast, inside, template_input)
 
 
-def similarity_batch(rng, tracking, scenes: list[Scene], settings: Settings):
+def scene_settings(settings: Settings) -> Settings:
+    """Return settings whose templates show enough around a lesion for the largest patch."""
+    pixel = settings.template_mm / settings.template_px
+    side = 16 * round(max(settings.refinement_mm[1], settings.template_mm) / pixel / 16)
+    return replace(settings, template_px=side, template_mm=side * pixel)
+
+
+def similarity_batch(
+    rng: np.random.Generator, tracking: Callable, scenes: list[Scene], settings: Settings
+) -> tuple[np.ndarray, ...]:
     """Run the tracking network on scenes and cut its candidates.
+
+    Parameters
+    ----------
+    rng
+        Chooses among the candidates.
+    tracking
+        What `TrackingNetwork.call` does, on arrays.
+    scenes
+        Made with `scene_settings`.
+    settings
+        Of the tracker.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Templates (n, s, s, 3), candidates (3 n, s, s, 3), distances (3 n,).
+        Templates (n, s, s, 3), candidates (4 n, s, s, 3), distances (4 n,), weights (4 n,), the
+        true boxes (4 n, 4) in sides of the candidate from its centre, and 1 where they are to be
+        learned (4 n,).
     """
-    outputs = [np.asarray(o) for o in tracking(batch_of(scenes)[:3], training=False)]
-    side, per_scene = settings.refinement_px, len(scenes[0].sizes)
-    templates, patches, distances = [], [], []
-    for index in range(len(scenes) * per_scene):
-        scene, k = scenes[index // per_scene], index % per_scene
-        middle = (settings.template_px / 2, settings.template_px / 2)
-        box = Box.from_center(*middle, *(float(v) for v in scene.sizes[k]))
-        templates.append(crop_input(scene.templates_raw[k], middle, box, side))
-        for box, distance in pick(rng, scene, k, candidates_of(outputs, index, settings)):
-            patches.append(crop_input(scene.search_raw, box.center, box, side))
-            distances.append(distance)
-    return tuple(np.array(a, np.float32) for a in (templates, patches, distances))
+    lesions = [(scene, k) for scene in scenes for k in range(len(scene.sizes))]
+    middle = scenes[0].templates_raw.shape[1] / 2
+    boxes = [
+        Box.from_center(middle, middle, *(float(v) for v in scene.sizes[k])) for scene, k in lesions
+    ]
+    inputs = [
+        crop_input(
+            scene.templates_raw[k], box.center, box, 1.0, settings.template_px,
+            settings.template_input,
+        )
+        for (scene, k), box in zip(lesions, boxes, strict=True)
+    ]  # fmt: skip
+    searches = np.stack([scene.search for scene in scenes])
+    sizes = np.concatenate([scene.sizes for scene in scenes]) * settings.search_per_template_pixel
+    outputs = tracking((np.array(inputs, np.float32), searches, sizes.astype(np.float32)))
+    outputs = [np.asarray(output) for output in outputs]
+    side, search_side = settings.refinement_px, settings.search_px
+    template_mm = settings.template_mm / settings.template_px
+    search_mm = settings.search_mm / settings.search_px
+    templates, patches, targets = [], [], []
+    for index, ((scene, k), box) in enumerate(zip(lesions, boxes, strict=True)):
+        patch_mm = refinement_side(max(box.width, box.height) * template_mm, settings) / side
+        templates.append(
+            crop_input(scene.templates_raw[k], box.center, box, patch_mm / template_mm, side)
+        )
+        truth = Box(*(float(v) for v in scene.boxes[k]))
+        found = candidates_of(outputs, index, settings)
+        for candidate, distance, weight in pick(rng, scene, k, found):
+            x, y = candidate.center
+            shown = (x, y) if settings.refine_around_candidate else (search_side / 2,) * 2
+            patches.append(
+                crop_input(scene.search_raw, shown, candidate, patch_mm / search_mm, side)
+            )
+            true_box = np.array(truth.as_tuple()) - [x, y, x, y]
+            true_box /= [candidate.width, candidate.height] * 2
+            learn = scene.present[k] * (distance == 0) * (candidate.iou(truth) > LEAST_IOU)
+            targets.append((distance, weight, *true_box, learn))
+    targets = np.array(targets, np.float32)
+    return (
+        np.array(templates), np.array(patches), targets[:, 0], targets[:, 1], targets[:, 2:6],
+        targets[:, 6],
+    )  # fmt: skip
 
 
-def main() -> None:
-    """Train, with a checkpoint every 200 steps; a run that was stopped continues."""
+def similarity_loss(network, templates, patches, distances, weights, boxes, learn) -> dict:
+    """Binary cross-entropy of the distances (section 3.3), and EIoU of the corrected boxes.
+
+    The boxes are not in the paper; `Settings.correct_boxes` False leaves them out.
+    """
+    from keras import ops
+
+    from MammoTrackerLib.networks.losses import eiou, iou
+    from MammoTrackerLib.networks.similarity import box_sides
+
+    def near(array):
+        """Take the two candidates of each template that lie on the lesion, if it is there."""
+        by_template = ops.reshape(array, (-1, 4, *array.shape[1:]))[:, 2:]
+        return ops.reshape(by_template, (-1, *array.shape[1:]))
+
+    encoded, found = network.backbone(templates), network.backbone(patches)
+    logits = network.compare([ops.repeat(f, 4, axis=0) for f in encoded], found)
+    entropy = ops.maximum(logits, 0) - logits * distances + ops.softplus(-ops.abs(logits))
+    entropy = ops.sum(entropy * weights) / ops.sum(weights)
+    right = ops.cast((logits > 0) == (distances > 0.5), "float32")
+    right = ops.sum(right * weights) / ops.sum(weights)
+    corrections = network.correct(
+        [ops.repeat(f, 2, axis=0) for f in encoded],
+        [near(f) for f in found],
+        ops.repeat(box_sides(templates), 2, axis=0),
+        box_sides(near(patches)),
+        ops.repeat(network.mask_cells(templates), 2, axis=0),
+    )
+    boxes, learn = near(boxes), near(learn)
+    centers, halves = corrections[:, :2], ops.exp(corrections[:, 2:]) / 2
+    corrected = ops.concatenate([centers - halves, centers + halves], axis=-1)
+    before = ops.convert_to_tensor([[-0.5, -0.5, 0.5, 0.5]]) + 0 * boxes
+
+    def mean(values):
+        return ops.sum(values * learn) / (ops.sum(learn) + 1e-6)
+
+    return {
+        "similarity": entropy,
+        "correct": right,
+        "box": mean(eiou(corrected, boxes)),
+        "iou": mean(iou(corrected, boxes)),
+        "iou_before": mean(iou(before, boxes)),
+    }
+
+
+def options() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_arguments(parser, steps=900, scenes=4)
-    parser.add_argument("--tracking", type=Path, required=True, help="tracking.weights.h5")
-    arguments = parser.parse_args()
+    add_arguments(parser, epochs=5, batch=8)
+    parser.add_argument("--tracking", type=Path, required=True, metavar="FILE.weights.h5")
+    return parser
 
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train; a run that was interrupted goes on."""
+    try:
+        train(parse(options(), argv))
+    except MammoTrackerError as error:
+        sys.exit(str(error))
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train as the options say; the backbone starts from the tracking network's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
-    settings = Settings()
-    next_scenes = start_producers(*training_sources(arguments.msynth), settings, arguments)
-
-    import keras
-    from keras import ops
+    settings = settings_of(arguments)
+    make = scenes_of(scene_settings(settings), arguments)
+    write_card(arguments)
+    total = arguments.epochs * arguments.steps_per_epoch
+    steps = range(finished_steps(arguments.run), total)
+    scenes = start_workers(make, steps, arguments.workers)
 
     from MammoTrackerLib.networks.similarity import SimilarityNetwork
     from MammoTrackerLib.networks.tracking import TrackingNetwork
 
-    def loss(network, templates, patches, distances):
-        logits = network((templates, patches), training=True)
-        entropy = ops.maximum(logits, 0) - logits * distances + ops.softplus(-ops.abs(logits))
-        right = ops.cast((logits > 0) == (distances > 0.5), "float32")
-        return {"loss": ops.mean(entropy), "correct": ops.mean(right)}
+    from .loop import fit, prepare
 
-    keras.utils.set_random_seed(arguments.seed)
-    rng = np.random.default_rng(arguments.seed)
+    prepare(arguments)
     tracking = TrackingNetwork(settings.template_px, settings.correlation_px)
     tracking.load_weights(arguments.tracking)
-    network = SimilarityNetwork()
+    network = SimilarityNetwork(settings.refinement_px)
     network.backbone.set_weights(tracking.backbone.get_weights())
-    fit(
-        network, loss, lambda: similarity_batch(rng, tracking, next_scenes(), settings), arguments,
-        freeze_after=0,
-    )  # fmt: skip
+
+    def loss(network, *batch):
+        parts = similarity_loss(network, *batch)
+        return parts | {"loss": parts["similarity"] + settings.correct_boxes * parts["box"]}
+
+    batches = (
+        similarity_batch(
+            np.random.default_rng([arguments.seed, step]), tracking.predict_on_batch, made, settings
+        )
+        for step, made in zip(steps, scenes, strict=True)
+    )
+    fit(network, loss, PARTS, batches, arguments)
 
 
 if __name__ == "__main__":

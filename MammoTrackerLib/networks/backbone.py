@@ -10,10 +10,17 @@ FINE, COARSE = "block_5_add", "block_12_add"
 FINE_STRIDE, COARSE_STRIDE = 8, 16
 
 
-def build_backbone(name: str) -> keras.Model:
+def build_backbone(name: str, *earlier: str) -> keras.Model:
     """Build MobileNetV2 (paper, section 3.2) up to its stride-16 features.
 
     Batch normalisation is frozen: a batch holds a few crops of one mammogram.
+
+    Parameters
+    ----------
+    name
+        Of the model.
+    *earlier
+        Earlier layers whose outputs are wanted too, before the two others.
 
     Returns
     -------
@@ -24,7 +31,7 @@ def build_backbone(name: str) -> keras.Model:
     full = keras.applications.MobileNetV2(
         input_shape=(None, None, 3), include_top=False, weights=None, name=name
     )
-    outputs = [full.get_layer(FINE).output, full.get_layer(COARSE).output]
+    outputs = [full.get_layer(layer).output for layer in (*earlier, FINE, COARSE)]
     backbone = keras.Model(full.input, outputs, name=name)
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

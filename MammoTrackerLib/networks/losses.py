@@ -36,6 +36,15 @@ def centreness(distances):
     return ops.sqrt(across * down + 1e-12)
 
 
+def iou(predicted, target):
+    """IoU of boxes (..., 4), x0, y0, x1, y1: (...)."""
+    low = ops.maximum(predicted[..., :2], target[..., :2])
+    high = ops.minimum(predicted[..., 2:], target[..., 2:])
+    overlap = ops.prod(ops.maximum(high - low, 0), axis=-1)
+    areas = [ops.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (predicted, target)]
+    return overlap / (areas[0] + areas[1] - overlap + keras.backend.epsilon())
+
+
 def eiou(predicted, target):
     """EIoU loss of boxes (equation 3).
 
@@ -51,17 +60,13 @@ def eiou(predicted, target):
     """
     px0, py0, px1, py1 = (predicted[..., k] for k in range(4))
     tx0, ty0, tx1, ty1 = (target[..., k] for k in range(4))
-    overlap = ops.maximum(ops.minimum(px1, tx1) - ops.maximum(px0, tx0), 0) * ops.maximum(
-        ops.minimum(py1, ty1) - ops.maximum(py0, ty0), 0
-    )
-    union = (px1 - px0) * (py1 - py0) + (tx1 - tx0) * (ty1 - ty0) - overlap
     enclosing_w = ops.maximum(px1, tx1) - ops.minimum(px0, tx0)
     enclosing_h = ops.maximum(py1, ty1) - ops.minimum(py0, ty0)
     centre = ((px0 + px1 - tx0 - tx1) / 2) ** 2 + ((py0 + py1 - ty0 - ty1) / 2) ** 2
     small = keras.backend.epsilon()
     return (
         1
-        - overlap / (union + small)
+        - iou(predicted, target)
         + centre / (enclosing_w**2 + enclosing_h**2 + small)
         + ((px1 - px0) - (tx1 - tx0)) ** 2 / (enclosing_w**2 + small)
         + ((py1 - py0) - (ty1 - ty0)) ** 2 / (enclosing_h**2 + small)

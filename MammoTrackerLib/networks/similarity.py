@@ -1,4 +1,4 @@
-"""The mask-guided similarity network (paper, section 3.3)."""
+"""The mask-guided similarity network (paper, section 3.3), which also corrects boxes."""
 
 from __future__ import annotations
 
@@ -8,34 +8,94 @@ from keras import layers, ops
 from .backbone import build_backbone
 from .tracking import neck
 
+EDGE = "block_2_add"
+MATCH_CHANNELS, MATCH_REACH, MATCH_STRIDE = 32, 3, 8
+MATCH_MARGIN = 1.3
+LEAST_SLOPE, MOST_SLOPE = -0.5, 0.9
+
+
+def local_correlation(first, second, reach: int):
+    """Correlate each cell with the cells around its counterpart, over all channels.
+
+    Parameters
+    ----------
+    first, second
+        (n, h, w, C).
+    reach
+        Largest shift in cells, along each axis.
+
+    Returns
+    -------
+    tensor
+        (n, h, w, (2 reach + 1) ** 2), zero-padded at the border.
+    """
+    _, height, width, _ = first.shape
+    padded = ops.pad(second, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    shifts = [(y, x) for y in range(2 * reach + 1) for x in range(2 * reach + 1)]
+    return ops.stack(
+        [ops.mean(first * padded[:, y : y + height, x : x + width], axis=-1) for y, x in shifts],
+        axis=-1,
+    )
+
+
+def box_sides(patches):
+    """Width and height (n, 2) in pixels of the boxes in the mask channel of (n, s, s, 3)."""
+    mask = patches[..., 2]
+    return ops.stack([ops.max(ops.sum(mask, axis=k), axis=1) for k in (2, 1)], axis=-1)
+
 
 class SimilarityNetwork(keras.Model):
     """Tells how far a candidate on the current mammogram is from the prior's lesion.
 
-    Both patches carry a box as mask channel and go through one backbone; their features are
-    subtracted.
+    Both patches carry a box as mask channel and go through one backbone. Their features are
+    subtracted for the similarity (section 3.3). What is not in the paper: the features around
+    the box are also matched cell by cell, and the candidate's box is corrected by the shift and
+    the two scales that fit the matches best.
+
+    Parameters
+    ----------
+    side_px
+        Side of both patches in pixels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, side_px: int) -> None:
         super().__init__(name="similarity")
-        self.backbone = build_backbone("similarity_backbone")
+        self.side_px = side_px
+        self.backbone = build_backbone("similarity_backbone", EDGE)
         self.fine_neck, self.coarse_neck = neck(48), neck(96)
         self.down = layers.AveragePooling2D(2)
+        self.up = layers.UpSampling2D(2, interpolation="bilinear")
         self.tower = [layers.SeparableConv2D(96, 3, padding="same") for _ in range(2)]
         self.tower_norms = [layers.GroupNormalization(groups=8) for _ in self.tower]
         self.pool = layers.GlobalAveragePooling2D()
         self.peak = layers.GlobalMaxPooling2D()
         self.hidden = layers.Dense(64, activation="relu")
         self.logit = layers.Dense(1)
-        fine, coarse = self.backbone.output
-        self.fine_neck(fine), self.coarse_neck(coarse)
-        self.compare(keras.Input(batch_shape=(1, 8, 8, 48 + 96)))
-        self.built = True
+        self.match_mix = neck(MATCH_CHANNELS)
+        self.match_context = layers.Conv2D(MATCH_CHANNELS, 3, padding="same", use_bias=False)
+        self.match_norm = layers.GroupNormalization(groups=8)
+        self.trust = keras.Sequential(
+            [
+                layers.Conv2D(32, 3, padding="same", activation="relu"),
+                layers.Conv2D(1, 3, padding="same"),
+            ]
+        )
+        constant = keras.initializers.Constant
+        self.sharpness = self.add_weight(shape=(), initializer=constant(2.0), name="sharpness")
+        self.stiffness = self.add_weight(shape=(), initializer=constant(-3.0), name="stiffness")
+        self.blend = self.add_weight(shape=(2,), initializer="zeros", name="blend")
 
-    def encode(self, patches):
-        """Turn (n, side, side, 3) into features (n, side / 16, side / 16, 144)."""
-        fine, coarse = self.backbone(patches)
-        return ops.concatenate([self.down(self.fine_neck(fine)), self.coarse_neck(coarse)], axis=-1)
+        # Every layer is built here, so that weights can be loaded at once.
+        edge, fine, coarse = self.backbone.output
+        features = [
+            keras.Input(batch_shape=(1, side_px // s, side_px // s, output.shape[-1]))
+            for s, output in ((4, edge), (8, fine), (16, coarse))
+        ]
+        self.compare(features, features)
+        sides = keras.Input(batch_shape=(1, 2))
+        mask = keras.Input(batch_shape=(1, side_px // MATCH_STRIDE, side_px // MATCH_STRIDE, 1))
+        self.correct(features, features, sides, sides, mask)
+        self.built = True
 
     def call(self, inputs):
         """Compare templates with candidates.
@@ -44,22 +104,104 @@ class SimilarityNetwork(keras.Model):
         ----------
         inputs : tuple
             Templates (n, side, side, 3), and candidate patches (n * c, side, side, 3), each c
-            successive ones of one template. Third channels are the masks.
+            successive ones of one template and centred on the candidate. Third channels are the
+            masks.
 
         Returns
         -------
-        tensor
-            (n * c,) logits of the distance: sigmoid is 0 for the same lesion, 1 for another.
+        tuple
+            (n * c,) logits of the distance: sigmoid is 0 for the same lesion, 1 for another; and
+            (n * c, 4) corrections of the candidates' boxes: of the centre x, y in sides of the
+            candidate, of the logarithms of width and height.
         """
         templates, candidates = inputs
         times = candidates.shape[0] // templates.shape[0]
-        difference = self.encode(candidates) - ops.repeat(self.encode(templates), times, axis=0)
-        return self.compare(difference)
+        encoded = [ops.repeat(f, times, axis=0) for f in self.backbone(templates)]
+        found = self.backbone(candidates)
+        sides = ops.repeat(box_sides(templates), times, axis=0)
+        mask = ops.repeat(self.mask_cells(templates), times, axis=0)
+        return (
+            self.compare(encoded, found),
+            self.correct(encoded, found, sides, box_sides(candidates), mask),
+        )
 
-    def compare(self, difference):
-        """Turn feature differences (n, h, w, 144) into distance logits (n,)."""
+    def mask_cells(self, templates):
+        """Reduce the mask channel of (n, side, side, 3) to (n, h, w, 1) cells of the match."""
+        return ops.average_pool(templates[..., 2:], MATCH_STRIDE, MATCH_STRIDE)
+
+    def compare(self, templates, candidates):
+        """Turn the backbone's features into distance logits (n,), by subtraction."""
+        (_, *templates), (_, *candidates) = templates, candidates
+        fine, coarse = (
+            neck_(candidate) - neck_(template)
+            for neck_, template, candidate in zip(
+                (self.fine_neck, self.coarse_neck), templates, candidates, strict=True
+            )
+        )
+        difference = ops.concatenate([self.down(fine), coarse], axis=-1)
         x = ops.concatenate([difference, ops.abs(difference)], axis=-1)
         for convolution, norm in zip(self.tower, self.tower_norms, strict=True):
             x = ops.relu(norm(convolution(x)))
         pooled = ops.concatenate([self.pool(x), self.peak(x)], axis=-1)
         return self.logit(self.hidden(pooled))[:, 0]
+
+    def describe(self, features):
+        """Turn the backbone's features into unit-variance ones to match, (n, h, w, 32)."""
+        edge, fine, coarse = features
+        x = self.match_mix(ops.concatenate([self.down(edge), fine, self.up(coarse)], axis=-1))
+        x = x + self.match_norm(self.match_context(ops.relu(x)))
+        return x / ops.sqrt(ops.mean(x**2, axis=-1, keepdims=True) + 1e-3)
+
+    def correct(self, templates, candidates, template_sides, candidate_sides, mask):
+        """Correct boxes by matching cells and fitting a shift and two scales.
+
+        Parameters
+        ----------
+        templates, candidates
+            The backbone's features of n templates and n candidates.
+        template_sides, candidate_sides
+            (n, 2) width and height of their boxes in pixels.
+        mask
+            (n, h, w, 1) of `mask_cells`.
+
+        Returns
+        -------
+        tensor
+            (n, 4), as `call` returns it.
+        """
+        reach = MATCH_REACH
+        described = self.describe(templates)
+        correlation = local_correlation(described, self.describe(candidates), reach)
+        share = ops.softmax(correlation * ops.exp(self.sharpness), axis=-1)
+        steps = ops.cast(ops.arange(-reach, reach + 1) * MATCH_STRIDE, "float32")
+        shifts = ops.reshape(
+            ops.stack(ops.meshgrid(steps, steps, indexing="xy"), axis=-1), (-1, 2)
+        )
+        shift = ops.matmul(share, shifts)
+        spread = ops.matmul(share, shifts**2) - shift**2
+        peak = ops.max(share, axis=-1, keepdims=True)
+        scaled = [shift / MATCH_STRIDE, spread / MATCH_STRIDE**2]
+        clues = ops.concatenate([mask, peak, *scaled, described], axis=-1)
+
+        count = self.side_px // MATCH_STRIDE
+        place = ops.cast(MATCH_STRIDE * (ops.arange(count) + 1), "float32") - self.side_px / 2
+        x, y = ops.meshgrid(place, place, indexing="xy")
+        reaches = MATCH_MARGIN * template_sides[:, None, None, :] / 2
+        far = ops.maximum(ops.abs(x) / reaches[..., 0], ops.abs(y) / reaches[..., 1])
+        weight = ops.sigmoid(self.trust(clues)[..., 0]) * ops.exp(-(far**4)) + 1e-6
+        weight = weight / ops.sum(weight, axis=(1, 2), keepdims=True)
+
+        centers, scales = [], []
+        for axis, place in enumerate((x, y)):
+            mean_place = ops.sum(weight * place, axis=(1, 2))
+            mean_shift = ops.sum(weight * shift[..., axis], axis=(1, 2))
+            offset = place - mean_place[:, None, None]
+            covariance = ops.sum(weight * offset * shift[..., axis], axis=(1, 2))
+            variance = ops.sum(weight * offset**2, axis=(1, 2))
+            stiffness = ops.softplus(self.stiffness) * 10 * MATCH_STRIDE**2
+            slope = covariance / (variance + stiffness)
+            centers.append((mean_shift - slope * mean_place) / candidate_sides[:, axis])
+            before = ops.log(template_sides[:, axis] / candidate_sides[:, axis])
+            growth = ops.log(1 + ops.clip(slope, LEAST_SLOPE, MOST_SLOPE))
+            scales.append(before * (1 - self.blend[0]) + growth * (1 + self.blend[1]))
+        return ops.stack([*centers, *scales], axis=-1)

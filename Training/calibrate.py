@@ -1,0 +1,154 @@
+"""Fit the probability that a lesion was found, on lesions that are there, vanished or foreign.
+
+``python -m Training.calibrate MANIFEST.csv [MANIFEST.csv ...] [--weights DIR]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track as progress
+from rich.table import Table
+from scipy.optimize import minimize
+
+from MammoTrackerLib import LesionTracker, MammoTrackerError
+from MammoTrackerLib.confidence import EVIDENCE, evidence
+from MammoTrackerLib.evaluation import WRONG_MM, is_present
+from MammoTrackerLib.global_search import align
+from MammoTrackerLib.metrics import center_distance
+from MammoTrackerLib.tracker import WEIGHTS
+
+from .evaluate import box_of, pairs_of, read_exam, read_manifest
+
+RIDGE = 1.0
+MAX_FALSE_FOUND, MAX_LOST = 0.03, 0.05
+"""What is aimed at on the validation data; the limits that must hold elsewhere are 5 and 10 %."""
+
+
+def collect(manifest: Path, tracker: LesionTracker) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Track every row of a manifest.
+
+    Returns
+    -------
+    values : numpy.ndarray
+        (n, 6), each row's evidence.
+    right : numpy.ndarray
+        (n,) bool: the lesion is there, and the answer is at most 10 mm off.
+    there : numpy.ndarray
+        (n,) bool: the lesion is there.
+    """
+    values, right, there = [], [], []
+    pairs = pairs_of(read_manifest(manifest))
+    for rows in progress(pairs, "Tracking", console=Console(stderr=True)):
+        prior = read_exam(manifest.parent, rows[0], "prior")
+        current = read_exam(manifest.parent, rows[0], "current")
+        alignment = align(prior, current)
+        boxes = [box_of(row, "prior") for row in rows]
+        tracks = tracker.track(prior, current, boxes, alignment, force=True)
+        for row, track in zip(rows, tracks, strict=True):
+            if not track.candidates:
+                continue
+            is_there = is_present(row)
+            off = np.inf
+            if is_there:
+                off = center_distance(track.box, box_of(row, "current"), current.spacing)
+            values.append(evidence(track.candidates, track.registration_box, alignment))
+            right.append(off <= WRONG_MM)
+            there.append(is_there)
+    return np.array(values), np.array(right), np.array(there)
+
+
+def fit(values: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Fit a logistic regression with a small ridge on all but the bias; returns (6,)."""
+    scale = np.concatenate([[1.0], np.maximum(values[:, 1:].std(axis=0), 1e-6)])
+    scaled, sign = values / scale, np.where(right, 1.0, -1.0)
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (scaled @ w)
+        penalty = RIDGE * np.concatenate([[0.0], w[1:]])
+        slope = -(sign / (1 + np.exp(margin))) @ scaled
+        return np.logaddexp(0, -margin).sum() + penalty @ w / 2, slope + penalty
+
+    return minimize(loss, np.zeros(len(EVIDENCE)), jac=True).x / scale
+
+
+def thresholds(chance: np.ndarray, right: np.ndarray, there: np.ndarray) -> tuple[float, float]:
+    """Choose from which probability on a lesion is called found, and below which not found.
+
+    Found: the lowest at which at most 3 % of the tracks called found are wrong. Not found: the
+    highest at which at most 5 % of the lesions that are there get lost.
+
+    Raises
+    ------
+    MammoTrackerError
+        If no lesion is there.
+    """
+    if not there.any():
+        raise MammoTrackerError("The manifests have no lesion that is there: none can be found.")
+    order = np.argsort(-chance)
+    wrong = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
+    good = np.flatnonzero(wrong <= MAX_FALSE_FOUND)
+    found = chance[order][good[-1]] if good.size else 1.0
+    lost = np.quantile(chance[there], MAX_LOST, method="lower")
+    return float(np.ceil(found * 100) / 100), float(np.floor(min(lost, found) * 100) / 100)
+
+
+def print_reliability(chance: np.ndarray, right: np.ndarray) -> None:
+    """Print how often the answer was right where the probability was in each range."""
+    table = Table(title="Reliability", header_style="bold")
+    for name in ("probability", "lesions", "mean", "right"):
+        table.add_column(name, justify="right")
+    for low, high in ((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 0.95), (0.95, 1.01)):
+        chosen = (chance >= low) & (chance < high)
+        if chosen.any():
+            table.add_row(
+                f"{low:g} to {min(high, 1):g}", str(chosen.sum()),
+                f"{chance[chosen].mean():.2f}", f"{right[chosen].mean():.2f}",
+            )  # fmt: skip
+    Console().print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fit, print, and write the calibration into the folder's ``weights.json``."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("manifests", metavar="MANIFEST.csv", type=Path, nargs="+")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="else those that ship")
+    arguments = parser.parse_args(argv)
+    try:
+        tracker = LesionTracker(weights=arguments.weights)
+        parts = [collect(manifest, tracker) for manifest in arguments.manifests]
+        values, right, there = (np.concatenate(part) for part in zip(*parts, strict=True))
+        coefficients = fit(values, right)
+        chance = 1 / (1 + np.exp(-values @ coefficients))
+        found, uncertain = thresholds(chance, right, there)
+    except MammoTrackerError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 2
+    print_reliability(chance, right)
+    for name, value in zip(EVIDENCE, coefficients, strict=True):
+        print(f"{name}: {value:.4f}")
+    print(
+        f"{len(right)} lesions, {there.sum()} there. Found from {found:.2f} on: "
+        f"{(chance >= found).sum()}, of them wrong {(~right[chance >= found]).sum()}. Not found "
+        f"below {uncertain:.2f}: {(chance < uncertain).sum()}, of them there "
+        f"{there[chance < uncertain].sum()}."
+    )
+    file = arguments.weights / "weights.json"
+    card = json.loads(file.read_text())
+    card["calibration"] = {
+        "coefficients": [round(float(c), 5) for c in coefficients],
+        "found_score": found,
+        "uncertain_score": uncertain,
+    }
+    file.write_text(json.dumps(card, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
