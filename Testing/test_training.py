@@ -28,7 +28,7 @@ from MammoTrackerLib.networks.tracking import TrackingNetwork
 from MammoTrackerLib.patches import BLANK, network_input, normalise
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
 from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
-from Training import loop, program, real_pairs, release, train_tracking
+from Training import loop, program, real_pairs, release, train_similarity, train_tracking
 from Training.real_pairs import RealPairs, cut_scene
 from Training.sources import SPACING_MM, generated_source
 from Training.synthesis import Difficulty, make_scene
@@ -288,6 +288,13 @@ def test_the_shipped_configuration_is_that_of_the_weights():
     arguments = parsed(f"--config={CONFIGS / 'shipped.json'}")
     assert program.settings_of(arguments) == Settings() == LesionTracker().settings
     assert arguments.epochs * arguments.steps_per_epoch == 6000
+    config = f"--config={CONFIGS / 'shipped-similarity.json'}"
+    arguments = train_similarity.options()
+    arguments = program.parse(arguments, ["--run=x", "--tracking=y", config])
+    # From a lower score than at run time, so that easy lesions have wrong candidates too.
+    expected = dataclasses.replace(Settings(), min_tracking_score=0.01)
+    assert program.settings_of(arguments) == expected
+    assert arguments.epochs * arguments.steps_per_epoch == 1600
 
 
 @pytest.mark.parametrize("template_input", TEMPLATE_INPUTS)
@@ -459,6 +466,70 @@ def test_train_release_and_track(tmp_path: Path, pair, options: list[str]):
     (folder / TRACKING_FILE).write_bytes(data)
     with pytest.raises(MammoTrackerError, match="checksum"):
         LesionTracker(weights=folder).load()
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("paper", [True, False], ids=["the paper's", "with corrected boxes"])
+def test_train_and_release_the_similarity_network(tmp_path: Path, pair, paper: bool):
+    """The paper shows whole search patches; what ships shows the candidates, and corrects them."""
+    options = [o for o in TINY if "--start" not in o] + ["--refinement-px=64"]
+    options += ["--refinement-mm=36,36"] if paper else [
+        "--refinement-mm=14,30", "--refinement-scale=2.5", "--refine-around-candidate",
+        "--correct-boxes",
+    ]  # fmt: skip
+    tracking, run = tmp_path / "tracking", tmp_path / "similarity"
+    train_tracking.main(["--run", str(tracking), *TINY])
+    train_similarity.main(
+        ["--run", str(run), "--tracking", str(tracking / TRACKING_FILE), *options]
+    )
+    with (run / "log.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    counted = float(row["similarity"]) + (0 if paper else float(row["box"]))
+    assert float(row["loss"]) == pytest.approx(counted, rel=1e-5)
+    assert 0 <= float(row["correct"]) <= 1
+    files = str(tracking / TRACKING_FILE), str(run / SIMILARITY_FILE)
+    release.main([*files, "--version=test", "--out", str(tmp_path / "weights")])
+    tracker = LesionTracker(weights=tmp_path / "weights")
+    prior, current, alignment = pair
+    (track,) = tracker.track(prior, current, [LESION], alignment)
+    for candidate in track.candidates:
+        assert 0 < candidate.similarity_score < 1
+        assert (candidate.box == candidate.local_box) == paper
+
+
+def test_candidates_are_labelled_by_iou():
+    """Two on the lesion and two elsewhere, or four elsewhere where it is not (section 3.3)."""
+    rng = np.random.default_rng(0)
+    sources = [generated_source(1)]
+    for present in (1, 0):
+        difficulty = dataclasses.replace(STILL, absent=1 - present)
+        scene = make_scene(rng, sources[0], sources, Settings(), difficulty, 1)
+        truth = Box(*scene.boxes[0].tolist())
+        found = [truth, Box(5, 5, 60, 60)]
+        chosen = train_similarity.pick(rng, scene, 0, found)
+        overlaps = [box.iou(truth) for box, _, _ in chosen]
+        assert [distance for _, distance, _ in chosen] == ([1, 1, 0, 0] if present else [1] * 4)
+        weights = [weight for _, _, weight in chosen]
+        if present:
+            assert max(overlaps[:2]) < 0.3
+            assert weights[:2] == [1, 1]
+            assert weights[2:] == [0.5 * (overlap > 0.5) for overlap in overlaps[2:]]
+        else:
+            assert weights == [0.5] * 4
+            assert max(overlaps) > 0.3  # where the lesion would be, nothing is to be found
+
+
+def test_crops_are_centred_and_scaled():
+    raw = np.zeros((100, 100, 2), np.float32)
+    raw[..., 1] = 1
+    raw[40:60, 20:40, 0] = 1
+    crop = train_similarity.crop_input(raw, (30, 50), Box(20, 40, 40, 60), 0.5, 64)
+    mask, image = crop[..., 2], crop[..., 1]
+    assert mask.sum() == pytest.approx(40 * 40)
+    inside = image[13:51, 13:51]
+    assert inside.min() > 0.9
+    assert image[:11].max() < -0.9
+    assert image[53:].max() < -0.9
 
 
 def test_settings_of_another_version_are_refused(tmp_path: Path):
