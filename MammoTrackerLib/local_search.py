@@ -163,7 +163,7 @@ def search(
     tuple of Candidate
         Best first, in pixels of the current; at least one, however low its score. Where the best
         tracking score is under `Settings.wide_below`, the registration may be lost: then places
-        around the search patch are searched too, once each.
+        around the search patch are searched too, once each, and those from that score on join.
     """
     registered = alignment.map_points(np.array(box.center))[0]
     ratio = settings.search_per_template_pixel
@@ -194,8 +194,9 @@ def search(
     if found[0].tracking_score >= settings.wide_below:
         return found
     around = _search_around(network, prior, current, box, registered, alignment, settings)
+    likely = [c for c in around if c.tracking_score >= settings.wide_below]
     best: list[Candidate] = []
-    for candidate in sorted((*found, *around), key=lambda c: -c.tracking_score):
+    for candidate in sorted((*found, *likely), key=lambda c: -c.tracking_score):
         if all(candidate.box.iou(other.box) <= settings.nms_iou for other in best):
             best.append(candidate)
     return tuple(best[: settings.max_candidates])

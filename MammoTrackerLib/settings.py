@@ -52,7 +52,7 @@ class Settings:
     wide_below, wide_mm
         If the best tracking score is lower than the first, search patches are also cut around
         points at this distance from the registered one, in as many directions as there are
-        passes (the paper: never).
+        passes; what reaches the first there is a candidate too (the paper: never).
     nms_iou, min_tracking_score
         Non-maximum suppression and the least score of a candidate (section 3.3: 0.7, 0.05).
     max_candidates

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
 from MammoTrackerLib.global_search import align
@@ -50,6 +51,24 @@ def test_finds_the_lesion(tracks, follow_up):
     assert track.status is Status.FOUND
     assert center_distance(track.box, follow_up.boxes[0], follow_up.mammogram.spacing) < 3
     assert track.box.iou(follow_up.boxes[0]) > 0.5
+
+
+def test_finds_the_lesion_where_the_registration_is_lost(tracker, prior, follow_up):
+    """60 mm off is beyond the search patch: places around it are searched too."""
+    alignment = align(prior, follow_up.mammogram)
+    shift = sitk.TranslationTransform(2, (0.0, -60.0))
+    lost = replace(
+        alignment,
+        transform=sitk.CompositeTransform([shift, alignment.transform]),
+        offset=alignment.offset + (0.0, -60.0),
+    )
+    (track,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], lost)
+    truth, spacing = follow_up.boxes[0], follow_up.mammogram.spacing
+    assert center_distance(track.registration_box, truth, spacing) > 50
+    assert center_distance(track.box, truth, spacing) < 5
+    narrow = LesionTracker(replace(tracker.settings, wide_below=0.0))
+    (missed,) = narrow.track(prior, follow_up.mammogram, [FILM_LESION], lost)
+    assert missed.status is not Status.FOUND
 
 
 def test_the_answer_is_the_best_candidate(tracks):
