@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import SimpleITK as sitk
 from rich.console import Console
 from rich.progress import track
 
@@ -115,6 +116,7 @@ class RealPairs:
             for numbers in pairs.values()
         ]
         lesions, skipped = [], []
+        cv2.setNumThreads(0)  # its threads do not survive the fork
         context = multiprocessing.get_context("fork")
         with context.Pool(arguments.workers) as pool:
             prepared = track(
@@ -150,7 +152,7 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
     `task` holds the pair's rows, the manifest's folder, the cache and the settings.
     """
     rows, folder, cache, settings = task
-    cv2.setNumThreads(1)
+    sitk.ProcessObject.SetGlobalDefaultThreader("Platform")  # nor does its pool of threads
     boxes = [_boxes(row) for row in rows]
     usable = [pair for pair in boxes if not isinstance(pair, str)]
     try:
