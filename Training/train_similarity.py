@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,16 +22,9 @@ from MammoTrackerLib.patches import network_input
 from MammoTrackerLib.score_refinement import refinement_side
 from MammoTrackerLib.settings import Settings
 
-from .program import (
-    add_arguments,
-    finished_steps,
-    parse,
-    settings_of,
-    start_workers,
-    write_card,
-)
+from .program import add_arguments, parse, settings_of
 from .synthesis import Scene
-from .train_tracking import scenes_of
+from .train_tracking import start_scenes
 
 POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1
 PARTS = ("similarity", "correct", "box", "iou", "iou_before")
@@ -263,14 +255,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train as the options say; the backbone starts from the tracking network's."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
     settings = settings_of(arguments)
-    make = scenes_of(scene_settings(settings), arguments)
-    write_card(arguments)
-    total = arguments.epochs * arguments.steps_per_epoch
-    steps = range(finished_steps(arguments.run), total)
-    scenes = start_workers(make, steps, arguments.workers)
+    steps, scenes = start_scenes(scene_settings(settings), arguments)
 
     from MammoTrackerLib.networks.similarity import SimilarityNetwork
     from MammoTrackerLib.networks.tracking import TrackingNetwork

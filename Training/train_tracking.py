@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -98,6 +98,29 @@ def scenes_of(
     return make
 
 
+def start_scenes(
+    settings: Settings, arguments: argparse.Namespace, easy_steps: int = 0
+) -> tuple[range, Iterator[list[Scene]]]:
+    """Begin or go on with a run: write its card, and start the processes that make its scenes.
+
+    To be called before Keras is loaded. Sets ``arguments.steps_per_epoch`` as `scenes_of` does.
+
+    Returns
+    -------
+    steps : range
+        Those that are left.
+    scenes : iterator
+        The scenes of each.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
+    make = scenes_of(settings, arguments, easy_steps)
+    write_card(arguments)
+    total = arguments.epochs * arguments.steps_per_epoch
+    steps = range(finished_steps(arguments.run), total)
+    return steps, start_workers(make, steps, arguments.workers)
+
+
 def batch_of(scenes: list[Scene], settings: Settings) -> tuple[np.ndarray, ...]:
     """Stack scenes: templates, searches, sizes (in search pixels), centers, boxes, present."""
     sizes = np.concatenate([s.sizes for s in scenes]) * settings.search_per_template_pixel
@@ -142,14 +165,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train as the options say."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
     settings = settings_of(arguments)
-    make = scenes_of(settings, arguments, arguments.easy_steps)
-    write_card(arguments)
-    total = arguments.epochs * arguments.steps_per_epoch
-    steps = range(finished_steps(arguments.run), total)
-    scenes = start_workers(make, steps, arguments.workers)
+    _, scenes = start_scenes(settings, arguments, arguments.easy_steps)
 
     from MammoTrackerLib.networks.backbone import load_imagenet
     from MammoTrackerLib.networks.losses import tracking_loss
