@@ -62,9 +62,9 @@ def rival_share(best: Candidate, others: Sequence[Candidate]) -> float:
     return max(elsewhere, default=0.0) / max(best.tracking_score, LEAST_SCORE)
 
 
-def probability(values: np.ndarray, coefficients: Sequence[float]) -> float:
-    """Logistic regression: the probability that the best candidate is the lesion."""
-    return float(1 / (1 + np.exp(-np.dot(values, coefficients))))
+def probability(values: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
+    """Logistic regression: from evidence (..., 6) to how likely each answer is the lesion (...)."""
+    return 1 / (1 + np.exp(-np.dot(values, coefficients)))
 
 
 def _logit(score: float) -> float:

@@ -334,7 +334,8 @@ class LesionTracker:
         score = candidates[0].score
         if self._calibration is not None:
             coefficients = self._calibration["coefficients"]
-            score = probability(evidence(candidates, registered, alignment), coefficients)
+            values = evidence(candidates, registered, alignment)
+            score = float(probability(values, coefficients))
         status, reason = self._judge(score, candidates, alignment)
         return Track(box, candidates[0].box, score, status, reason, candidates, registered)
 

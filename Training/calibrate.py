@@ -18,7 +18,7 @@ from rich.table import Table
 from scipy.optimize import minimize
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
-from MammoTrackerLib.confidence import EVIDENCE, evidence
+from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
 from MammoTrackerLib.evaluation import WRONG_MM, is_present
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import center_distance
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts = [collect(manifest, tracker) for manifest in arguments.manifests]
         values, right, there = (np.concatenate(part) for part in zip(*parts, strict=True))
         coefficients = fit(values, right)
-        chance = 1 / (1 + np.exp(-values @ coefficients))
+        chance = probability(values, coefficients)
         found, uncertain = thresholds(chance, right, there)
     except MammoTrackerError as error:
         print(f"calibrate: {error}", file=sys.stderr)
