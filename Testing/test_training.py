@@ -24,6 +24,7 @@ from keras import layers, ops
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers, search
+from MammoTrackerLib.networks.similarity import SimilarityNetwork
 from MammoTrackerLib.networks.tracking import TrackingNetwork
 from MammoTrackerLib.patches import BLANK, network_input, normalise
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
@@ -495,6 +496,30 @@ def test_train_and_release_the_similarity_network(tmp_path: Path, pair, paper: b
     for candidate in track.candidates:
         assert 0 < candidate.similarity_score < 1
         assert (candidate.box == candidate.local_box) == paper
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_training_starts_from_what_is_named(tmp_path: Path):
+    """Nothing is learned at a rate of 0, so that what comes out is what it began with."""
+    start = WEIGHTS / TRACKING_FILE
+    options = [o for o in TINY if "--start" not in o] + ["--rate=0"]
+    train_tracking.main(["--run", str(tmp_path / "tracking"), f"--backbone={start}", *options])
+    trained, shipped = TrackingNetwork(64, 3), TrackingNetwork(64, 3)
+    trained.load_weights(tmp_path / "tracking" / TRACKING_FILE)
+    shipped.load_weights(start)
+    assert all(map(np.array_equal, values(trained.backbone), values(shipped.backbone)))
+    assert not np.array_equal(trained.mix.kernel.numpy(), shipped.mix.kernel.numpy())
+
+    similarity = WEIGHTS / SIMILARITY_FILE
+    size = Settings().refinement_px
+    train_similarity.main(
+        ["--run", str(tmp_path / "similarity"), f"--tracking={start}", f"--start={similarity}",
+         f"--refinement-px={size}", *options]
+    )  # fmt: skip
+    trained, shipped = SimilarityNetwork(size), SimilarityNetwork(size)
+    trained.load_weights(tmp_path / "similarity" / SIMILARITY_FILE)
+    shipped.load_weights(similarity)
+    assert all(map(np.array_equal, values(trained), values(shipped)))
 
 
 def test_candidates_are_labelled_by_iou():

@@ -242,6 +242,8 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser, epochs=5, batch=8)
     parser.add_argument("--tracking", type=Path, required=True, metavar="FILE.weights.h5")
+    parser.add_argument("--start", type=Path, metavar="FILE.weights.h5", help="weights to go "
+                        "on from; else the backbone is that of --tracking")  # fmt: skip
     return parser
 
 
@@ -254,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train as the options say; the backbone starts from the tracking network's."""
+    """Train as the options say."""
     settings = settings_of(arguments)
     steps, scenes = start_scenes(scene_settings(settings), arguments)
 
@@ -267,7 +269,10 @@ def train(arguments: argparse.Namespace) -> None:
     tracking = TrackingNetwork(settings.template_px, settings.correlation_px)
     tracking.load_weights(arguments.tracking)
     network = SimilarityNetwork(settings.refinement_px)
-    network.backbone.set_weights(tracking.backbone.get_weights())
+    if arguments.start:
+        network.load_weights(arguments.start)
+    else:
+        network.backbone.set_weights(tracking.backbone.get_weights())
 
     def loss(network, *batch):
         parts = similarity_loss(network, *batch)

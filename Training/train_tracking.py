@@ -143,6 +143,8 @@ def options() -> argparse.ArgumentParser:
                         help="Keras file of a MobileNetV2; else Keras downloads it")  # fmt: skip
     parser.add_argument("--start", type=Path, metavar="FILE.weights.h5",
                         help="weights to go on from, in place of --imagenet")  # fmt: skip
+    parser.add_argument("--backbone", type=Path, metavar="FILE.weights.h5", help="weights of "
+                        "which the backbone alone is taken, in place of --imagenet")  # fmt: skip
     parser.add_argument("--easy-steps", type=int, default=0, help="synthetic pairs that differ "
                         "less in the first steps")  # fmt: skip
     for name, weight in zip(PARTS, (1.0, 0.0, 1.0, 1.0), strict=True):
@@ -187,6 +189,10 @@ def train(arguments: argparse.Namespace) -> None:
     network = TrackingNetwork(settings.template_px, settings.correlation_px)
     if arguments.start:
         network.load_weights(arguments.start)
+    elif arguments.backbone:
+        trained = TrackingNetwork(settings.template_px, settings.correlation_px)
+        trained.load_weights(arguments.backbone)
+        network.backbone.set_weights(trained.backbone.get_weights())
     else:
         load_imagenet(network.backbone, arguments.imagenet)
     fit(network, loss, PARTS, (batch_of(s, settings) for s in scenes), arguments)
