@@ -59,7 +59,7 @@ class Difficulty:
     warp
         Factor on affine and elastic deformations.
     far
-        Share of search patches whose centre is 6 to 20 mm off, not 5 mm per axis.
+        Share of search patches whose centre is 6 to 32 mm off, not 5 mm per axis.
     layer, edge
         Probability of a second tissue layer, of an image edge.
     distract
@@ -81,13 +81,13 @@ class Difficulty:
     """
 
     warp: float = 1.0
-    far: float = 0.2
+    far: float = 0.25
     layer: float = 0.6
     edge: float = 0.35
     distract: float = 0.5
-    lesion: float = 0.4
+    lesion: float = 0.5
     absent: float = 0.08
-    vanished: float = 0.07
+    vanished: float = 0.15
     landmark: float = 0.1
     muscle: float = 0.1
     fold: float = 0.08
@@ -260,7 +260,7 @@ def make_scene(
     for _ in range(templates):
         for _ in range(30):
             if far:
-                angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(6, 20)
+                angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(6, 32)
                 q = distance * np.array([np.cos(angle), np.sin(angle)])
             else:
                 q = rng.normal(0, 5, 2)
