@@ -23,6 +23,7 @@ from scipy import ndimage
 from .box import Box
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
+from .memory import keep_freed_memory
 from .outputs import quiet_framework
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def machine() -> str:
 
 
 def in_own_process(function: Callable, *arguments: object):  # noqa: ANN202
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), keep_freed_memory) as pool:
         try:
             return pool.submit(function, *arguments).result()
         except BrokenProcessPool:

@@ -21,6 +21,7 @@ from .errors import MammoTrackerError
 from .evaluation import print_evaluation
 from .global_search import align
 from .mammogram import Mammogram
+from .memory import keep_freed_memory
 from .outputs import (
     Geometry,
     OutputFolder,
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, or 2 for input that cannot be used, or 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
+    keep_freed_memory()
     try:
         arguments.run(arguments)
         sys.stdout.flush()

@@ -16,6 +16,7 @@ from .box import Box
 from .errors import MammoTrackerError
 from .global_search import align
 from .mammogram import Mammogram
+from .memory import keep_freed_memory
 from .tracker import LesionTracker, check_box, check_pair, verify_weights
 
 _LOADING, _ALIGNING, _TRACKING = 0.6, 0.1, 0.4
@@ -181,6 +182,7 @@ def main() -> int:
         The exit status: 0 after the end of stdin, 1 after a fatal error.
     """
     faulthandler.enable()
+    keep_freed_memory()
     # What libraries print must not come between the events, so it goes to the log.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)

@@ -21,6 +21,7 @@ from MammoTrackerLib import LesionTracker, MammoTrackerError
 from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
 from MammoTrackerLib.evaluation import WRONG_MM, is_present
 from MammoTrackerLib.global_search import align
+from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.tracker import WEIGHTS
 
@@ -120,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("manifests", metavar="MANIFEST.csv", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="else those that ship")
     arguments = parser.parse_args(argv)
+    keep_freed_memory()
     try:
         tracker = LesionTracker(weights=arguments.weights)
         parts = [collect(manifest, tracker) for manifest in arguments.manifests]

@@ -41,6 +41,7 @@ from MammoTrackerLib.evaluation import (
     print_scores,
 )
 from MammoTrackerLib.global_search import Alignment, align
+from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
 from MammoTrackerLib.outputs import OutputFolder
 from MammoTrackerLib.overlay import draw_box, draw_zoom
@@ -442,6 +443,7 @@ def main() -> None:
         "--worst", metavar="FOLDER", type=Path, help=f"draw the {WORST} worst tracks"
     )
     arguments = parser.parse_args()
+    keep_freed_memory()
     try:
         evaluate(arguments)
     except MammoTrackerError as error:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from MammoTrackerLib.errors import MammoTrackerError
+from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.settings import Settings
 
 from .program import (
@@ -113,6 +114,7 @@ def start_scenes(
         The scenes of each.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keep_freed_memory()
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
     make = scenes_of(settings, arguments, easy_steps)
     write_card(arguments)
