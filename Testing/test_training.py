@@ -522,6 +522,18 @@ def test_a_training_starts_from_what_is_named(tmp_path: Path):
     assert all(map(np.array_equal, values(trained), values(shipped)))
 
 
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("share", [0, 1])
+def test_so_many_pasted_lesions_vanish(share: int):
+    arguments = parsed(*TINY, f"--vanished={share}")
+    make = train_tracking.synthetic_scenes(program.settings_of(arguments), arguments)
+    scenes = [scene for step in range(12) for scene in make(step)]
+    present, kinds = (np.concatenate([getattr(s, n) for s in scenes]) for n in ("present", "kinds"))
+    assert kinds.any()  # of the template's own breast
+    assert (present[kinds > 0] == 1 - share).all()
+    assert present[kinds == 0].any()
+
+
 def test_candidates_are_labelled_by_iou():
     """Two on the lesion and two elsewhere, or four elsewhere where it is not (section 3.3)."""
     rng = np.random.default_rng(0)

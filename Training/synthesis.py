@@ -59,7 +59,7 @@ class Difficulty:
     warp
         Factor on affine and elastic deformations.
     far
-        Share of search patches whose centre is 6 to 32 mm off, not 5 mm per axis.
+        Share of search patches whose centre is 6 mm to 3/8 of their side off, not 5 mm per axis.
     layer, edge
         Probability of a second tissue layer, of an image edge.
     distract
@@ -260,11 +260,12 @@ def make_scene(
     for _ in range(templates):
         for _ in range(30):
             if far:
-                angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(6, 32)
+                angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(6, 0.375 * side_mm)
                 q = distance * np.array([np.cos(angle), np.sin(angle)])
             else:
                 q = rng.normal(0, 5, 2)
-            column, row = np.round(q / pixel + side / 2 - 0.5).astype(int)
+            place = np.round(q / pixel + side / 2 - 0.5).astype(int)
+            column, row = place.clip(0, side - 1)
             if inside[row, column] > 0.5:
                 break
         pasted = paste(rng, field.at(q)[0], d)

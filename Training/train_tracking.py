@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,12 +68,13 @@ def synthetic_scenes(
     settings: Settings, arguments: argparse.Namespace, easy_steps: int = 0
 ) -> Callable[[int], list[Scene]]:
     """Read the sources; returns what makes the scenes of a step, in any process."""
+    hard = replace(HARD, vanished=arguments.vanished)
     to_mm = min(SPACING_MM, settings.search_mm / settings.search_px)
     sources, weights = training_sources(arguments.msynth, to_mm)
 
     def make(step: int) -> list[Scene]:
         rng = np.random.default_rng([arguments.seed, step])
-        difficulty = EASY if step < easy_steps else HARD
+        difficulty = EASY if step < easy_steps else hard
         chosen = rng.choice(len(sources), arguments.batch, p=weights)
         return [
             make_scene(rng, sources[k], sources, settings, difficulty, arguments.templates)
