@@ -10,7 +10,7 @@ from .mammogram import Mammogram
 from .track import Candidate, Status, Track
 from .tracker import LesionTracker
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __all__ = [
     "Box",
     "Candidate",
