@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Keep what is freed for the next allocation; for a process that only tracks or trains.
 
     Else glibc gives each large tensor back to the system after use, and the next one waits for
-    cleared pages: a quarter of a lesion's time and most of a training step's, as measured. Does
+    cleared pages: a quarter of a lesion's time and half of a training step's, as measured. Does
     nothing where there is no glibc.
     """
     if sys.platform != "linux":
