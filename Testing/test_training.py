@@ -288,14 +288,14 @@ def test_the_defaults_are_the_papers():
 def test_the_shipped_configuration_is_that_of_the_weights():
     arguments = parsed(f"--config={CONFIGS / 'shipped.json'}")
     assert program.settings_of(arguments) == Settings() == LesionTracker().settings
-    assert arguments.epochs * arguments.steps_per_epoch == 6000
+    assert arguments.epochs * arguments.steps_per_epoch == 2400
     config = f"--config={CONFIGS / 'shipped-similarity.json'}"
     arguments = train_similarity.options()
     arguments = program.parse(arguments, ["--run=x", "--tracking=y", config])
     # From a lower score than at run time, so that easy lesions have wrong candidates too.
     expected = dataclasses.replace(Settings(), min_tracking_score=0.01)
     assert program.settings_of(arguments) == expected
-    assert arguments.epochs * arguments.steps_per_epoch == 1600
+    assert arguments.epochs * arguments.steps_per_epoch == 1200
 
 
 @pytest.mark.parametrize("template_input", TEMPLATE_INPUTS)
