@@ -256,16 +256,15 @@ def make_scene(
 
     inside = cv2.erode(breast, np.ones((9, 9), np.uint8))
     lesions: list[tuple[np.ndarray, Pasted, np.ndarray]] = []
-    far = rng.random() < d.far
+    far, reach = rng.random() < d.far, 0.375 * side_mm
     for _ in range(templates):
         for _ in range(30):
             if far:
-                angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(6, 0.375 * side_mm)
+                angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(6, reach)
                 q = distance * np.array([np.cos(angle), np.sin(angle)])
             else:
-                q = rng.normal(0, 5, 2)
-            place = np.round(q / pixel + side / 2 - 0.5).astype(int)
-            column, row = place.clip(0, side - 1)
+                q = rng.normal(0, 5, 2).clip(-reach, reach)
+            column, row = np.round(q / pixel + side / 2 - 0.5).astype(int)
             if inside[row, column] > 0.5:
                 break
         pasted = paste(rng, field.at(q)[0], d)
