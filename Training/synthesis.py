@@ -44,8 +44,11 @@ from .lesions import (
 )
 from .sources import Source
 
-VISIBLE = 0.12
-"""Least contrast on the prior of a lesion that vanished: else nothing tells that it did."""
+VISIBLE, CLEAR = 0.12, 3.0
+"""Least contrast on the prior of a lesion that vanished, of the breast's range and in standard
+deviations of the tissue around it: else nothing tells that it did."""
+DEPTH_MM = 3.5
+"""How far a lesion at another depth moves against the tissue under it, per axis."""
 EARLY_CLIP = 0.25
 """Probability that a biopsy clip was there at the prior already."""
 
@@ -73,6 +76,11 @@ class Difficulty:
         Probability that a pasted lesion is on the prior only.
     landmark
         Probability that a tissue box of less than 20 mm has a single calcification in its middle.
+    depth
+        Probability that what is pasted lies at another depth than the tissue of the image, so
+        that it moves against it by N(0, 3.5) mm: a mammogram is a projection.
+    specks
+        Probability of 2 to 8 single calcifications in a patch that both exams show.
     muscle
         Probability of a pectoral muscle; each exam then shows it in 7 of 10 cases.
     fold, marker, clip
@@ -88,7 +96,9 @@ class Difficulty:
     lesion: float = 0.5
     absent: float = 0.08
     vanished: float = 0.15
-    landmark: float = 0.1
+    landmark: float = 0.3
+    depth: float = 0.35
+    specks: float = 0.3
     muscle: float = 0.1
     fold: float = 0.08
     marker: float = 0.08
@@ -97,11 +107,16 @@ class Difficulty:
 
 EASY = Difficulty(
     warp=0.6, far=0.1, layer=0.0, edge=0.1, distract=0.0, absent=0.0,
-    vanished=0.0, muscle=0.0, fold=0.0, marker=0.0, clip=0.0,
+    vanished=0.0, depth=0.0, specks=0.0, muscle=0.0, fold=0.0, marker=0.0, clip=0.0,
 )  # fmt: skip
 HARD = Difficulty()
-WHOLE = replace(HARD, lesion=0.6, muscle=0.3, fold=0.25, marker=0.6, clip=0.15, vanished=0.1)
-"""Of a whole pair, which shows more than a patch does; `edge`, `far` and `absent` are unused."""
+WHOLE = replace(
+    HARD, lesion=0.6, landmark=0.1, muscle=0.3, fold=0.25, marker=0.6, clip=0.15, vanished=0.1
+)
+"""Of a whole pair, which shows more than a patch does.
+
+`edge`, `far`, `absent`, `depth` and `specks` are unused.
+"""
 
 
 def breast_point(rng: np.random.Generator, source: Source) -> np.ndarray:
@@ -163,7 +178,16 @@ class Pasted:
         return shown_box(field, near, self.at, self.lesion, self.growth if current else 1.0)
 
 
-def paste(rng: np.random.Generator, at: np.ndarray, d: Difficulty) -> Pasted:
+def tissue_spread(source: Source, at: np.ndarray, reach: float) -> float:
+    """Return the standard deviation of the breast's pixels within `reach` mm of a source point."""
+    low = np.maximum(np.floor((at - reach) / source.spacing_mm), 0).astype(int)
+    high = np.ceil((at + reach) / source.spacing_mm).astype(int)
+    window = np.s_[low[1] : high[1], low[0] : high[0]]
+    tissue = source.pixels[window][source.breast[window] > 0]
+    return float(tissue.std()) if tissue.size else 0.0
+
+
+def paste(rng: np.random.Generator, source: Source, at: np.ndarray, d: Difficulty) -> Pasted:
     """Make what is marked at a source point: a lesion or tissue.
 
     A lesion that stays grows or shrinks by e^N(0, 0.2) and changes its contrast by e^N(0, 0.3).
@@ -176,7 +200,8 @@ def paste(rng: np.random.Generator, at: np.ndarray, d: Difficulty) -> Pasted:
     pasted, factor = random_lesion(rng, width, height), float(np.exp(rng.normal(0, 0.3)))
     if rng.random() >= d.vanished:
         return Pasted(pasted, at, width, height, growth, factor)
-    seen = max(1.0, VISIBLE / pasted.contrast)
+    least = max(VISIBLE, CLEAR * tissue_spread(source, at, pasted.reach))
+    seen = max(1.0, least / pasted.contrast)
     return Pasted(pasted, at, width, height, growth, factor, seen, there=False)
 
 
@@ -255,6 +280,9 @@ def make_scene(
     add_muscle(image, grid, rng, muscle, d)
 
     inside = cv2.erode(breast, np.ones((9, 9), np.uint8))
+    specks = scatter(rng, field) if rng.random() < d.specks else []
+    for at, speck in specks:
+        add_lesion(image, grid, at, speck, speck.reach)
     lesions: list[tuple[np.ndarray, Pasted, np.ndarray]] = []
     far, reach = rng.random() < d.far, 0.375 * side_mm
     for _ in range(templates):
@@ -267,7 +295,7 @@ def make_scene(
             column, row = np.round(q / pixel + side / 2 - 0.5).astype(int)
             if inside[row, column] > 0.5:
                 break
-        pasted = paste(rng, field.at(q)[0], d)
+        pasted = paste(rng, source, field.at(q)[0], d)
         pasted.add(image, grid, current=True)
         lesions.append((q, pasted, pasted.box(field, grid, q, current=True)))
     if rng.random() < d.distract:
@@ -275,7 +303,7 @@ def make_scene(
             q = rng.uniform(-0.5, 0.5, 2) * side_mm
             size = random_size(rng)
             if min(np.hypot(*(q - lesion[0])) for lesion in lesions) > max(size) / 2 + 6:
-                new = random_lesion(rng, *size)
+                new = lone_speck(rng) if rng.random() < 0.3 else random_lesion(rng, *size)
                 add_lesion(image, grid, field.at(q)[0], new, new.reach)
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.array([q / pixel + side / 2 for q, _, _ in lesions]))
@@ -289,11 +317,19 @@ def make_scene(
     if rng.random() > EARLY_CLIP:
         clip = None
     arrays = [
-        make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip)
+        make_template(
+            rng, source, others, settings, d, common, lesion, layer, muscle, clip, specks
+        )
         for lesion in lesions
     ]
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]
     return Scene(search, np.stack([exposed, breast], axis=-1), *stacked)
+
+
+def scatter(rng: np.random.Generator, field: Field) -> list[tuple[np.ndarray, Lesion]]:
+    """Scatter 2 to 8 single calcifications in a patch: where in source mm, and what."""
+    places = rng.uniform(-0.5, 0.5, (rng.integers(2, 9), 2)) * field.patch_mm
+    return [(field.at(place)[0], lone_speck(rng)) for place in places]
 
 
 def add_muscle(
@@ -365,7 +401,7 @@ def centred_on(field: Field, pasted: Pasted) -> Field:
     return field
 
 
-def make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip):
+def make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip, specks):
     """Make the template of one lesion of a scene; returns `Scene`'s arrays without their axis t."""
     q, pasted, found = lesion
     side, side_mm = settings.template_px, settings.template_mm
@@ -373,8 +409,12 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
     absent = rng.random() < d.absent
     if absent:
         source = others[rng.integers(len(others))]
-        layer, muscle, clip = None, None, None
-        pasted = paste(rng, breast_point(rng, source), d)
+        layer, muscle, clip, specks = None, None, None, []
+        pasted = paste(rng, source, breast_point(rng, source), d)
+    elif pasted.lesion is not None and rng.random() < d.depth:
+        at = pasted.at + rng.normal(0, DEPTH_MM, 2)
+        if sample(source.breast, at[None, None].astype("f4"), source.spacing_mm)[0, 0] > 0.5:
+            pasted = replace(pasted, at=at)
     field = Field(
         pasted.at,
         common @ random_linear(rng, d.warp),
@@ -396,6 +436,8 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
         )
         image = add_layer(image, other, share, moved)
     add_muscle(image, grid, rng, muscle, d)
+    for at, speck in specks:
+        add_lesion(image, grid, at, speck, speck.reach)
     pasted.add(image, grid, current=False)
     if rng.random() < d.distract / 2:
         point = rng.uniform(-0.5, 0.5, 2) * side_mm
@@ -561,7 +603,7 @@ def make_pair(
         p = (spots[rng.integers(len(spots))][::-1] + 0.5 - side / 2) * pixel
         is_new = len(marked) == lesions
         marks = replace(d, lesion=1.0, vanished=0.0) if is_new else d
-        pasted = paste(rng, prior.field.at(p)[0], marks)
+        pasted = paste(rng, source, prior.field.at(p)[0], marks)
         q = current.field.inverse(pasted.at[None], p)[0]
         if np.hypot(*(current.field.at(q)[0] - pasted.at)) > 0.05:
             continue
