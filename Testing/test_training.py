@@ -522,6 +522,12 @@ def test_a_training_starts_from_what_is_named(tmp_path: Path):
     assert all(map(np.array_equal, values(trained), values(shipped)))
 
 
+def test_weights_to_begin_with_are_named_once(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        parsed("--run=run", "--start=one.weights.h5", "--backbone=other.weights.h5")
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("share", [0, 1])
 def test_so_many_pasted_lesions_vanish(share: int):

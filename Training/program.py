@@ -19,8 +19,6 @@ import numpy as np
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
 
-from .synthesis import HARD
-
 CHECKPOINT = "checkpoint.npy"
 """The number of steps, then all weights and the optimizer's state, float32."""
 RUN_CARD = "run.json"
@@ -44,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser, epochs: int, batch: int) -> N
     data("--msynth", type=Path, metavar="DIR", help="M-SYNTH images for synthetic pairs")
     data("--batch", type=int, default=batch, help="search patches per step")
     data("--templates", type=int, default=1, help="lesions per synthetic search patch")
-    data("--vanished", type=float, default=HARD.vanished, metavar="SHARE", help="of the lesions "
-         "pasted into synthetic pairs, those that are gone on the current")  # fmt: skip
+    data("--vanished", type=float, metavar="SHARE", help="of the lesions pasted into synthetic "
+         "pairs, those that are gone on the current; else as `synthesis.HARD` has it")  # fmt: skip
     data("--epochs", type=int, default=epochs)
     data("--steps-per-epoch", type=int, help="else once through --pairs; of synthetic pairs as "
          "many as the paper trained on")  # fmt: skip

@@ -317,9 +317,7 @@ def make_scene(
     if rng.random() > EARLY_CLIP:
         clip = None
     arrays = [
-        make_template(
-            rng, source, others, settings, d, common, lesion, layer, muscle, clip, specks
-        )
+        make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip, specks)
         for lesion in lesions
     ]
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]

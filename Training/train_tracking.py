@@ -68,7 +68,9 @@ def synthetic_scenes(
     settings: Settings, arguments: argparse.Namespace, easy_steps: int = 0
 ) -> Callable[[int], list[Scene]]:
     """Read the sources; returns what makes the scenes of a step, in any process."""
-    hard = replace(HARD, vanished=arguments.vanished)
+    hard = HARD
+    if arguments.vanished is not None:
+        hard = replace(HARD, vanished=arguments.vanished)
     to_mm = min(SPACING_MM, settings.search_mm / settings.search_px)
     sources, weights = training_sources(arguments.msynth, to_mm)
 
@@ -143,12 +145,12 @@ def options() -> argparse.ArgumentParser:
     """Return the command line of this program."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser, epochs=50, batch=16)
-    parser.add_argument("--imagenet", default="imagenet", metavar="FILE.keras",
-                        help="Keras file of a MobileNetV2; else Keras downloads it")  # fmt: skip
-    parser.add_argument("--start", type=Path, metavar="FILE.weights.h5",
-                        help="weights to go on from, in place of --imagenet")  # fmt: skip
-    parser.add_argument("--backbone", type=Path, metavar="FILE.weights.h5", help="weights of "
-                        "which the backbone alone is taken, in place of --imagenet")  # fmt: skip
+    begin = parser.add_mutually_exclusive_group().add_argument
+    begin("--imagenet", default="imagenet", metavar="FILE.keras",
+          help="Keras file of a MobileNetV2; else Keras downloads it")  # fmt: skip
+    begin("--start", type=Path, metavar="FILE.weights.h5", help="weights to go on from")
+    begin("--backbone", type=Path, metavar="FILE.weights.h5",
+          help="weights of which the backbone alone is taken")  # fmt: skip
     parser.add_argument("--easy-steps", type=int, default=0, help="synthetic pairs that differ "
                         "less in the first steps")  # fmt: skip
     for name, weight in zip(PARTS, (1.0, 0.0, 1.0, 1.0), strict=True):
