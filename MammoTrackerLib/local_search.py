@@ -162,8 +162,9 @@ def search(
     -------
     tuple of Candidate
         Best first, in pixels of the current; at least one, however low its score. Where the best
-        tracking score is under `Settings.wide_below`, the registration may be lost: then places
-        around the search patch are searched too, once each, and those from that score on join.
+        tracking score is under `Settings.wide_below` and the outlines overlap by less than
+        `Settings.wide_dice`, the registration may be lost: then places around the search patch are
+        searched too, once each, and those from that score on join.
     """
     registered = alignment.map_points(np.array(box.center))[0]
     ratio = settings.search_per_template_pixel
@@ -191,7 +192,7 @@ def search(
     inputs = tuple(np.array(a, np.float32) for a in (templates, searches, sizes))
     readout = _read_passes(network(inputs), passes, settings)
     found = _candidates(readout, registered, current, alignment, settings)
-    if found[0].tracking_score >= settings.wide_below:
+    if found[0].tracking_score >= settings.wide_below or alignment.dice >= settings.wide_dice:
         return found
     around = _search_around(network, prior, current, box, registered, alignment, settings)
     likely = [c for c in around if c.tracking_score >= settings.wide_below]

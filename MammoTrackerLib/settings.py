@@ -49,10 +49,11 @@ class Settings:
     prior_sigma_mm
         Standard deviation of a Gaussian belief around the registered point that multiplies
         the tracking score; infinite for none (the paper: none).
-    wide_below, wide_mm
-        If the best tracking score is lower than the first, search patches are also cut around
-        points at this distance from the registered one, in as many directions as there are
-        passes; what reaches the first there is a candidate too (the paper: never).
+    wide_below, wide_dice, wide_mm
+        If the best tracking score is lower than the first, and the breasts' outlines overlap by
+        less than the second (Dice) after registration, search patches are also cut around points
+        at this distance from the registered one, in as many directions as there are passes; what
+        reaches the first there is a candidate too (the paper: never).
     nms_iou, min_tracking_score
         Non-maximum suppression and the least score of a candidate (section 3.3: 0.7, 0.05).
     max_candidates
@@ -90,6 +91,7 @@ class Settings:
     mirror: bool = True
     prior_sigma_mm: float = float("inf")
     wide_below: float = 0.15
+    wide_dice: float = 0.95
     wide_mm: float = 45.0
     nms_iou: float = 0.7
     min_tracking_score: float = 0.05

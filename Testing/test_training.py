@@ -295,7 +295,7 @@ def test_the_shipped_configuration_is_that_of_the_weights():
     # From a lower score than at run time, so that easy lesions have wrong candidates too.
     expected = dataclasses.replace(Settings(), min_tracking_score=0.01)
     assert program.settings_of(arguments) == expected
-    assert arguments.epochs * arguments.steps_per_epoch == 1200
+    assert arguments.epochs * arguments.steps_per_epoch == 800
 
 
 @pytest.mark.parametrize("template_input", TEMPLATE_INPUTS)
