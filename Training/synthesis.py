@@ -181,7 +181,7 @@ class Pasted:
 def tissue_spread(source: Source, at: np.ndarray, reach: float) -> float:
     """Return the standard deviation of the breast's pixels within `reach` mm of a source point."""
     low = np.maximum(np.floor((at - reach) / source.spacing_mm), 0).astype(int)
-    high = np.ceil((at + reach) / source.spacing_mm).astype(int)
+    high = np.maximum(np.ceil((at + reach) / source.spacing_mm), 0).astype(int)
     window = np.s_[low[1] : high[1], low[0] : high[0]]
     tissue = source.pixels[window][source.breast[window] > 0]
     return float(tissue.std()) if tissue.size else 0.0
