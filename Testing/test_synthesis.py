@@ -285,15 +285,16 @@ def test_add_lesion_is_centred_where_it_is_told():
         np.array([31.0, 58.0]), random_linear(rng, 1), random_elastic(rng, 160, 44.8, 1), 44.8
     )
     place = np.array([4.0, -6.0])
+    bump = lesions.Lesion("mass", np.zeros((1, 2)), 12.0, 1.0, gaussian)
     image = np.zeros((160, 160), np.float32)
-    add_lesion(image, field.grid(), field.at(place)[0], bump, 12.0)
+    add_lesion(image, field.grid(), field.at(place)[0], bump)
     y, x = np.mgrid[:160, :160] + 0.5
     found = np.array([(image * x).sum(), (image * y).sum()]) / image.sum()
     np.testing.assert_allclose(found, place / 0.28 + 80, atol=1)
 
 
-def bump(offset: np.ndarray, factor: float) -> np.ndarray:
-    return (factor * np.exp(-(offset**2).sum(-1) / (2 * 1.5**2))).astype("f4")
+def gaussian(offset: np.ndarray) -> np.ndarray:
+    return np.exp(-(offset**2).sum(-1) / (2 * 1.5**2)).astype("f4")
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -158,10 +158,16 @@ def _window(grid: np.ndarray, at: np.ndarray, reach: float) -> tuple[slice, slic
     return np.s_[4 * rows[0] : 4 * rows[-1] + 4, 4 * columns[0] : 4 * columns[-1] + 4]
 
 
-def add_lesion(image: np.ndarray, grid: np.ndarray, at: np.ndarray, lesion, size: float,
-               growth: float = 1.0, factor: float = 1.0) -> None:  # fmt: skip
-    """Add a lesion at a source point to a sampled patch, in place; size is its reach in mm."""
-    window = _window(grid, at, size * growth)
+def add_lesion(
+    image: np.ndarray,
+    grid: np.ndarray,
+    at: np.ndarray,
+    lesion: Lesion,
+    growth: float = 1.0,
+    factor: float = 1.0,
+) -> None:
+    """Add a lesion at a source point to a sampled patch, in place."""
+    window = _window(grid, at, lesion.reach * growth)
     offset = (grid[window] - at.astype("f4")) / np.float32(growth)
     if offset.size:
         image[window] += lesion(offset, factor)

@@ -168,7 +168,7 @@ class Pasted:
         if self.lesion is None or (current and not self.there):
             return
         change = (self.growth, self.factor) if current else (1.0, self.prior_factor)
-        add_lesion(image, grid, self.at, self.lesion, self.lesion.reach, *change)
+        add_lesion(image, grid, self.at, self.lesion, *change)
 
     def box(self, field: Field, grid: np.ndarray, near: np.ndarray, current: bool) -> np.ndarray:
         """Return its box (4,) on a patch, in mm from the patch's centre; `near` (2,) shows it."""
@@ -282,7 +282,7 @@ def make_scene(
     inside = cv2.erode(breast, np.ones((9, 9), np.uint8))
     specks = scatter(rng, field) if rng.random() < d.specks else []
     for at, speck in specks:
-        add_lesion(image, grid, at, speck, speck.reach)
+        add_lesion(image, grid, at, speck)
     lesions: list[tuple[np.ndarray, Pasted, np.ndarray]] = []
     far, reach = rng.random() < d.far, 0.375 * side_mm
     for _ in range(templates):
@@ -304,7 +304,7 @@ def make_scene(
             size = random_size(rng)
             if min(np.hypot(*(q - lesion[0])) for lesion in lesions) > max(size) / 2 + 6:
                 new = lone_speck(rng) if rng.random() < 0.3 else random_lesion(rng, *size)
-                add_lesion(image, grid, field.at(q)[0], new, new.reach)
+                add_lesion(image, grid, field.at(q)[0], new)
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.array([q / pixel + side / 2 for q, _, _ in lesions]))
         image, breast = image * edge, breast * edge
@@ -435,14 +435,14 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
         image = add_layer(image, other, share, moved)
     add_muscle(image, grid, rng, muscle, d)
     for at, speck in specks:
-        add_lesion(image, grid, at, speck, speck.reach)
+        add_lesion(image, grid, at, speck)
     pasted.add(image, grid, current=False)
     if rng.random() < d.distract / 2:
         point = rng.uniform(-0.5, 0.5, 2) * side_mm
         size = random_size(rng)
         if np.hypot(*point) > (max(size) + max(pasted.width, pasted.height)) / 2 + 3:
             gone = random_lesion(rng, *size)
-            add_lesion(image, grid, field.at(point)[0], gone, gone.reach)
+            add_lesion(image, grid, field.at(point)[0], gone)
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.full((1, 2), side / 2))
         image, breast = image * edge, breast * edge
