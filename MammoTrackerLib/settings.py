@@ -79,8 +79,8 @@ class Settings:
     template_px: int = 160
     search_mm: float = 85.12
     search_px: int = 304
-    refinement_mm: tuple[float, float] = (28.0, 67.2)
-    refinement_px: int = 128
+    refinement_mm: tuple[float, float] = (20.0, 67.2)
+    refinement_px: int = 192
     refinement_scale: float = 2.5
     refine_around_candidate: bool = True
     correct_boxes: bool = True

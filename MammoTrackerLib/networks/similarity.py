@@ -9,7 +9,7 @@ from .backbone import build_backbone
 from .tracking import neck
 
 EDGE = "block_2_add"
-MATCH_CHANNELS, MATCH_REACH, MATCH_STRIDE = 32, 3, 8
+MATCH_CHANNELS, MATCH_REACH, MATCH_STRIDE = 32, 4, 8
 MATCH_MARGIN = 1.3
 LEAST_SLOPE, MOST_SLOPE = -0.5, 0.9
 
