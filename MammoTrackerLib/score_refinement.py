@@ -14,8 +14,6 @@ from .patches import PatchFrame
 from .settings import Settings
 from .track import Candidate
 
-CENTER_SHARE = 0.5
-
 
 def refinement_side(longest_mm: float, settings: Settings) -> float:
     """Side in mm of the patches in which a lesion of this longest side is compared."""
@@ -24,14 +22,11 @@ def refinement_side(longest_mm: float, settings: Settings) -> float:
 
 
 def corrected(box: Box, correction: np.ndarray) -> Box:
-    """Apply a correction (4,): of the centre in sides of the box, of its sides' logarithms.
-
-    The centre goes half the way: it is the mean of what the two networks say.
-    """
+    """Apply a correction (4,): of the centre in sides of the box, of its sides' logarithms."""
     x, y = box.center
     return Box.from_center(
-        x + CENTER_SHARE * correction[0] * box.width,
-        y + CENTER_SHARE * correction[1] * box.height,
+        x + correction[0] * box.width,
+        y + correction[1] * box.height,
         box.width * np.exp(correction[2]),
         box.height * np.exp(correction[3]),
     )

@@ -33,9 +33,9 @@ def patch(image: np.ndarray, center: tuple[float, float], scale: float, box: Box
     return np.stack([cut, cut, box_mask(box, SIDE)], axis=-1)
 
 
-def test_corrected_moves_half_the_way_and_scales():
+def test_corrected_moves_and_scales():
     box = corrected(Box(10, 20, 30, 30), np.array([0.5, -0.2, np.log(2), np.log(0.5)]))
-    assert box.as_tuple() == pytest.approx((5, 21.5, 45, 26.5))
+    assert box.as_tuple() == pytest.approx((10, 20.5, 50, 25.5))
 
 
 def test_patches_fit_the_lesion_within_the_range():
@@ -76,6 +76,21 @@ def test_shipped_network_corrects_shift_and_scale():
             before.append(box.iou(truth))
             after.append(corrected(box, np.asarray(correction)[0]).iou(truth))
     assert np.mean(after) > np.mean(before) + 0.25 * (1 - np.mean(before))
+
+
+def test_corrections_are_the_same_both_ways():
+    """What is a shift and a growth from the prior on is their inverse from the current back."""
+    from MammoTrackerLib.networks.similarity import SimilarityNetwork
+
+    network = SimilarityNetwork(SIDE)
+    image = textured(np.random.default_rng(2))
+    box = Box.from_center(SIDE / 2, SIDE / 2, 52, 40)
+    one, other = patch(image, (190, 190), 1.0, box), patch(image, (194, 188), 1.1, box)
+    there, back = (
+        np.asarray(network((a[None], b[None]))[1])[0] for a, b in ((one, other), (other, one))
+    )
+    assert np.abs(there).max() > 1e-4
+    assert there == pytest.approx(-back, abs=1e-5)
 
 
 class FakeAlignment:

@@ -295,7 +295,7 @@ def test_the_shipped_configuration_is_that_of_the_weights():
     # From a lower score than at run time, so that easy lesions have wrong candidates too.
     expected = dataclasses.replace(Settings(), min_tracking_score=0.01)
     assert program.settings_of(arguments) == expected
-    assert arguments.epochs * arguments.steps_per_epoch == 800
+    assert arguments.epochs * arguments.steps_per_epoch == 600
 
 
 @pytest.mark.parametrize("template_input", TEMPLATE_INPUTS)
@@ -549,7 +549,7 @@ def test_candidates_are_labelled_by_iou():
         scene = make_scene(rng, sources[0], sources, Settings(), difficulty, 1)
         truth = Box(*scene.boxes[0].tolist())
         found = [truth, Box(5, 5, 60, 60)]
-        chosen = train_similarity.pick(rng, scene, 0, found)
+        chosen = train_similarity.pick(rng, scene, 0, found, np.array([30, 20]))
         overlaps = [box.iou(truth) for box, _, _ in chosen]
         assert [distance for _, distance, _ in chosen] == ([1, 1, 0, 0] if present else [1] * 4)
         weights = [weight for _, _, weight in chosen]
@@ -562,11 +562,57 @@ def test_candidates_are_labelled_by_iou():
             assert max(overlaps) > 0.3  # where the lesion would be, nothing is to be found
 
 
-def test_crops_are_centred_and_scaled():
+def test_candidates_do_not_tell_the_true_size():
+    rng = np.random.default_rng(0)
+    sources = [generated_source(1)]
+    scene = make_scene(rng, sources[0], sources, Settings(), STILL, 1)
+    truth = Box(*scene.boxes[0].tolist())
+    for found, size in (
+        ([Box.from_center(*truth.center, 1.4 * truth.width, truth.height)], 1.4 * truth.width),
+        ([], 3 * truth.width),
+    ):
+        prior = np.array([3 * truth.width, truth.height])
+        drawn = [
+            box.width
+            for _ in range(40)
+            for box, distance, _ in train_similarity.pick(rng, scene, 0, found, prior)
+            if distance == 0
+        ]
+        assert np.exp(np.mean(np.log(drawn))) == pytest.approx(size, rel=0.03)
+
+
+def test_scenes_are_reduced_to_what_local_search_sees():
+    rng = np.random.default_rng(0)
+    sources = [generated_source(1)]
+    settings = Settings()
+    fine = make_scene(rng, sources[0], sources, train_similarity.scene_settings(settings), STILL, 2)
+    scene = train_similarity.as_searched(fine)
+    side = settings.search_px
+    assert scene.search.shape == (side, side, 3)
+    assert fine.search_raw.shape == (2 * side, 2 * side, 2)
+    x0, y0, x1, y1 = (round(v) for v in scene.boxes[0].tolist())
+    breast = fine.search_raw[2 * y0 : 2 * y1, 2 * x0 : 2 * x1, 1]
+    assert scene.search_raw[y0:y1, x0:x1, 1].mean() == pytest.approx(breast.mean(), abs=1e-3)
+    assert scene.boxes * 2 == pytest.approx(fine.boxes)
+    assert scene.sizes * 2 == pytest.approx(fine.sizes)
+    template_px = scene.templates_raw.shape[1]
+    assert template_px * 2 == fine.templates_raw.shape[1]
+    box = Box.from_center(template_px / 2, template_px / 2, *scene.sizes[0].tolist())
+    coarse, sharp = (
+        train_similarity.crop_input(s.templates_raw[0], box.center, box, 1.5, 96, finer=times)
+        for s, times in ((scene, 1), (fine, train_similarity.FINER))
+    )
+    assert np.array_equal(coarse[..., 2], sharp[..., 2])
+    assert np.corrcoef(coarse[..., 1].ravel(), sharp[..., 1].ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("finer", [1, 2])
+def test_crops_are_centred_and_scaled(finer):
     raw = np.zeros((100, 100, 2), np.float32)
     raw[..., 1] = 1
     raw[40:60, 20:40, 0] = 1
-    crop = train_similarity.crop_input(raw, (30, 50), Box(20, 40, 40, 60), 0.5, 64)
+    raw = raw.repeat(finer, axis=0).repeat(finer, axis=1)
+    crop = train_similarity.crop_input(raw, (30, 50), Box(20, 40, 40, 60), 0.5, 64, finer=finer)
     mask, image = crop[..., 2], crop[..., 1]
     assert mask.sum() == pytest.approx(40 * 40)
     inside = image[13:51, 13:51]

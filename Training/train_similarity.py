@@ -18,7 +18,7 @@ from scipy import special
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.local_search import STRIDE
-from MammoTrackerLib.patches import network_input
+from MammoTrackerLib.patches import block_mean, keep_specks, network_input
 from MammoTrackerLib.score_refinement import refinement_side
 from MammoTrackerLib.settings import Settings
 
@@ -29,6 +29,9 @@ from .train_tracking import start_scenes
 POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1
 PARTS = ("similarity", "correct", "box", "iou", "iou_before")
 MOST_CELLS, MOST_WRONG = 60, 6
+FINER = 2
+"""How many times finer than the local search's patches scenes are made: mammograms with large
+pixels are not reduced, so that the refinement sees them sharper than others."""
 
 
 def candidates_of(outputs, index: int, settings: Settings) -> list[Box]:
@@ -62,9 +65,12 @@ def jittered(rng: np.random.Generator, box: Box, shift: float, spread: float) ->
 
 
 def pick(
-    rng: np.random.Generator, scene: Scene, k: int, found: list[Box]
+    rng: np.random.Generator, scene: Scene, k: int, found: list[Box], prior: np.ndarray
 ) -> list[tuple[Box, float, float]]:
     """Choose two boxes on the lesion (where it is there) and two or four elsewhere.
+
+    Those on the lesion have the size that the tracking network found or, if it did not, the
+    prior's (2,) in search pixels: a size drawn around the true one would tell the truth.
 
     Returns
     -------
@@ -94,19 +100,25 @@ def pick(
         if right and attempt == 0:
             box = right[0]
         else:
+            width, height = (right[0].width, right[0].height) if right else prior.tolist()
             far = rng.random() < 0.3
-            box = jittered(rng, truth, (6 if far else 2.5) + 0.05 * size, 0.18)
+            box = Box.from_center(*truth.center, width, height)
+            box = jittered(rng, box, (6 if far else 2.5) + 0.05 * size, 0.05)
         counts = 0.5 * (box.iou(truth) > POSITIVE_IOU)
         chosen.append((box, 0, counts))
     return chosen
 
 
 def crop_input(raw: np.ndarray, center: tuple[float, float], box: Box, scale: float, side: int,
-               template_input: str = "mask-guided") -> np.ndarray:  # fmt: skip
-    """Cut a network input of `side` pixels, each `scale` raw ones, around a point; 0 outside."""
+               template_input: str = "mask-guided", finer: float = 1) -> np.ndarray:  # fmt: skip
+    """Cut a network input of `side` pixels around a point; 0 outside.
+
+    The point, the box and `scale`, the side of one of its pixels, are in units of `finer` raw
+    pixels.
+    """
     x, y = side / 2 - np.asarray(center) / scale
-    matrix = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
-    matrix[:, 2] += scale / 2 - 0.5  # from continuous pixels to pixel centres
+    matrix = finer * scale * np.array([[1, 0, -x], [0, 1, -y]])
+    matrix[:, 2] += finer * scale / 2 - 0.5  # from continuous pixels to pixel centres
     image, breast = (
         cv2.warpAffine(
             np.ascontiguousarray(raw[..., k]), matrix, (side, side),
@@ -119,10 +131,37 @@ def crop_input(raw: np.ndarray, center: tuple[float, float], box: Box, scale: fl
 
 
 def scene_settings(settings: Settings) -> Settings:
-    """Return settings whose templates show enough around a lesion for the largest patch."""
+    """Return settings of finer scenes, with enough around a lesion for the largest patch."""
     pixel = settings.template_mm / settings.template_px
     side = 16 * round(max(settings.refinement_mm[1], settings.template_mm) / pixel / 16)
-    return replace(settings, template_px=side, template_mm=side * pixel)
+    return replace(
+        settings,
+        template_px=FINER * side,
+        template_mm=side * pixel,
+        search_px=FINER * settings.search_px,
+    )
+
+
+def as_searched(scene: Scene) -> Scene:
+    """Reduce a scene's patches by `FINER`, as a mammogram's; its templates are left out."""
+
+    def reduced(raw: np.ndarray) -> np.ndarray:
+        image, breast = np.moveaxis(raw, -1, 0)
+        return np.stack(
+            [keep_specks(image, FINER, FINER), block_mean(breast, FINER, FINER)], axis=-1
+        )
+
+    search = reduced(scene.search_raw)
+    return replace(
+        scene,
+        search=network_input(search[..., 0], search[..., 1]),
+        search_raw=search,
+        templates=np.empty(0),
+        templates_raw=np.stack([reduced(raw) for raw in scene.templates_raw]),
+        sizes=scene.sizes / FINER,
+        centers=scene.centers / FINER,
+        boxes=scene.boxes / FINER,
+    )
 
 
 def similarity_batch(
@@ -133,7 +172,7 @@ def similarity_batch(
     Parameters
     ----------
     rng
-        Chooses among the candidates.
+        Chooses among the candidates, and how fine either exam is that they are cut from.
     tracking
         What `TrackingNetwork.call` does, on arrays.
     scenes
@@ -148,6 +187,8 @@ def similarity_batch(
         true boxes (4 n, 4) in sides of the candidate from its centre, and 1 where they are to be
         learned (4 n,).
     """
+    finer = [scene for scene in scenes for _ in scene.sizes]
+    scenes = [as_searched(scene) for scene in scenes]
     lesions = [(scene, k) for scene in scenes for k in range(len(scene.sizes))]
     middle = scenes[0].templates_raw.shape[1] / 2
     boxes = [
@@ -170,17 +211,26 @@ def similarity_batch(
     templates, patches, targets = [], [], []
     for index, ((scene, k), box) in enumerate(zip(lesions, boxes, strict=True)):
         patch_mm = refinement_side(max(box.width, box.height) * template_mm, settings) / side
-        templates.append(
-            crop_input(scene.templates_raw[k], box.center, box, patch_mm / template_mm, side)
+        (prior, prior_finer), (current, current_finer) = (
+            (finer[index], FINER) if rng.random() < 0.5 else (scene, 1) for _ in range(2)
         )
+        templates.append(
+            crop_input(
+                prior.templates_raw[k], box.center, box, patch_mm / template_mm, side,
+                finer=prior_finer,
+            )
+        )  # fmt: skip
         truth = Box(*(float(v) for v in scene.boxes[k]))
         found = candidates_of(outputs, index, settings)
-        for candidate, distance, weight in pick(rng, scene, k, found):
+        for candidate, distance, weight in pick(rng, scene, k, found, sizes[index]):
             x, y = candidate.center
             shown = (x, y) if settings.refine_around_candidate else (search_side / 2,) * 2
             patches.append(
-                crop_input(scene.search_raw, shown, candidate, patch_mm / search_mm, side)
-            )
+                crop_input(
+                    current.search_raw, shown, candidate, patch_mm / search_mm, side,
+                    finer=current_finer,
+                )
+            )  # fmt: skip
             true_box = np.array(truth.as_tuple()) - [x, y, x, y]
             true_box /= [candidate.width, candidate.height] * 2
             learn = scene.present[k] * (distance == 0) * (candidate.iou(truth) > LEAST_IOU)
@@ -200,7 +250,6 @@ def similarity_loss(network, templates, patches, distances, weights, boxes, lear
     from keras import ops
 
     from MammoTrackerLib.networks.losses import eiou, iou
-    from MammoTrackerLib.networks.similarity import box_sides
 
     def near(array):
         """Take the two candidates of each template that lie on the lesion, if it is there."""
@@ -216,9 +265,8 @@ def similarity_loss(network, templates, patches, distances, weights, boxes, lear
     corrections = network.correct(
         [ops.repeat(f, 2, axis=0) for f in encoded],
         [near(f) for f in found],
-        ops.repeat(box_sides(templates), 2, axis=0),
-        box_sides(near(patches)),
-        ops.repeat(network.mask_cells(templates), 2, axis=0),
+        ops.repeat(templates[..., 2:], 2, axis=0),
+        near(patches)[..., 2:],
     )
     boxes, learn = near(boxes), near(learn)
     centers, halves = corrections[:, :2], ops.exp(corrections[:, 2:]) / 2

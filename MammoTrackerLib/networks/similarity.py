@@ -38,10 +38,15 @@ def local_correlation(first, second, reach: int):
     )
 
 
-def box_sides(patches):
-    """Width and height (n, 2) in pixels of the boxes in the mask channel of (n, s, s, 3)."""
-    mask = patches[..., 2]
-    return ops.stack([ops.max(ops.sum(mask, axis=k), axis=1) for k in (2, 1)], axis=-1)
+def box_sides(masks):
+    """Width and height (n, 2) in pixels of the boxes in masks (n, s, s, 1)."""
+    return ops.stack([ops.max(ops.sum(masks[..., 0], axis=k), axis=1) for k in (2, 1)], axis=-1)
+
+
+def weigh(logs, weights):
+    """Weigh the mean of the logarithms (n, 2) of two sides, and what each differs from it."""
+    mean = ops.mean(logs, axis=-1, keepdims=True)
+    return weights[0] * mean + weights[1] * (logs - mean)
 
 
 class SimilarityNetwork(keras.Model):
@@ -49,8 +54,8 @@ class SimilarityNetwork(keras.Model):
 
     Both patches carry a box as mask channel and go through one backbone. Their features are
     subtracted for the similarity (section 3.3). What is not in the paper: the features around
-    the box are also matched cell by cell, and the candidate's box is corrected by the shift and
-    the two scales that fit the matches best.
+    the box are also matched cell by cell, both ways, and the candidate's box is corrected by the
+    shift and the two scales that fit the matches best.
 
     Parameters
     ----------
@@ -83,7 +88,8 @@ class SimilarityNetwork(keras.Model):
         constant = keras.initializers.Constant
         self.sharpness = self.add_weight(shape=(), initializer=constant(2.0), name="sharpness")
         self.stiffness = self.add_weight(shape=(), initializer=constant(-3.0), name="stiffness")
-        self.blend = self.add_weight(shape=(2,), initializer="zeros", name="blend")
+        self.keep = self.add_weight(shape=(2,), initializer="zeros", name="keep")
+        self.gain = self.add_weight(shape=(2,), initializer="ones", name="gain")
 
         # Every layer is built here, so that weights can be loaded at once.
         edge, fine, coarse = self.backbone.output
@@ -92,9 +98,8 @@ class SimilarityNetwork(keras.Model):
             for s, output in ((4, edge), (8, fine), (16, coarse))
         ]
         self.compare(features, features)
-        sides = keras.Input(batch_shape=(1, 2))
-        mask = keras.Input(batch_shape=(1, side_px // MATCH_STRIDE, side_px // MATCH_STRIDE, 1))
-        self.correct(features, features, sides, sides, mask)
+        mask = keras.Input(batch_shape=(1, side_px, side_px, 1))
+        self.correct(features, features, mask, mask)
         self.built = True
 
     def call(self, inputs):
@@ -118,16 +123,11 @@ class SimilarityNetwork(keras.Model):
         times = candidates.shape[0] // templates.shape[0]
         encoded = [ops.repeat(f, times, axis=0) for f in self.backbone(templates)]
         found = self.backbone(candidates)
-        sides = ops.repeat(box_sides(templates), times, axis=0)
-        mask = ops.repeat(self.mask_cells(templates), times, axis=0)
+        masks = ops.repeat(templates[..., 2:], times, axis=0)
         return (
             self.compare(encoded, found),
-            self.correct(encoded, found, sides, box_sides(candidates), mask),
+            self.correct(encoded, found, masks, candidates[..., 2:]),
         )
-
-    def mask_cells(self, templates):
-        """Reduce the mask channel of (n, side, side, 3) to (n, h, w, 1) cells of the match."""
-        return ops.average_pool(templates[..., 2:], MATCH_STRIDE, MATCH_STRIDE)
 
     def compare(self, templates, candidates):
         """Turn the backbone's features into distance logits (n,), by subtraction."""
@@ -152,31 +152,53 @@ class SimilarityNetwork(keras.Model):
         x = x + self.match_norm(self.match_context(ops.relu(x)))
         return x / ops.sqrt(ops.mean(x**2, axis=-1, keepdims=True) + 1e-3)
 
-    def correct(self, templates, candidates, template_sides, candidate_sides, mask):
-        """Correct boxes by matching cells and fitting a shift and two scales.
+    def correct(self, templates, candidates, template_masks, candidate_masks):
+        """Correct boxes by the mean of what matching says from the prior on, and back.
 
         Parameters
         ----------
         templates, candidates
             The backbone's features of n templates and n candidates.
-        template_sides, candidate_sides
-            (n, 2) width and height of their boxes in pixels.
-        mask
-            (n, h, w, 1) of `mask_cells`.
+        template_masks, candidate_masks
+            (n, side, side, 1) of the patches.
 
         Returns
         -------
         tensor
             (n, 4), as `call` returns it.
         """
+        sides, candidate_sides = box_sides(template_masks), box_sides(candidate_masks)
+        described, found = self.describe(templates), self.describe(candidates)
+        shift, growth = self.match(described, found, template_masks, sides)
+        shift_back, growth_back = self.match(found, described, candidate_masks, candidate_sides)
+        shift, growth = (shift - shift_back) / 2, (growth - growth_back) / 2
+        # The prior's size, grown, but some of the candidate's is kept.
+        before = ops.log(sides / candidate_sides)
+        scale = weigh(before, 1 - self.keep) + weigh(growth, self.gain)
+        return ops.concatenate([shift / candidate_sides, scale], axis=-1)
+
+    def match(self, described, others, masks, sides):
+        """Match the cells of a patch with another patch's, and fit a shift and two scales.
+
+        Parameters
+        ----------
+        described, others
+            (n, h, w, C) of `describe`.
+        masks, sides
+            (n, side, side, 1) of the first, and its boxes' sides (n, 2) in pixels.
+
+        Returns
+        -------
+        tuple
+            (n, 2) shift x, y of the patch's middle in pixels, and (n, 2) logarithms of the growth
+            of width and height.
+        """
         reach = MATCH_REACH
-        described = self.describe(templates)
-        correlation = local_correlation(described, self.describe(candidates), reach)
+        mask = ops.average_pool(masks, MATCH_STRIDE, MATCH_STRIDE)
+        correlation = local_correlation(described, others, reach)
         share = ops.softmax(correlation * ops.exp(self.sharpness), axis=-1)
         steps = ops.cast(ops.arange(-reach, reach + 1) * MATCH_STRIDE, "float32")
-        shifts = ops.reshape(
-            ops.stack(ops.meshgrid(steps, steps, indexing="xy"), axis=-1), (-1, 2)
-        )
+        shifts = ops.reshape(ops.stack(ops.meshgrid(steps, steps, indexing="xy"), axis=-1), (-1, 2))
         shift = ops.matmul(share, shifts)
         spread = ops.matmul(share, shifts**2) - shift**2
         peak = ops.max(share, axis=-1, keepdims=True)
@@ -186,12 +208,12 @@ class SimilarityNetwork(keras.Model):
         count = self.side_px // MATCH_STRIDE
         place = ops.cast(MATCH_STRIDE * (ops.arange(count) + 1), "float32") - self.side_px / 2
         x, y = ops.meshgrid(place, place, indexing="xy")
-        reaches = MATCH_MARGIN * template_sides[:, None, None, :] / 2
+        reaches = MATCH_MARGIN * sides[:, None, None, :] / 2
         far = ops.maximum(ops.abs(x) / reaches[..., 0], ops.abs(y) / reaches[..., 1])
         weight = ops.sigmoid(self.trust(clues)[..., 0]) * ops.exp(-(far**4)) + 1e-6
         weight = weight / ops.sum(weight, axis=(1, 2), keepdims=True)
 
-        centers, scales = [], []
+        moves, growths = [], []
         for axis, place in enumerate((x, y)):
             mean_place = ops.sum(weight * place, axis=(1, 2))
             mean_shift = ops.sum(weight * shift[..., axis], axis=(1, 2))
@@ -200,8 +222,6 @@ class SimilarityNetwork(keras.Model):
             variance = ops.sum(weight * offset**2, axis=(1, 2))
             stiffness = ops.softplus(self.stiffness) * 10 * MATCH_STRIDE**2
             slope = covariance / (variance + stiffness)
-            centers.append((mean_shift - slope * mean_place) / candidate_sides[:, axis])
-            before = ops.log(template_sides[:, axis] / candidate_sides[:, axis])
-            growth = ops.log(1 + ops.clip(slope, LEAST_SLOPE, MOST_SLOPE))
-            scales.append(before * (1 - self.blend[0]) + growth * (1 + self.blend[1]))
-        return ops.stack([*centers, *scales], axis=-1)
+            moves.append(mean_shift - slope * mean_place)
+            growths.append(ops.log(1 + ops.clip(slope, LEAST_SLOPE, MOST_SLOPE)))
+        return ops.stack(moves, axis=-1), ops.stack(growths, axis=-1)
