@@ -581,12 +581,18 @@ def test_candidates_do_not_tell_the_true_size():
         assert np.exp(np.mean(np.log(drawn))) == pytest.approx(size, rel=0.03)
 
 
+def test_the_papers_scenes_are_as_fine_as_its_patches():
+    made = train_similarity.scene_settings(PAPER)
+    assert (made.search_px, made.search_mm) == (1024, 110)
+    assert made.template_mm / made.template_px == PAPER.template_mm / PAPER.template_px
+
+
 def test_scenes_are_reduced_to_what_local_search_sees():
     rng = np.random.default_rng(0)
     sources = [generated_source(1)]
     settings = Settings()
     fine = make_scene(rng, sources[0], sources, train_similarity.scene_settings(settings), STILL, 2)
-    scene = train_similarity.as_searched(fine)
+    scene = train_similarity.as_searched(fine, train_similarity.fineness(settings))
     side = settings.search_px
     assert scene.search.shape == (side, side, 3)
     assert fine.search_raw.shape == (2 * side, 2 * side, 2)
@@ -600,7 +606,7 @@ def test_scenes_are_reduced_to_what_local_search_sees():
     box = Box.from_center(template_px / 2, template_px / 2, *scene.sizes[0].tolist())
     coarse, sharp = (
         train_similarity.crop_input(s.templates_raw[0], box.center, box, 1.5, 96, finer=times)
-        for s, times in ((scene, 1), (fine, train_similarity.FINER))
+        for s, times in ((scene, 1), (fine, 2))
     )
     assert np.array_equal(coarse[..., 2], sharp[..., 2])
     assert np.corrcoef(coarse[..., 1].ravel(), sharp[..., 1].ravel())[0, 1] > 0.9

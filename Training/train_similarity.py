@@ -29,9 +29,6 @@ from .train_tracking import start_scenes
 POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1
 PARTS = ("similarity", "correct", "box", "iou", "iou_before")
 MOST_CELLS, MOST_WRONG = 60, 6
-FINER = 2
-"""How many times finer than the local search's patches scenes are made: mammograms with large
-pixels are not reduced, so that the refinement sees them sharper than others."""
 
 
 def candidates_of(outputs, index: int, settings: Settings) -> list[Box]:
@@ -130,25 +127,35 @@ def crop_input(raw: np.ndarray, center: tuple[float, float], box: Box, scale: fl
     return network_input(image, breast, inside, template_input)
 
 
+def fineness(settings: Settings) -> int:
+    """Return how many times finer than the local search's patches scenes are made.
+
+    Twice where the score refinement has finer patches: mammograms with large pixels are not
+    reduced, so that it sees them sharper than others.
+    """
+    finest = settings.refinement_mm[0] / settings.refinement_px
+    return 2 if finest < settings.search_mm / settings.search_px else 1
+
+
 def scene_settings(settings: Settings) -> Settings:
     """Return settings of finer scenes, with enough around a lesion for the largest patch."""
-    pixel = settings.template_mm / settings.template_px
+    pixel, finer = settings.template_mm / settings.template_px, fineness(settings)
     side = 16 * round(max(settings.refinement_mm[1], settings.template_mm) / pixel / 16)
     return replace(
         settings,
-        template_px=FINER * side,
+        template_px=finer * side,
         template_mm=side * pixel,
-        search_px=FINER * settings.search_px,
+        search_px=finer * settings.search_px,
     )
 
 
-def as_searched(scene: Scene) -> Scene:
-    """Reduce a scene's patches by `FINER`, as a mammogram's; its templates are left out."""
+def as_searched(scene: Scene, finer: int) -> Scene:
+    """Reduce a finer scene's patches, as a mammogram is reduced; its templates are left out."""
 
     def reduced(raw: np.ndarray) -> np.ndarray:
         image, breast = np.moveaxis(raw, -1, 0)
         return np.stack(
-            [keep_specks(image, FINER, FINER), block_mean(breast, FINER, FINER)], axis=-1
+            [keep_specks(image, finer, finer), block_mean(breast, finer, finer)], axis=-1
         )
 
     search = reduced(scene.search_raw)
@@ -158,9 +165,9 @@ def as_searched(scene: Scene) -> Scene:
         search_raw=search,
         templates=np.empty(0),
         templates_raw=np.stack([reduced(raw) for raw in scene.templates_raw]),
-        sizes=scene.sizes / FINER,
-        centers=scene.centers / FINER,
-        boxes=scene.boxes / FINER,
+        sizes=scene.sizes / finer,
+        centers=scene.centers / finer,
+        boxes=scene.boxes / finer,
     )
 
 
@@ -187,8 +194,8 @@ def similarity_batch(
         true boxes (4 n, 4) in sides of the candidate from its centre, and 1 where they are to be
         learned (4 n,).
     """
-    finer = [scene for scene in scenes for _ in scene.sizes]
-    scenes = [as_searched(scene) for scene in scenes]
+    finer, sharp = fineness(settings), [scene for scene in scenes for _ in scene.sizes]
+    scenes = [as_searched(scene, finer) for scene in scenes]
     lesions = [(scene, k) for scene in scenes for k in range(len(scene.sizes))]
     middle = scenes[0].templates_raw.shape[1] / 2
     boxes = [
@@ -212,7 +219,7 @@ def similarity_batch(
     for index, ((scene, k), box) in enumerate(zip(lesions, boxes, strict=True)):
         patch_mm = refinement_side(max(box.width, box.height) * template_mm, settings) / side
         (prior, prior_finer), (current, current_finer) = (
-            (finer[index], FINER) if rng.random() < 0.5 else (scene, 1) for _ in range(2)
+            (sharp[index], finer) if rng.random() < 0.5 else (scene, 1) for _ in range(2)
         )
         templates.append(
             crop_input(
