@@ -755,13 +755,19 @@ def test_a_manifest_without_usable_rows_is_refused(tmp_path: Path, pair):
 
 
 def run_network(out: Path) -> None:
-    """Write what the tracking network that ships makes of any input."""
-    network = TrackingNetwork(128)
-    network.load_weights(WEIGHTS / TRACKING_FILE)
+    """Write what the networks that ship make of any input."""
+    tracking, similarity = TrackingNetwork(128), SimilarityNetwork(96)
+    tracking.load_weights(WEIGHTS / TRACKING_FILE)
+    similarity.load_weights(WEIGHTS / SIMILARITY_FILE)
     rng = np.random.default_rng(0)
     shapes = (2, 128, 128, 3), (1, 96, 96, 3)
     patches = [rng.uniform(-1, 1, shape).astype("f4") for shape in shapes]
-    outputs = network.predict_on_batch((*patches, np.full((2, 2), 30, "f4")))
+    outputs = tracking.predict_on_batch((*patches, np.full((2, 2), 30, "f4")))
+    templates, candidates = (rng.uniform(-1, 1, (n, 96, 96, 3)).astype("f4") for n in (1, 2))
+    for masks in (templates, candidates):
+        masks[..., 2] = 0
+        masks[:, 30:60, 25:65, 2] = 1
+    outputs += similarity.predict_on_batch((templates, candidates))
     np.savez(out, *(ops.convert_to_numpy(output) for output in outputs))
 
 

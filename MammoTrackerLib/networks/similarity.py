@@ -94,11 +94,11 @@ class SimilarityNetwork(keras.Model):
         # Every layer is built here, so that weights can be loaded at once.
         edge, fine, coarse = self.backbone.output
         features = [
-            keras.Input(batch_shape=(1, side_px // s, side_px // s, output.shape[-1]))
+            ops.zeros((1, side_px // s, side_px // s, output.shape[-1]))
             for s, output in ((4, edge), (8, fine), (16, coarse))
         ]
         self.compare(features, features)
-        mask = keras.Input(batch_shape=(1, side_px, side_px, 1))
+        mask = ops.ones((1, side_px, side_px, 1))
         self.correct(features, features, mask, mask)
         self.built = True
 
