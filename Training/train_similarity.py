@@ -107,7 +107,7 @@ def pick(
 
 
 def crop_input(raw: np.ndarray, center: tuple[float, float], box: Box, scale: float, side: int,
-               template_input: str = "mask-guided", finer: float = 1) -> np.ndarray:  # fmt: skip
+               template_input: str = "mask-guided", finer: int = 1) -> np.ndarray:  # fmt: skip
     """Cut a network input of `side` pixels around a point; 0 outside.
 
     The point, the box and `scale`, the side of one of its pixels, are in units of `finer` raw
@@ -151,6 +151,8 @@ def scene_settings(settings: Settings) -> Settings:
 
 def as_searched(scene: Scene, finer: int) -> Scene:
     """Reduce a finer scene's patches, as a mammogram is reduced; its templates are left out."""
+    if finer == 1:
+        return scene
 
     def reduced(raw: np.ndarray) -> np.ndarray:
         image, breast = np.moveaxis(raw, -1, 0)
