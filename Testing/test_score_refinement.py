@@ -56,6 +56,15 @@ def test_local_correlation_peaks_at_the_shift():
     assert (maps.argmax(-1) == 3 * 5 + 0).all()
 
 
+def test_a_turned_correlation_is_that_of_the_other_way():
+    from MammoTrackerLib.networks.similarity import local_correlation, turned_correlation
+
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 2, 6, 7, 3)).astype(np.float32)
+    turned = turned_correlation(local_correlation(first, second, 2), 2)
+    assert np.allclose(turned, local_correlation(second, first, 2), atol=1e-6)
+
+
 def test_shipped_network_corrects_shift_and_scale():
     """On plain texture, which it never saw, most of an error goes away, in every direction."""
     from MammoTrackerLib.networks.similarity import SimilarityNetwork

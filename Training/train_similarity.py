@@ -266,16 +266,13 @@ def similarity_loss(network, templates, patches, distances, weights, boxes, lear
         return ops.reshape(by_template, (-1, *array.shape[1:]))
 
     encoded, found = network.backbone(templates), network.backbone(patches)
-    logits = network.compare([ops.repeat(f, 4, axis=0) for f in encoded], found)
+    logits = network.compare(encoded, found)
     entropy = ops.maximum(logits, 0) - logits * distances + ops.softplus(-ops.abs(logits))
     entropy = ops.sum(entropy * weights) / ops.sum(weights)
     right = ops.cast((logits > 0) == (distances > 0.5), "float32")
     right = ops.sum(right * weights) / ops.sum(weights)
     corrections = network.correct(
-        [ops.repeat(f, 2, axis=0) for f in encoded],
-        [near(f) for f in found],
-        ops.repeat(templates[..., 2:], 2, axis=0),
-        near(patches)[..., 2:],
+        encoded, [near(f) for f in found], templates[..., 2:], near(patches)[..., 2:]
     )
     boxes, learn = near(boxes), near(learn)
     centers, halves = corrections[:, :2], ops.exp(corrections[:, 2:]) / 2

@@ -29,13 +29,31 @@ def local_correlation(first, second, reach: int):
     tensor
         (n, h, w, (2 reach + 1) ** 2), zero-padded at the border.
     """
-    _, height, width, _ = first.shape
-    padded = ops.pad(second, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    shifts = [(y, x) for y in range(2 * reach + 1) for x in range(2 * reach + 1)]
     return ops.stack(
-        [ops.mean(first * padded[:, y : y + height, x : x + width], axis=-1) for y, x in shifts],
-        axis=-1,
+        [ops.mean(first * moved, axis=-1) for moved in moved_cells(second, reach)], axis=-1
     )
+
+
+def turned_correlation(correlation, reach: int):
+    """Return what `local_correlation(second, first, reach)` is, from that of (first, second).
+
+    What a cell has in common with one so many cells away, that one has with it the other way.
+    """
+    moved = moved_cells(correlation, reach)
+    return ops.stack([cells[..., -1 - k] for k, cells in enumerate(moved)], axis=-1)
+
+
+def moved_cells(cells, reach: int) -> list:
+    """Move (n, h, w, C) by every shift of up to `reach` cells, rows first; zeros come in."""
+    _, height, width, _ = cells.shape
+    padded = ops.pad(cells, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    shifts = range(2 * reach + 1)
+    return [padded[:, y : y + height, x : x + width] for y in shifts for x in shifts]
+
+
+def repeated(templates, candidates):
+    """Repeat what n templates have until each of n * c candidates has its template's."""
+    return ops.repeat(templates, candidates.shape[0] // templates.shape[0], axis=0)
 
 
 def box_sides(masks):
@@ -120,20 +138,17 @@ class SimilarityNetwork(keras.Model):
             candidate, of the logarithms of width and height.
         """
         templates, candidates = inputs
-        times = candidates.shape[0] // templates.shape[0]
-        encoded = [ops.repeat(f, times, axis=0) for f in self.backbone(templates)]
-        found = self.backbone(candidates)
-        masks = ops.repeat(templates[..., 2:], times, axis=0)
+        encoded, found = self.backbone(templates), self.backbone(candidates)
         return (
             self.compare(encoded, found),
-            self.correct(encoded, found, masks, candidates[..., 2:]),
+            self.correct(encoded, found, templates[..., 2:], candidates[..., 2:]),
         )
 
     def compare(self, templates, candidates):
-        """Turn the backbone's features into distance logits (n,), by subtraction."""
+        """Turn the backbone's features into distance logits (n * c,), by subtraction."""
         (_, *templates), (_, *candidates) = templates, candidates
         fine, coarse = (
-            neck_(candidate) - neck_(template)
+            neck_(candidate) - repeated(neck_(template), candidate)
             for neck_, template, candidate in zip(
                 (self.fine_neck, self.coarse_neck), templates, candidates, strict=True
             )
@@ -158,34 +173,43 @@ class SimilarityNetwork(keras.Model):
         Parameters
         ----------
         templates, candidates
-            The backbone's features of n templates and n candidates.
+            The backbone's features of n templates and n * c candidates.
         template_masks, candidate_masks
-            (n, side, side, 1) of the patches.
+            (n, side, side, 1) and (n * c, side, side, 1) of the patches.
 
         Returns
         -------
         tensor
-            (n, 4), as `call` returns it.
+            (n * c, 4), as `call` returns it.
         """
+        template_masks = repeated(template_masks, candidate_masks)
         sides, candidate_sides = box_sides(template_masks), box_sides(candidate_masks)
-        described, found = self.describe(templates), self.describe(candidates)
-        shift, growth = self.match(described, found, template_masks, sides)
-        shift_back, growth_back = self.match(found, described, candidate_masks, candidate_sides)
-        shift, growth = (shift - shift_back) / 2, (growth - growth_back) / 2
+        found = self.describe(candidates)
+        described = repeated(self.describe(templates), found)
+        correlation = local_correlation(described, found, MATCH_REACH)
+        ways = (
+            (described, found),
+            (correlation, turned_correlation(correlation, MATCH_REACH)),
+            (template_masks, candidate_masks),
+            (sides, candidate_sides),
+        )
+        both = self.match(*(ops.concatenate(way, axis=0) for way in ways))
+        count = found.shape[0]
+        shift, growth = ((fit[:count] - fit[count:]) / 2 for fit in both)
         # The prior's size, grown, but some of the candidate's is kept.
         before = ops.log(sides / candidate_sides)
         scale = weigh(before, 1 - self.keep) + weigh(growth, self.gain)
         return ops.concatenate([shift / candidate_sides, scale], axis=-1)
 
-    def match(self, described, others, masks, sides):
+    def match(self, described, correlation, masks, sides):
         """Match the cells of a patch with another patch's, and fit a shift and two scales.
 
         Parameters
         ----------
-        described, others
-            (n, h, w, C) of `describe`.
+        described, correlation
+            (n, h, w, C) of `describe`, and what `local_correlation` says of them and the other's.
         masks, sides
-            (n, side, side, 1) of the first, and its boxes' sides (n, 2) in pixels.
+            (n, side, side, 1) of the patch, and its boxes' sides (n, 2) in pixels.
 
         Returns
         -------
@@ -195,7 +219,6 @@ class SimilarityNetwork(keras.Model):
         """
         reach = MATCH_REACH
         mask = ops.average_pool(masks, MATCH_STRIDE, MATCH_STRIDE)
-        correlation = local_correlation(described, others, reach)
         share = ops.softmax(correlation * ops.exp(self.sharpness), axis=-1)
         steps = ops.cast(ops.arange(-reach, reach + 1) * MATCH_STRIDE, "float32")
         shifts = ops.reshape(ops.stack(ops.meshgrid(steps, steps, indexing="xy"), axis=-1), (-1, 2))
