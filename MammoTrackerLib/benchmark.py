@@ -289,7 +289,12 @@ def _measure_mammotracker(task: Task) -> list[Measurement]:
             error_mm=center_distance(track.box, truth, current.spacing),
             note=f"{track.status.value}, IoU {track.box.iou(truth):.2f}",
         )
-    return [reading, aligning, loading, first, further]
+    together = []
+    lesions = tracker.lesions_at_once
+    if lesions > 1:
+        name = f"networks alone, {lesions} lesions"
+        together = [measured(name, tracker.run_networks, lesions)[1]]
+    return [reading, aligning, loading, first, further, *together]
 
 
 def _measure_registration(task: Task, name: str, register: Register) -> list[Measurement]:

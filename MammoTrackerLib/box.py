@@ -59,6 +59,10 @@ class Box:
     def area(self) -> float:
         return self.width * self.height
 
+    def longest_side(self, spacing: tuple[float, float]) -> float:
+        """Return the longer of both sides in mm, for pixels of this (x, y) spacing."""
+        return max(self.width * spacing[0], self.height * spacing[1])
+
     def as_tuple(self) -> tuple[float, float, float, float]:
         return self.x0, self.y0, self.x1, self.y1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,11 +134,11 @@ def search(
     network: Callable,
     prior: Layers,
     current: Layers,
-    box: Box,
+    boxes: Sequence[Box],
     alignment: Alignment,
     settings: Settings,
-) -> tuple[Candidate, ...]:
-    """Look for one lesion around its registered point.
+) -> list[tuple[Candidate, ...]]:
+    """Look for lesions, each around its registered point, in one batch.
 
     The search patch is cut through the affine map's matrix, so that the network sees both
     breasts at one scale and angle. The maps of all zooms, plain and mirrored, are averaged; a
@@ -151,8 +151,8 @@ def search(
         A `TrackingNetwork` with its weights.
     prior, current
         From `Layers.of`.
-    box
-        The lesion, in pixels of the prior.
+    boxes
+        The lesions, in pixels of the prior.
     alignment
         Of this pair.
     settings
@@ -160,41 +160,70 @@ def search(
 
     Returns
     -------
-    tuple of Candidate
-        Best first, in pixels of the current; at least one, however low its score. Where the best
-        tracking score is under `Settings.wide_below` and the outlines overlap by less than
-        `Settings.wide_dice`, the registration may be lost: then places around the search patch are
-        searched too, once each, and those from that score on join.
+    list of tuple of Candidate
+        For each lesion, best first, in pixels of the current; at least one, however low its score.
+        Where the best tracking score is under `Settings.wide_below` and the outlines overlap by
+        less than `Settings.wide_dice`, the registration may be lost: then places around the search
+        patch are searched too, once each, and those from that score on join.
     """
-    registered = alignment.map_points(np.array(box.center))[0]
+    places = [alignment.map_points(np.array(box.center))[0] for box in boxes]
+    passes = [(zoom, sign) for zoom in settings.zooms for sign in (1, -1)[: 1 + settings.mirror]]
+    inputs = [
+        patches
+        for box, place in zip(boxes, places, strict=True)
+        for patches in _inputs_of(prior, current, box, place, alignment, settings)
+    ]
+    outputs = network(tuple(np.array(a, np.float32) for a in zip(*inputs, strict=True)))
+    outputs = [np.asarray(output) for output in outputs]
+    result = []
+    for k, (box, place) in enumerate(zip(boxes, places, strict=True)):
+        own = np.s_[k * len(passes) : (k + 1) * len(passes)]
+        readout = _read_passes([output[own] for output in outputs], passes, settings)
+        found = _candidates(readout, place, current, alignment, settings)
+        lost = found[0].tracking_score < settings.wide_below
+        if lost and alignment.dice < settings.wide_dice:
+            around = _search_around(network, prior, current, box, place, alignment, settings)
+            found = _joined(found, around, settings)
+        result.append(found)
+    return result
+
+
+def _inputs_of(
+    prior: Layers,
+    current: Layers,
+    box: Box,
+    place: np.ndarray,
+    alignment: Alignment,
+    settings: Settings,
+) -> list[tuple[np.ndarray, np.ndarray, tuple[float, float]]]:
+    """Cut template and search patch of every pass, with the lesion's size in search pixels."""
     ratio = settings.search_per_template_pixel
-    templates, searches, sizes, passes = [], [], [], []
+    inputs = []
     for zoom in settings.zooms:
         frame = PatchFrame.around(
             box.center, prior.spacing, settings.template_mm / zoom, settings.template_px
         )
         template = prior.network_input(frame, box, settings.template_input)
-        frame_box = frame.box_to_patch(box)
+        marked = frame.box_to_patch(box)
         patch = current.network_input(
             PatchFrame.around(
-                registered,
+                place,
                 current.spacing,
                 settings.search_mm / zoom,
                 settings.search_px,
                 alignment.matrix,
             )  # fmt: skip
         )
-        for sign in (1, -1) if settings.mirror else (1,):
-            templates.append(template[:, ::sign])
-            searches.append(patch[:, ::sign])
-            sizes.append((frame_box.width * ratio, frame_box.height * ratio))
-            passes.append((zoom, sign))
-    inputs = tuple(np.array(a, np.float32) for a in (templates, searches, sizes))
-    readout = _read_passes(network(inputs), passes, settings)
-    found = _candidates(readout, registered, current, alignment, settings)
-    if found[0].tracking_score >= settings.wide_below or alignment.dice >= settings.wide_dice:
-        return found
-    around = _search_around(network, prior, current, box, registered, alignment, settings)
+        for sign in (1, -1)[: 1 + settings.mirror]:
+            size = marked.width * ratio, marked.height * ratio
+            inputs.append((template[:, ::sign], patch[:, ::sign], size))
+    return inputs
+
+
+def _joined(
+    found: tuple[Candidate, ...], around: list[Candidate], settings: Settings
+) -> tuple[Candidate, ...]:
+    """Join likely candidates from farther off, best first; of those that overlap, the best."""
     likely = [c for c in around if c.tracking_score >= settings.wide_below]
     best: list[Candidate] = []
     for candidate in sorted((*found, *likely), key=lambda c: -c.tracking_score):
@@ -230,10 +259,8 @@ def _search_around(
 ) -> list[Candidate]:
     """Search patches on a circle around the registered point, each once and at scale 1."""
     # As many as the usual passes, so that the network is compiled for one shape only.
-    count = len(settings.zooms) * (2 if settings.mirror else 1)
-    frame = PatchFrame.around(
-        box.center, prior.spacing, settings.template_mm, settings.template_px
-    )
+    count = settings.passes
+    frame = PatchFrame.around(box.center, prior.spacing, settings.template_mm, settings.template_px)
     template = prior.network_input(frame, box, settings.template_input)
     frame_box, ratio = frame.box_to_patch(box), settings.search_per_template_pixel
     in_mm = PatchFrame.around(registered, current.spacing, 1.0, 1, alignment.matrix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,52 +36,57 @@ def refine(
     network: Callable,
     prior: Layers,
     current: Layers,
-    box: Box,
-    candidates: tuple[Candidate, ...],
+    boxes: Sequence[Box],
+    candidates: Sequence[tuple[Candidate, ...]],
     alignment: Alignment,
     settings: Settings,
-) -> tuple[Candidate, ...]:
-    """Give every candidate its similarity score, 1 - distance, and correct its box.
+) -> list[tuple[Candidate, ...]]:
+    """Give every candidate its similarity score, 1 - distance, and correct its box; in one batch.
 
     The patches are as large as the lesion needs, so that borders are compared at one scale
     whatever the lesion's size. The correction goes beyond the paper.
 
     `network` is a `SimilarityNetwork` with its weights; the other parameters are those of
-    `local_search.search`, whose candidates these are.
+    `local_search.search`, which found these candidates of each lesion.
 
     Returns
     -------
-    tuple of Candidate
+    list of tuple of Candidate
         In the order given.
     """
-    longest = max(box.width * prior.spacing[0], box.height * prior.spacing[1])
-    side_mm, side_px = refinement_side(longest, settings), settings.refinement_px
-    template = prior.network_input(
-        PatchFrame.around(box.center, prior.spacing, side_mm, side_px), box
-    )
-    registered = alignment.map_points(np.array(box.center))[0]
-    frames, patches = [], []
-    for candidate in candidates:
-        center = candidate.box.center if settings.refine_around_candidate else registered
-        frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
-        frames.append(frame)
-        patches.append(current.network_input(frame, candidate.box))
-    # One shape for every lesion, so that the network is compiled once.
-    patches += patches[-1:] * (settings.max_candidates - len(patches))
-    logits, corrections = network((template[None], np.array(patches, np.float32)))
-    similarity = 1 / (1 + np.exp(np.asarray(logits, np.float64)))
-    corrections = np.asarray(corrections, np.float64)
-    refined = []
-    for k, (candidate, frame) in enumerate(zip(candidates, frames, strict=True)):
-        box = candidate.box
-        if settings.correct_boxes:
-            box = frame.box_to_image(corrected(frame.box_to_patch(box), corrections[k]))
-        refined.append(
-            replace(
-                candidate,
-                box=box,
-                similarity_score=float(similarity[k]),
-                local_box=candidate.box,
-            )
+    templates, frames, patches = [], [], []
+    for box, found in zip(boxes, candidates, strict=True):
+        side_mm = refinement_side(box.longest_side(prior.spacing), settings)
+        side_px = settings.refinement_px
+        templates.append(
+            prior.network_input(PatchFrame.around(box.center, prior.spacing, side_mm, side_px), box)
         )
-    return tuple(refined)
+        registered = alignment.map_points(np.array(box.center))[0]
+        for candidate in found:
+            center = candidate.box.center if settings.refine_around_candidate else registered
+            frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
+            frames.append(frame)
+            patches.append(current.network_input(frame, candidate.box))
+        # One shape for every lesion, so that the network is compiled once.
+        for rest in (frames, patches):
+            rest += rest[-1:] * (settings.max_candidates - len(found))
+    outputs = network((np.array(templates), np.array(patches, np.float32)))
+    logits, corrections = (np.asarray(output, np.float64) for output in outputs)
+    similarity = 1 / (1 + np.exp(logits))
+    refined = []
+    for lesion, found in enumerate(candidates):
+        better = []
+        for k, candidate in enumerate(found, lesion * settings.max_candidates):
+            box = candidate.box
+            if settings.correct_boxes:
+                box = frames[k].box_to_image(corrected(frames[k].box_to_patch(box), corrections[k]))
+            better.append(
+                replace(
+                    candidate,
+                    box=box,
+                    similarity_score=float(similarity[k]),
+                    local_box=candidate.box,
+                )
+            )
+        refined.append(tuple(better))
+    return refined

@@ -109,6 +109,11 @@ class Settings:
             )
 
     @property
+    def passes(self) -> int:
+        """How often the local search runs for one lesion."""
+        return len(self.zooms) * (2 if self.mirror else 1)
+
+    @property
     def search_per_template_pixel(self) -> float:
         """How many pixels of the search patch one pixel of the template patch is long."""
         return (self.template_mm / self.template_px) / (self.search_mm / self.search_px)

@@ -24,6 +24,9 @@ from .track import Candidate, Status, Track
 WEIGHTS = Path(__file__).parent / "weights"
 RIVAL_SHARE = 0.7
 TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
+LESIONS_ON_GPU = 16
+"""How many lesions of a pair run through the networks at once on a GPU; on a CPU each by itself,
+where more at once take more memory and no less time."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,17 @@ def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Can
     return tuple(sorted(candidates, key=worth, reverse=True))
 
 
+def _has_gpu() -> bool:
+    """Whether TensorFlow runs the networks, on a GPU."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 class LesionTracker:
     """Finds lesions of a prior mammogram on the current one.
 
@@ -197,6 +211,11 @@ class LesionTracker:
     MammoTrackerError
         If no settings are given and the weights do not say theirs.
 
+    Attributes
+    ----------
+    lesions_at_once
+        How many lesions of a pair are at most one batch for the networks: one, or 16 on a GPU.
+
     Notes
     -----
     The networks are loaded by `load`, or when first needed, and then kept. Results are
@@ -209,6 +228,7 @@ class LesionTracker:
         self._tracking = None
         self._similarity = None
         self._calibration: dict | None = None
+        self.lesions_at_once = 1
         self._prepared: tuple[Alignment, Layers, Layers] | None = None
 
     def load(self) -> None:
@@ -222,33 +242,32 @@ class LesionTracker:
         if self._tracking is not None:
             return
         card = verify_weights(self.weights)
-        checksums, self._calibration = card["sha256"], card.get("calibration")
+        self._calibration = card.get("calibration")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from .networks.similarity import SimilarityNetwork
         from .networks.tracking import TrackingNetwork
 
         s = self.settings
-        passes = len(s.zooms) * (2 if s.mirror else 1)
-        tracking = TrackingNetwork(s.template_px, s.correlation_px)
-        tracking_input = (
-            np.zeros((passes, s.template_px, s.template_px, 3), np.float32),
-            np.zeros((passes, s.search_px, s.search_px, 3), np.float32),
-            np.full((passes, 2), s.template_px / 4, np.float32),
-        )
-        compiled = self._compiled(tracking, tracking_input, TRACKING_FILE)
-        if SIMILARITY_FILE in checksums:
-            shape = (s.refinement_px, s.refinement_px, 3)
-            similarity_input = (
-                np.zeros((1, *shape), np.float32),
-                np.zeros((s.max_candidates, *shape), np.float32),
-            )
-            self._similarity = self._compiled(
-                SimilarityNetwork(s.refinement_px), similarity_input, SIMILARITY_FILE
-            )
-        self._tracking = compiled
+        self.lesions_at_once = LESIONS_ON_GPU if _has_gpu() else 1
+        of_tracking, of_similarity = self._empty_inputs(self.lesions_at_once)
+        network = TrackingNetwork(s.template_px, s.correlation_px)
+        tracking = self._loaded(network, TRACKING_FILE, of_tracking)
+        if SIMILARITY_FILE in card["sha256"]:
+            network = SimilarityNetwork(s.refinement_px)
+            self._similarity = self._loaded(network, SIMILARITY_FILE, of_similarity)
+        self._tracking = tracking
+        for lesions in {1, self.lesions_at_once}:
+            self.run_networks(lesions)
 
-    def _compiled(self, network, example: tuple[np.ndarray, ...], name: str) -> Callable:
-        """Load a network's weights, and compile it for inputs of the example's shape."""
+    def _loaded(self, network, name: str, empty: tuple[np.ndarray, ...]) -> Callable:  # noqa: ANN001
+        """Load a network's weights.
+
+        Returns
+        -------
+        callable
+            Runs it on one lesion's patches, or on those of several, filled up by `empty`: it is
+            compiled for these two shapes only.
+        """
         import keras
 
         try:
@@ -258,13 +277,42 @@ class LesionTracker:
                 f"The weights file {name} does not fit these settings: use the settings that "
                 "it was trained with."
             ) from error
-        if keras.backend.backend() != "tensorflow":
-            return network.predict_on_batch
-        import tensorflow as tf
+        run = network.predict_on_batch
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
 
-        graph = tf.function(lambda *inputs: network(inputs), autograph=False)
-        graph(*example)
-        return lambda inputs: graph(*inputs)
+            run = tf.function(lambda inputs: network(inputs), autograph=False)
+        one_lesion = len(empty[0]) // self.lesions_at_once
+
+        def run_filled(inputs: tuple[np.ndarray, ...]):  # noqa: ANN202
+            if len(inputs[0]) > one_lesion:
+                inputs = tuple(
+                    np.concatenate([a, e[len(a) :]]) for a, e in zip(inputs, empty, strict=True)
+                )
+            return run(inputs)
+
+        return run_filled
+
+    def _empty_inputs(self, lesions: int) -> tuple[tuple[np.ndarray, ...], ...]:
+        """Return inputs of both networks that show nothing, for so many lesions."""
+        s = self.settings
+
+        def patches(number: int, side: int) -> np.ndarray:
+            return np.zeros((lesions * number, side, side, 3), np.float32)
+
+        sizes = np.ones((lesions * s.passes, 2), np.float32)
+        return (
+            (patches(s.passes, s.template_px), patches(s.passes, s.search_px), sizes),
+            (patches(1, s.refinement_px), patches(s.max_candidates, s.refinement_px)),
+        )
+
+    def run_networks(self, lesions: int) -> None:
+        """Run the networks once for so many lesions that show nothing: to warm up, or to time."""
+        networks = self._tracking, self._similarity
+        for network, inputs in zip(networks, self._empty_inputs(lesions), strict=True):
+            if network is not None:
+                for output in network(inputs):
+                    np.asarray(output)
 
     def track(
         self,
@@ -312,24 +360,38 @@ class LesionTracker:
                 Layers.of(prior, alignment.prior_breast, alignment.prior_factor, template_mm),
                 Layers.of(current, alignment.current_breast, alignment.current_factor, search_mm),
             )
-        return [self._track_one(box, *self._prepared) for box in boxes]
+        count = self.lesions_at_once
+        groups = [boxes[k : k + count] for k in range(0, len(boxes), count)]
+        return [track for group in groups for track in self._track_group(group, *self._prepared)]
 
-    def _track_one(self, box: Box, alignment: Alignment, prior: Layers, current: Layers) -> Track:
-        settings = self.settings
-        registered = alignment.map_box(box)
-        longest = max(box.width * prior.spacing[0], box.height * prior.spacing[1])
-        if longest > settings.max_lesion_mm:
+    def _track_group(
+        self, boxes: Sequence[Box], alignment: Alignment, prior: Layers, current: Layers
+    ) -> list[Track]:
+        """Track lesions in one batch, as many as are tracked at once."""
+        s = self.settings
+        searched = [box for box in boxes if box.longest_side(prior.spacing) <= s.max_lesion_mm]
+        candidates = []
+        if searched:
+            candidates = search(self._tracking, prior, current, searched, alignment, s)
+        if searched and self._similarity is not None:
+            candidates = refine(
+                self._similarity, prior, current, searched, candidates, alignment, s
+            )
+        found = dict(zip(searched, candidates, strict=True))
+        return [self._track_of(box, found.get(box), alignment) for box in boxes]
+
+    def _track_of(
+        self, box: Box, candidates: tuple[Candidate, ...] | None, alignment: Alignment
+    ) -> Track:
+        """Choose among a lesion's candidates; without any it keeps the registration's box."""
+        settings, registered = self.settings, alignment.map_box(box)
+        if candidates is None:
             return Track(
                 box, registered, 0.0, Status.REGISTRATION,
                 f"The lesion is longer than {settings.max_lesion_mm:g} mm, so that the "
                 "registration's box is kept.",
                 (), registered,
             )  # fmt: skip
-        candidates = search(self._tracking, prior, current, box, alignment, settings)
-        if self._similarity is not None:
-            candidates = refine(
-                self._similarity, prior, current, box, candidates, alignment, settings
-            )
         candidates = rank(candidates, settings.similarity_weight)
         score = candidates[0].score
         if self._calibration is not None:

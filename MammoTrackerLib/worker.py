@@ -136,11 +136,14 @@ class Worker:
             warnings=list(alignment.warnings),
             dice=float(alignment.dice),
         )
-        for index, box in enumerate(boxes):
-            share = _TRACKING + (1 - _TRACKING) * index / len(boxes)
-            self._progress(run, share, f"Tracking lesion {index + 1} of {len(boxes)} ...")
-            (track,) = self._tracker.track(prior, current, [box], alignment, force)
-            self._send("track", id=run, index=index, track=track.as_dict())
+        count = self._tracker.lesions_at_once
+        for start in range(0, len(boxes), count):
+            share = _TRACKING + (1 - _TRACKING) * start / len(boxes)
+            self._progress(run, share, f"Tracking lesion {start + 1} of {len(boxes)} ...")
+            group = boxes[start : start + count]
+            tracks = self._tracker.track(prior, current, group, alignment, force)
+            for index, track in enumerate(tracks, start):
+                self._send("track", id=run, index=index, track=track.as_dict())
         self._send("done", id=run)
 
     def _progress(self, run: int | None, fraction: float, message: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MammoTrackerLib import Box, Mammogram, batch
+from MammoTrackerLib import Box, Mammogram, batch, benchmark, tracker
 from MammoTrackerLib.cli import main
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up, write_dicom
@@ -589,6 +589,19 @@ def test_benchmark_measures_every_step(pair: Pair) -> None:
         assert float(rows[step][0]) > 0
         assert float(rows[step][2]) > 10
     assert float(rows["SimpleITK affine"][0]) > 0
+
+
+def test_benchmark_times_a_batch_where_there_is_a_gpu(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = benchmark.Task(
+        str(pair.prior_dicom), str(pair.current_dicom), None, None, pair.box.as_tuple()
+    )
+    monkeypatch.setattr(tracker, "_has_gpu", lambda: True)
+    monkeypatch.setattr(tracker, "LESIONS_ON_GPU", 2)
+    *_, together = benchmark._measure_mammotracker(task)
+    assert together.step == "networks alone, 2 lesions"
+    assert together.wall_s > 0
 
 
 def test_benchmark_needs_all_or_nothing(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:

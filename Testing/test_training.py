@@ -415,7 +415,7 @@ def test_without_centreness_the_score_is_the_classification(pair, centreness, ex
         Layers.of(current, alignment.current_breast, alignment.current_factor, 0.28),
     )
     settings = dataclasses.replace(Settings(), centreness=centreness)
-    best, *_ = search(half_everywhere, *images, LESION, alignment, settings)
+    ((best, *_),) = search(half_everywhere, *images, [LESION], alignment, settings)
     assert best.score == best.tracking_score == pytest.approx(expected)
 
 

@@ -371,6 +371,29 @@ def test_a_gpu_is_named_and_its_memory_not_taken_whole(monkeypatch):
     assert grows == [("/GPU:0", True)]
 
 
+def test_lesions_are_sent_batch_by_batch_where_there_is_a_gpu(monkeypatch, tmp_path):
+    from MammoTrackerLib import worker
+
+    monkeypatch.setattr(worker, "take_mammogram", lambda path: None)
+    monkeypatch.setattr(worker, "check_box", lambda box, mammogram: None)
+    alignment = types.SimpleNamespace(grid=lambda: np.zeros(1), warnings=(), dice=1.0)
+    monkeypatch.setattr(worker, "align", lambda prior, current: alignment)
+    batches, events = [], []
+
+    def track(prior, current, boxes, alignment, force):
+        batches.append(len(boxes))
+        return [Track(box, box, 1.0, Status.FOUND, "", (), box) for box in boxes]
+
+    answering = worker.Worker(lambda event, **values: events.append((event, values)))
+    answering._tracker = types.SimpleNamespace(lesions_at_once=2, track=track)
+    boxes = [Box(k, 0, k + 1, 1) for k in range(3)]
+    answering.track(7, tmp_path, boxes, force=True)
+    assert batches == [2, 1]
+    tracks = [values for event, values in events if event == "track"]
+    assert [values["index"] for values in tracks] == [0, 1, 2]
+    assert [Track.from_dict(values["track"]).prior_box for values in tracks] == boxes
+
+
 def test_a_track_survives_json():
     candidates = (
         Candidate(Box(np.float32(0.1), 2, 3.7, 1e3), np.float32(0.3), 1 / 3),
