@@ -256,8 +256,14 @@ class LesionTracker:
             network = SimilarityNetwork(s.refinement_px)
             self._similarity = self._loaded(network, SIMILARITY_FILE, of_similarity)
         self._tracking = tracking
-        for lesions in {1, self.lesions_at_once}:
-            self.run_networks(lesions)
+        self.run_networks(1)
+        if self.lesions_at_once > 1:
+            import tensorflow as tf
+
+            try:
+                self.run_networks(self.lesions_at_once)
+            except tf.errors.ResourceExhaustedError:  # the GPU's memory is too small for so many
+                self.lesions_at_once = 1
 
     def _loaded(self, network, name: str, empty: tuple[np.ndarray, ...]) -> Callable:  # noqa: ANN001
         """Load a network's weights.

@@ -113,6 +113,24 @@ def test_lesions_tracked_together_are_those_tracked_alone(
         assert len(track.candidates) == len(alone.candidates)
 
 
+def test_a_gpu_that_is_too_small_for_a_batch_tracks_one_by_one(monkeypatch):
+    import tensorflow as tf
+
+    ran = []
+
+    def run_networks(self, lesions):
+        ran.append(lesions)
+        if lesions > 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+    monkeypatch.setattr(tracker_module, "_has_gpu", lambda: True)
+    monkeypatch.setattr(LesionTracker, "run_networks", run_networks)
+    small = LesionTracker()
+    small.load()
+    assert ran == [1, 16]
+    assert small.lesions_at_once == 1
+
+
 def test_is_deterministic(tracks, prior, follow_up):
     (again,) = LesionTracker().track(prior, follow_up.mammogram, [FILM_LESION])
     assert again == tracks[0]
