@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from scipy import ndimage, special
@@ -167,7 +169,6 @@ def search(
         patch are searched too, once each, and those from that score on join.
     """
     places = [alignment.map_points(np.array(box.center))[0] for box in boxes]
-    passes = [(zoom, sign) for zoom in settings.zooms for sign in (1, -1)[: 1 + settings.mirror]]
     inputs = [
         patches
         for box, place in zip(boxes, places, strict=True)
@@ -177,8 +178,8 @@ def search(
     outputs = [np.asarray(output) for output in outputs]
     result = []
     for k, (box, place) in enumerate(zip(boxes, places, strict=True)):
-        own = np.s_[k * len(passes) : (k + 1) * len(passes)]
-        readout = _read_passes([output[own] for output in outputs], passes, settings)
+        own = np.s_[k * len(settings.passes) : (k + 1) * len(settings.passes)]
+        readout = _read_passes([output[own] for output in outputs], settings.passes, settings)
         found = _candidates(readout, place, current, alignment, settings)
         lost = found[0].tracking_score < settings.wide_below
         if lost and alignment.dice < settings.wide_dice:
@@ -199,7 +200,7 @@ def _inputs_of(
     """Cut template and search patch of every pass, with the lesion's size in search pixels."""
     ratio = settings.search_per_template_pixel
     inputs = []
-    for zoom in settings.zooms:
+    for zoom, passes in groupby(settings.passes, itemgetter(0)):
         frame = PatchFrame.around(
             box.center, prior.spacing, settings.template_mm / zoom, settings.template_px
         )
@@ -214,7 +215,7 @@ def _inputs_of(
                 alignment.matrix,
             )  # fmt: skip
         )
-        for sign in (1, -1)[: 1 + settings.mirror]:
+        for _, sign in passes:
             size = marked.width * ratio, marked.height * ratio
             inputs.append((template[:, ::sign], patch[:, ::sign], size))
     return inputs
@@ -259,7 +260,7 @@ def _search_around(
 ) -> list[Candidate]:
     """Search patches on a circle around the registered point, each once and at scale 1."""
     # As many as the usual passes, so that the network is compiled for one shape only.
-    count = settings.passes
+    count = len(settings.passes)
     frame = PatchFrame.around(box.center, prior.spacing, settings.template_mm, settings.template_px)
     template = prior.network_input(frame, box, settings.template_input)
     frame_box, ratio = frame.box_to_patch(box), settings.search_per_template_pixel

@@ -109,9 +109,10 @@ class Settings:
             )
 
     @property
-    def passes(self) -> int:
-        """How often the local search runs for one lesion."""
-        return len(self.zooms) * (2 if self.mirror else 1)
+    def passes(self) -> tuple[tuple[float, int], ...]:
+        """The runs of the local search for one lesion: each one's zoom, and -1 if mirrored."""
+        signs = (1, -1) if self.mirror else (1,)
+        return tuple((zoom, sign) for zoom in self.zooms for sign in signs)
 
     @property
     def search_per_template_pixel(self) -> float:

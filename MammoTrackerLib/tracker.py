@@ -25,8 +25,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 RIVAL_SHARE = 0.7
 TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
 LESIONS_ON_GPU = 16
-"""How many lesions of a pair run through the networks at once on a GPU; on a CPU each by itself,
-where more at once take more memory and no less time."""
+"""How many lesions of a pair run through the networks at once on a GPU; on a CPU each by itself, in
+less memory."""
 
 
 @dataclass(frozen=True)
@@ -249,12 +249,11 @@ class LesionTracker:
 
         s = self.settings
         self.lesions_at_once = LESIONS_ON_GPU if _has_gpu() else 1
-        of_tracking, of_similarity = self._empty_inputs(self.lesions_at_once)
         network = TrackingNetwork(s.template_px, s.correlation_px)
-        tracking = self._loaded(network, TRACKING_FILE, of_tracking)
+        tracking = self._loaded(network, TRACKING_FILE, (len(s.passes),) * 3)
         if SIMILARITY_FILE in card["sha256"]:
             network = SimilarityNetwork(s.refinement_px)
-            self._similarity = self._loaded(network, SIMILARITY_FILE, of_similarity)
+            self._similarity = self._loaded(network, SIMILARITY_FILE, (1, s.max_candidates))
         self._tracking = tracking
         self.run_networks(1)
         if self.lesions_at_once > 1:
@@ -265,14 +264,14 @@ class LesionTracker:
             except tf.errors.ResourceExhaustedError:  # the GPU's memory is too small for so many
                 self.lesions_at_once = 1
 
-    def _loaded(self, network, name: str, empty: tuple[np.ndarray, ...]) -> Callable:  # noqa: ANN001
-        """Load a network's weights.
+    def _loaded(self, network, name: str, per_lesion: tuple[int, ...]) -> Callable:  # noqa: ANN001
+        """Load a network's weights; `per_lesion` is how long its inputs are for one lesion.
 
         Returns
         -------
         callable
-            Runs it on one lesion's patches, or on those of several, filled up by `empty`: it is
-            compiled for these two shapes only.
+            Runs it for one lesion, or for several, filled up to `lesions_at_once` by repeating the
+            last: it is compiled for these two shapes only.
         """
         import keras
 
@@ -288,37 +287,35 @@ class LesionTracker:
             import tensorflow as tf
 
             run = tf.function(lambda inputs: network(inputs), autograph=False)
-        one_lesion = len(empty[0]) // self.lesions_at_once
 
         def run_filled(inputs: tuple[np.ndarray, ...]):  # noqa: ANN202
-            if len(inputs[0]) > one_lesion:
+            if len(inputs[0]) > per_lesion[0]:
+                missing = self.lesions_at_once - len(inputs[0]) // per_lesion[0]
                 inputs = tuple(
-                    np.concatenate([a, e[len(a) :]]) for a, e in zip(inputs, empty, strict=True)
+                    np.concatenate([a, np.repeat(a[-1:], missing * count, axis=0)])
+                    for a, count in zip(inputs, per_lesion, strict=True)
                 )
             return run(inputs)
 
         return run_filled
 
-    def _empty_inputs(self, lesions: int) -> tuple[tuple[np.ndarray, ...], ...]:
-        """Return inputs of both networks that show nothing, for so many lesions."""
-        s = self.settings
-
-        def patches(number: int, side: int) -> np.ndarray:
-            return np.zeros((lesions * number, side, side, 3), np.float32)
-
-        sizes = np.ones((lesions * s.passes, 2), np.float32)
-        return (
-            (patches(s.passes, s.template_px), patches(s.passes, s.search_px), sizes),
-            (patches(1, s.refinement_px), patches(s.max_candidates, s.refinement_px)),
-        )
-
     def run_networks(self, lesions: int) -> None:
         """Run the networks once for so many lesions that show nothing: to warm up, or to time."""
-        networks = self._tracking, self._similarity
-        for network, inputs in zip(networks, self._empty_inputs(lesions), strict=True):
-            if network is not None:
-                for output in network(inputs):
-                    np.asarray(output)
+        s = self.settings
+
+        def patches(per_lesion: int, side: int) -> np.ndarray:
+            return np.zeros((lesions * per_lesion, side, side, 3), np.float32)
+
+        passes = len(s.passes)
+        sizes = np.ones((lesions * passes, 2), np.float32)
+        outputs = self._tracking(
+            (patches(passes, s.template_px), patches(passes, s.search_px), sizes)
+        )
+        if self._similarity is not None:
+            pair = patches(1, s.refinement_px), patches(s.max_candidates, s.refinement_px)
+            outputs = (*outputs, *self._similarity(pair))
+        for output in outputs:
+            np.asarray(output)
 
     def track(
         self,
@@ -376,14 +373,14 @@ class LesionTracker:
         """Track lesions in one batch, as many as are tracked at once."""
         s = self.settings
         searched = [box for box in boxes if box.longest_side(prior.spacing) <= s.max_lesion_mm]
-        candidates = []
+        found = {}
         if searched:
             candidates = search(self._tracking, prior, current, searched, alignment, s)
-        if searched and self._similarity is not None:
-            candidates = refine(
-                self._similarity, prior, current, searched, candidates, alignment, s
-            )
-        found = dict(zip(searched, candidates, strict=True))
+            if self._similarity is not None:
+                candidates = refine(
+                    self._similarity, prior, current, searched, candidates, alignment, s
+                )
+            found = dict(zip(searched, candidates, strict=True))
         return [self._track_of(box, found.get(box), alignment) for box in boxes]
 
     def _track_of(

@@ -93,9 +93,7 @@ def test_lesions_do_not_depend_on_each_other(tracker, tracks, prior, follow_up):
     assert again == tracks[0]
 
 
-def test_lesions_tracked_together_are_those_tracked_alone(
-    tracker, tracks, prior, follow_up, monkeypatch
-):
+def test_lesions_tracked_together_are_those_tracked_alone(tracks, prior, follow_up, monkeypatch):
     """As on a GPU, where the last batch is filled up; a lesion that is too large is in between."""
     monkeypatch.setattr(tracker_module, "_has_gpu", lambda: True)
     monkeypatch.setattr(tracker_module, "LESIONS_ON_GPU", 3)
