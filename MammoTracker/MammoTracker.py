@@ -276,7 +276,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _problems(self) -> list:
         """Return what is wrong with the pair, as far as the headers tell."""
         from MammoTrackerLib import MammoTrackerError, scene
-        from MammoTrackerLib.tracker import PairProblem, pair_problems
+        from MammoTrackerLib.pair import PairProblem, pair_problems
 
         if not all(self._pair):
             return []
@@ -604,7 +604,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         """
         from MammoTrackerLib import LesionTracker, scene
         from MammoTrackerLib.global_search import align
-        from MammoTrackerLib.tracker import check_pair
+        from MammoTrackerLib.pair import check_pair
 
         boxes = [scene.box_of(roi, priorVolume) for roi in priorROIs]
         prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)

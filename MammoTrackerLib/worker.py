@@ -17,7 +17,9 @@ from .errors import MammoTrackerError
 from .global_search import align
 from .mammogram import Mammogram
 from .memory import keep_freed_memory
-from .tracker import LesionTracker, check_box, check_pair, verify_weights
+from .networks.runtime import verify_weights
+from .pair import check_box, check_pair
+from .tracker import LesionTracker
 
 _LOADING, _ALIGNING, _TRACKING = 0.6, 0.1, 0.4
 
@@ -136,7 +138,7 @@ class Worker:
             warnings=list(alignment.warnings),
             dice=float(alignment.dice),
         )
-        count = self._tracker.lesions_at_once
+        count = self._tracker.networks.lesions_at_once
         for start in range(0, len(boxes), count):
             share = _TRACKING + (1 - _TRACKING) * start / len(boxes)
             self._progress(run, share, f"Tracking lesion {start + 1} of {len(boxes)} ...")

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib import Box
-from MammoTrackerLib.metrics import center_distance
-from MammoTrackerLib.simulate import (
+from MammoTrackerLib.command.simulate import (
     FILM_LESION,
     FILM_SPACING,
     read_film,
     simulate_follow_up,
     write_dicom,
 )
+from MammoTrackerLib.metrics import center_distance
 
 FOLDER = Path("demo")
 FILM = (

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MammoTrackerLib import Box, Mammogram, batch, benchmark, tracker
-from MammoTrackerLib.cli import main
+from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib.command import batch, benchmark
+from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up, write_dicom
 from MammoTrackerLib.metrics import center_distance
-from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up, write_dicom
+from MammoTrackerLib.networks import runtime
 
-COMMAND = [sys.executable, "-m", "MammoTrackerLib.cli"]
+COMMAND = [sys.executable, "-m", "MammoTrackerLib.command.cli"]
 STATUSES = {"found", "uncertain", "not found", "kept from registration"}
 SPACING = 0.2
 OUTPUTS = {"tracks.json", "lesion-1.mrk.json", "overlay.png"}
@@ -134,7 +136,7 @@ def assert_refused(argv: list[str], capsys: pytest.CaptureFixture[str], *words: 
 
 def test_version_is_printed_without_loading_networks() -> None:
     code = (
-        "import sys; from MammoTrackerLib.cli import main\n"
+        "import sys; from MammoTrackerLib.command.cli import main\n"
         "try: main(['--version'])\n"
         "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
@@ -597,8 +599,8 @@ def test_benchmark_times_a_batch_where_there_is_a_gpu(
     task = benchmark.Task(
         str(pair.prior_dicom), str(pair.current_dicom), None, None, pair.box.as_tuple()
     )
-    monkeypatch.setattr(tracker, "_has_gpu", lambda: True)
-    monkeypatch.setattr(tracker, "LESIONS_ON_GPU", 2)
+    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
+    monkeypatch.setattr(runtime, "LESIONS_ON_GPU", 2)
     *_, together = benchmark._measure_mammotracker(task)
     assert together.step == "networks alone, 2 lesions"
     assert together.wall_s > 0

@@ -13,9 +13,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from MammoTrackerLib.batch import MANIFEST_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.command.batch import MANIFEST_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.command.simulate import write_dicom
 from MammoTrackerLib.mammogram import Mammogram
-from MammoTrackerLib.simulate import write_dicom
 from Training.embed import (
     ANNOTATION_COLUMNS,
     CLINICAL,

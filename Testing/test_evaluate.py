@@ -22,7 +22,7 @@ from rich.console import Console
 from scipy import ndimage
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
-from MammoTrackerLib.benchmark import register_simpleitk
+from MammoTrackerLib.command.registrations import register_simpleitk
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.settings import Settings
 from MammoTrackerLib.track import Candidate

@@ -381,7 +381,7 @@ def exam(path: Path, year: int, laterality: str = "L") -> Path:
     import datetime
 
     from MammoTrackerLib import Mammogram
-    from MammoTrackerLib.simulate import write_dicom
+    from MammoTrackerLib.command.simulate import write_dicom
 
     film = Mammogram.read(RESOURCES / "SampleData" / "MammoTrackerPrior.nrrd")
     date = datetime.date(year, 3, 1)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
-from MammoTrackerLib.overlay import COLORS, draw_overlay
+from MammoTrackerLib.command.overlay import COLORS, draw_overlay
 
 
 @pytest.fixture(scope="module")

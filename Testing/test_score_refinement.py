@@ -67,8 +67,8 @@ def test_a_turned_correlation_is_that_of_the_other_way():
 
 def test_shipped_network_corrects_shift_and_scale():
     """On plain texture, which it never saw, most of an error goes away, in every direction."""
+    from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, WEIGHTS
     from MammoTrackerLib.networks.similarity import SimilarityNetwork
-    from MammoTrackerLib.tracker import SIMILARITY_FILE, WEIGHTS
 
     network = SimilarityNetwork(SIDE)
     network.load_weights(WEIGHTS / SIMILARITY_FILE)

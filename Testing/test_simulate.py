@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib import Box, Mammogram
-from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up, write_dicom
+from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up, write_dicom
 
 
 def blobs(centers: list[tuple[float, float]], sigma: float = 4.0) -> np.ndarray:

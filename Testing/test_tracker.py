@@ -10,20 +10,14 @@ import pytest
 import SimpleITK as sitk
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
-from MammoTrackerLib import tracker as tracker_module
+from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.metrics import center_distance
+from MammoTrackerLib.networks import runtime
+from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS, verify_weights
+from MammoTrackerLib.pair import check_pair, pair_problems
 from MammoTrackerLib.settings import Settings
-from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up
-from MammoTrackerLib.tracker import (
-    SIMILARITY_FILE,
-    TRACKING_FILE,
-    WEIGHTS,
-    check_pair,
-    pair_problems,
-    verify_weights,
-)
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +89,13 @@ def test_lesions_do_not_depend_on_each_other(tracker, tracks, prior, follow_up):
 
 def test_lesions_tracked_together_are_those_tracked_alone(tracks, prior, follow_up, monkeypatch):
     """As on a GPU, where the last batch is filled up; a lesion that is too large is in between."""
-    monkeypatch.setattr(tracker_module, "_has_gpu", lambda: True)
-    monkeypatch.setattr(tracker_module, "LESIONS_ON_GPU", 3)
+    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
+    monkeypatch.setattr(runtime, "LESIONS_ON_GPU", 3)
     together = LesionTracker()
     large = Box.from_center(900, 2500, Settings().max_lesion_mm / prior.spacing[0] + 2, 400)
     boxes = [tracks[1].prior_box, large, FILM_LESION, FILM_LESION]
     first, kept, second, third = together.track(prior, follow_up.mammogram, boxes)
-    assert together.lesions_at_once == 3
+    assert together.networks.lesions_at_once == 3
     assert kept.status is Status.REGISTRATION
     assert third.box.as_tuple() == pytest.approx(second.box.as_tuple(), abs=0.01)
     for track, alone in ((first, tracks[1]), (second, tracks[0])):
@@ -116,15 +110,14 @@ def test_a_gpu_that_is_too_small_for_a_batch_tracks_one_by_one(monkeypatch):
 
     ran = []
 
-    def run_networks(self, lesions):
+    def run(self, lesions):
         ran.append(lesions)
         if lesions > 1:
             raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-    monkeypatch.setattr(tracker_module, "_has_gpu", lambda: True)
-    monkeypatch.setattr(LesionTracker, "run_networks", run_networks)
-    small = LesionTracker()
-    small.load()
+    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
+    monkeypatch.setattr(runtime.Networks, "run", run)
+    small = LesionTracker().load()
     assert ran == [1, 16]
     assert small.lesions_at_once == 1
 

@@ -24,11 +24,11 @@ from keras import layers, ops
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers, search
+from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 from MammoTrackerLib.networks.similarity import SimilarityNetwork
 from MammoTrackerLib.networks.tracking import TrackingNetwork
 from MammoTrackerLib.patches import BLANK, network_input, normalise
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
-from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 from Training import loop, program, real_pairs, release, train_similarity, train_tracking
 from Training.real_pairs import RealPairs, cut_scene
 from Training.sources import SPACING_MM, generated_source

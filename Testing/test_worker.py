@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib import Box, Candidate, MammoTrackerError, Status, Track
-from MammoTrackerLib.simulate import FILM_LESION, read_film, simulate_follow_up
+from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.worker import take_mammogram, write_mammogram
 
 ROOT = Path(__file__).parents[1]
@@ -385,7 +385,8 @@ def test_lesions_are_sent_batch_by_batch_where_there_is_a_gpu(monkeypatch, tmp_p
         return [Track(box, box, 1.0, Status.FOUND, "", (), box) for box in boxes]
 
     answering = worker.Worker(lambda event, **values: events.append((event, values)))
-    answering._tracker = types.SimpleNamespace(lesions_at_once=2, track=track)
+    networks = types.SimpleNamespace(lesions_at_once=2)
+    answering._tracker = types.SimpleNamespace(networks=networks, track=track)
     boxes = [Box(k, 0, k + 1, 1) for k in range(3)]
     answering.track(7, tmp_path, boxes, force=True)
     assert batches == [2, 1]

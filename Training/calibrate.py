@@ -18,12 +18,13 @@ from rich.table import Table
 from scipy.optimize import minimize
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
+from MammoTrackerLib.command.evaluation import is_present
+from MammoTrackerLib.command.scores import WRONG_MM
 from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
-from MammoTrackerLib.evaluation import WRONG_MM, is_present
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance
-from MammoTrackerLib.tracker import WEIGHTS
+from MammoTrackerLib.networks.runtime import WEIGHTS
 
 from .evaluate import box_of, pairs_of, read_exam, read_manifest
 

@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from MammoTrackerLib.batch import MANIFEST_COLUMNS, TRUTH_COLUMNS
 from MammoTrackerLib.box import Box
+from MammoTrackerLib.command.batch import MANIFEST_COLUMNS, TRUTH_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Header, Mammogram
-from MammoTrackerLib.outputs import OutputFolder, cannot_write
+from MammoTrackerLib.output_folder import OutputFolder, cannot_write
 
 SPACING_MM = 0.07
 TEST_SHARE = 0.29  # the paper's: 212 of 730 cases

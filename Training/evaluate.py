@@ -20,7 +20,7 @@ from rich.progress import track as progress
 from rich.table import Table
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status, Track
-from MammoTrackerLib.batch import (
+from MammoTrackerLib.command.batch import (
     BOX_COLUMNS,
     FAILED,
     MANIFEST_COLUMNS,
@@ -29,12 +29,13 @@ from MammoTrackerLib.batch import (
     read_rows,
     read_spacing,
 )
-from MammoTrackerLib.evaluation import (
+from MammoTrackerLib.command.drawing import draw_box, draw_zoom
+from MammoTrackerLib.command.evaluation import is_present
+from MammoTrackerLib.command.scores import (
     WRONG_MM,
     Lesion,
     by_kind,
     draw_success,
-    is_present,
     lesion_of,
     number_and_interval,
     print_found,
@@ -43,8 +44,7 @@ from MammoTrackerLib.evaluation import (
 from MammoTrackerLib.global_search import Alignment, align
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
-from MammoTrackerLib.outputs import OutputFolder
-from MammoTrackerLib.overlay import draw_box, draw_zoom
+from MammoTrackerLib.output_folder import OutputFolder
 
 AFFINE = "affine"
 BSPLINE = "affine + B-spline"

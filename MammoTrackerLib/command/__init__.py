@@ -1,0 +1,1 @@
+"""The `mammotracker` command, and what it writes."""

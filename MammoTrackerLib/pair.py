@@ -1,0 +1,97 @@
+"""Whether two mammograms may be compared, and whether a box lies on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .box import Box
+from .errors import MammoTrackerError
+from .mammogram import Header, Mammogram
+
+
+@dataclass(frozen=True)
+class PairProblem:
+    """Why two mammograms may be no pair of prior and current.
+
+    Attributes
+    ----------
+    message
+        A sentence for the user.
+    blocks
+        Whether tracking makes no sense; laterality and view can be forced nevertheless.
+    kind
+        "laterality", "view", "patient", "dates" or "spacing".
+    """
+
+    message: str
+    blocks: bool
+    kind: str
+
+
+def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> list[PairProblem]:
+    """Compare what two mammograms' headers say; what is unknown is no problem but the spacing.
+
+    Returns
+    -------
+    list of PairProblem
+        Those that block first.
+    """
+    problems = [
+        PairProblem(
+            f"The {name}'s pixel spacing is unknown: enter the size of a pixel in mm.",
+            True,
+            "spacing",
+        )
+        for name, mammogram in (("prior", prior), ("current", current))
+        if mammogram.spacing is None
+    ]
+    for kind in ("laterality", "view"):
+        values = getattr(prior, kind), getattr(current, kind)
+        if None not in values and values[0] != values[1]:
+            message = (
+                f"The prior's {kind} is {values[0]} and the current's {values[1]}: select two "
+                "mammograms of one breast in one view, or force it if a header is wrong."
+            )
+            problems.append(PairProblem(message, True, kind))
+    if None not in (prior.patient_id, current.patient_id) and (
+        prior.patient_id != current.patient_id
+    ):
+        message = (
+            "The two mammograms have different patient IDs: make sure that they show one woman."
+        )
+        problems.append(PairProblem(message, False, "patient"))
+    if None not in (prior.date, current.date) and prior.date >= current.date:
+        when = "on the day of" if prior.date == current.date else "after"
+        message = f"The prior was taken {when} the current: make sure that they are not swapped."
+        problems.append(PairProblem(message, False, "dates"))
+    return problems
+
+
+def check_pair(prior: Mammogram, current: Mammogram) -> None:
+    """Refuse two mammograms that cannot show one lesion in one view.
+
+    Raises
+    ------
+    MammoTrackerError
+        If both headers give a laterality, or a view, and they differ.
+    """
+    for problem in pair_problems(prior, current):
+        if problem.blocks:
+            raise MammoTrackerError(problem.message)
+
+
+def check_box(box: Box, mammogram: Mammogram) -> None:
+    """Refuse a box that does not lie on the mammogram; one cut by the image's edge does.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the box's centre is outside the image.
+    """
+    rows, columns = mammogram.pixels.shape
+    x, y = box.center
+    if not (0 <= x <= columns and 0 <= y <= rows):
+        raise MammoTrackerError(
+            f"The box {box} is outside the prior, which has {columns} x {rows} pixels "
+            "(width x height): give x0 y0 x1 y1 inside it."
+        )

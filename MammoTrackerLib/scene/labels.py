@@ -1,0 +1,76 @@
+"""What is written beside the ROIs in the views."""
+
+from __future__ import annotations
+
+import numpy as np
+import vtk
+
+from ..track import Status
+from .lesion import lesions
+from .nodes import new_node, node_with
+from .prediction import lesion_of, predictions, review_of, score_of, status_of
+from .raster import Raster
+from .rois import bounds_of, is_placed, paint
+
+LABEL_COLOR = (1.0, 1.0, 0.7)
+_LABELS = "vtkMRMLMarkupsFiducialNode"
+
+
+def update_labels(prior, current) -> None:
+    """Write names, statuses and scores at the top edges of the ROIs that are shown."""
+    before = [(roi, roi.GetName()) for roi in lesions(prior)]
+    now = [(roi, _label(roi)) for roi in predictions(prior, current)]
+    for volume, labels in ((prior, before), (current, now)):
+        node = node_with(volume.GetScene(), _LABELS, "label", Volume=volume)
+        if node is None:
+            node = _new_label_node(volume)
+        raster = Raster(volume)
+        wanted = []
+        for roi, text in labels:
+            if is_placed(roi) and roi.GetDisplayNode().GetVisibility():
+                box = bounds_of(roi, volume)
+                (place,) = raster.to_world([(box.center[0], box.y0, 0)])
+                wanted.append((text, place))
+        _show_labels(node, wanted)
+
+
+def _show_labels(node, wanted: list[tuple[str, np.ndarray]]) -> None:
+    """Change only what is other than wanted, since each change draws the views again."""
+    was_modifying = node.StartModify()
+    while node.GetNumberOfControlPoints() > len(wanted):
+        node.RemoveNthControlPoint(node.GetNumberOfControlPoints() - 1)
+    for index, (text, place) in enumerate(wanted):
+        if index >= node.GetNumberOfControlPoints():
+            node.AddControlPointWorld(vtk.vtkVector3d(*place), text)
+        if node.GetNthControlPointLabel(index) != text:
+            node.SetNthControlPointLabel(index, text)
+        shown = [0.0, 0.0, 0.0]
+        node.GetNthControlPointPositionWorld(index, shown)
+        if not np.allclose(shown, place, atol=1e-3):
+            node.SetNthControlPointPositionWorld(index, *place)
+    node.EndModify(was_modifying)
+
+
+def _label(prediction) -> str:
+    name, status = lesion_of(prediction).GetName(), status_of(prediction)
+    if review_of(prediction):
+        return f"{name}  {review_of(prediction)}"
+    if status == Status.REGISTRATION.value:
+        return f"{name}  {status}"
+    return f"{name}  {status} {score_of(prediction):.2f}"
+
+
+def _new_label_node(volume):
+    node = new_node(
+        volume.GetScene(), _LABELS, "MammoTracker labels", "label",
+        Volume=volume,
+    )  # fmt: skip
+    node.HideFromEditorsOn()
+    node.SetLocked(True)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    paint(display, LABEL_COLOR)
+    display.SetGlyphTypeFromString("Vertex2D")
+    display.SetGlyphScale(0.1)
+    display.SetPointLabelsVisibility(True)
+    return node

@@ -1,0 +1,52 @@
+"""Nodes of MammoTracker in the scene: their roles, references and attributes."""
+
+from __future__ import annotations
+
+import slicer
+
+ROI, VOLUME = "vtkMRMLMarkupsROINode", "vtkMRMLScalarVolumeNode"
+TRANSFORM = "vtkMRMLTransformNode"
+PREFIX = "MammoTracker."
+
+
+def attribute(node, name: str) -> str:
+    return node.GetAttribute(PREFIX + name) or ""
+
+
+def set_attribute(node, name: str, value: str) -> None:
+    node.SetAttribute(PREFIX + name, value)
+
+
+def referenced(node, name: str):
+    return node.GetNodeReference(PREFIX + name)
+
+
+def nodes_with(scene, class_name: str, role: str, **references) -> list:
+    """Return the nodes with this role that refer to these nodes, in the scene's order."""
+    count = scene.GetNumberOfNodesByClass(class_name)
+    return [
+        node
+        for node in (scene.GetNthNodeByClass(index, class_name) for index in range(count))
+        if attribute(node, "Role") == role
+        and all(referenced(node, name) is target for name, target in references.items())
+    ]
+
+
+def node_with(scene, class_name: str, role: str, **references):
+    return next(iter(nodes_with(scene, class_name, role, **references)), None)
+
+
+def new_node(scene, class_name: str, name: str, role: str, **references):
+    """Add a node that has its role and references already when the scene reports it."""
+    node = getattr(slicer, class_name)()
+    node.SetName(name)
+    set_attribute(node, "Role", role)
+    for reference, target in references.items():
+        node.SetNodeReferenceID(PREFIX + reference, target.GetID())
+    return scene.AddNode(node)
+
+
+def do_not_save(node) -> None:
+    node.SaveWithSceneOff()
+    for index in range(node.GetNumberOfDisplayNodes()):
+        node.GetNthDisplayNode(index).SaveWithSceneOff()

@@ -1,0 +1,148 @@
+"""Predictions: the ROI nodes that show where lesions are on the current mammogram."""
+
+from __future__ import annotations
+
+import json
+
+from ..box import Box
+from ..track import Candidate, Status, Track
+from .lesion import lesions
+from .nodes import ROI, attribute, do_not_save, new_node, node_with, referenced, set_attribute
+from .rois import draw_as_outline, paint, place_roi, show_only_in, unplace
+
+
+def show_track(lesion, current, track: Track):
+    """Show where a lesion was found: make its prediction on this current, or start it anew.
+
+    Returns
+    -------
+    vtkMRMLMarkupsROINode
+        In the lesion's colour, with score, status, reason and candidates as attributes. Of a
+        lesion that was not found it has no place.
+    """
+    scene = current.GetScene()
+    roi = prediction_of(lesion, current)
+    if roi is None:
+        roi = new_node(scene, ROI, "", "prediction", Lesion=lesion, Current=current)
+    was_modifying = roi.StartModify()
+    roi.SetName(prediction_name(lesion))
+    set_attribute(roi, "Status", track.status.value)
+    set_attribute(roi, "Score", repr(float(track.score)))
+    set_attribute(roi, "Reason", track.reason)
+    set_attribute(roi, "Box", json.dumps(track.box.as_tuple()))
+    candidates = [candidate.as_dict() for candidate in track.candidates]
+    set_attribute(roi, "Candidates", json.dumps(candidates))
+    roi.CreateDefaultDisplayNodes()
+    paint(roi.GetDisplayNode(), lesion.GetDisplayNode().GetSelectedColor())
+    draw_as_outline(roi.GetDisplayNode())
+    restore_prediction(roi)
+    roi.EndModify(was_modifying)
+    return roi
+
+
+def prediction_name(lesion) -> str:
+    return f"{lesion.GetName()} (current)"
+
+
+def predictions(prior, current) -> list:
+    """Return the predictions of the prior's lesions on this current, in the lesions' order."""
+    rois = (prediction_of(lesion, current) for lesion in lesions(prior))
+    return [roi for roi in rois if roi is not None]
+
+
+def prediction_of(lesion, current):
+    """Return the ROI that shows this lesion on this current, or None."""
+    return node_with(current.GetScene(), ROI, "prediction", Lesion=lesion, Current=current)
+
+
+def lesion_of(prediction):
+    """Return the lesion's ROI on the prior, or None if it was deleted."""
+    return referenced(prediction, "Lesion")
+
+
+def status_of(prediction) -> str:
+    """Return the tracker's answer, a value of `Status`; the user's is `review_of`."""
+    return attribute(prediction, "Status")
+
+
+def score_of(prediction) -> float:
+    return float(attribute(prediction, "Score"))
+
+
+def reason_of(prediction) -> str:
+    return attribute(prediction, "Reason")
+
+
+def review_of(prediction) -> str:
+    """Return what the user said: "", "accepted", "corrected" or "rejected"."""
+    return attribute(prediction, "Review")
+
+
+def set_review(prediction, review: str) -> None:
+    """Set what the user says; a rejected prediction is hidden, any other shown."""
+    set_attribute(prediction, "Review", review)
+    prediction.GetDisplayNode().SetVisibility(review != "rejected")
+
+
+def candidates_of(prediction) -> list[Candidate]:
+    """Return the tracker's candidates, best first; none where registration's box was kept."""
+    return [Candidate.from_dict(item) for item in json.loads(attribute(prediction, "Candidates"))]
+
+
+def use_candidate(prediction, index: int) -> None:
+    """Move a prediction to one of its candidates, as the user's correction.
+
+    The first one is the tracker's own answer, so that it corrects only what was not found.
+    """
+    if index == 0 and status_of(prediction) != Status.NOT_FOUND.value:
+        restore_prediction(prediction)
+        return
+    box = candidates_of(prediction)[index].box
+    place_roi(prediction, referenced(prediction, "Current"), box)
+    set_review(prediction, "corrected")
+
+
+def restore_prediction(prediction) -> None:
+    """Undo what the user did to a prediction; one that was not found loses its place."""
+    if status_of(prediction) == Status.NOT_FOUND.value:
+        unplace(prediction)
+    else:
+        box = Box(*json.loads(attribute(prediction, "Box")))
+        place_roi(prediction, referenced(prediction, "Current"), box)
+    set_review(prediction, "")
+
+
+def preview_of(current):
+    """Return the ROI that previews a candidate, or None."""
+    return node_with(current.GetScene(), ROI, "preview")
+
+
+def preview_candidate(prediction, index: int | None):
+    """Show one candidate in the views of its prediction, or with None no candidate any more.
+
+    Returns
+    -------
+    vtkMRMLMarkupsROINode or None
+        The one preview of the scene, which is locked, and not saved.
+    """
+    scene = prediction.GetScene()
+    roi = node_with(scene, ROI, "preview")
+    if index is None:
+        if roi is not None:
+            scene.RemoveNode(roi)
+        return None
+    if roi is None:
+        roi = new_node(scene, ROI, "", "preview")
+        roi.HideFromEditorsOn()
+        roi.SetLocked(True)
+        roi.CreateDefaultDisplayNodes()
+        draw_as_outline(roi.GetDisplayNode())
+        roi.GetDisplayNode().SetHandlesInteractive(False)
+        roi.GetDisplayNode().SetOpacity(0.6)
+        do_not_save(roi)
+    roi.SetName(f"Candidate {index + 1}")
+    like = prediction.GetDisplayNode()
+    paint(roi.GetDisplayNode(), like.GetSelectedColor())
+    show_only_in(roi, like.GetViewNodeIDs())
+    place_roi(roi, referenced(prediction, "Current"), candidates_of(prediction)[index].box)
+    return roi
