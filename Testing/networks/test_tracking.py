@@ -1,4 +1,4 @@
-"""The networks' shapes, places, gradients and losses."""
+"""The tracking network: shapes, symmetries, and that it learns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from MammoTrackerLib.networks.backbone import build_backbone, load_imagenet
-from MammoTrackerLib.networks.losses import centreness, eiou, focal, tracking_loss
+from MammoTrackerLib.networks.backbone import build_backbone
+from MammoTrackerLib.networks.losses import tracking_loss
 from MammoTrackerLib.networks.tracking import TrackingNetwork, central, depthwise_correlation
 from MammoTrackerLib.settings import Settings
 
@@ -83,69 +83,6 @@ def object_at(side: int, x: int, y: int) -> np.ndarray:
     texture = np.random.default_rng(3).uniform(-1, 1, (48, 48, 3))
     image[0, y - 24 : y + 24, x - 24 : x + 24] = texture
     return image
-
-
-def test_backbone_shapes(backbone: keras.Model):
-    fine, coarse = backbone(np.zeros((2, 96, 160, 3), np.float32))
-    assert fine.shape == (2, 12, 20, 32)
-    assert coarse.shape == (2, 6, 10, 96)
-
-
-@pytest.mark.parametrize(
-    ("index", "stride", "side", "cell"), [(0, 8, 128, (7, 6)), (1, 16, 320, (9, 8))]
-)
-def test_a_backbone_cell_sees_the_pixels_around_its_place(
-    backbone: keras.Model, index: int, stride: int, side: int, cell: tuple[int, int]
-):
-    image = tf.constant(np.random.default_rng(0).uniform(-1, 1, (1, side, side, 3)), tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(image)
-        value = tf.reduce_sum(backbone(image)[index][0, cell[0], cell[1]])
-    seen = np.abs(tape.gradient(value, image).numpy()[0]).sum(axis=-1) > 0
-    for axis, number in ((1, cell[0]), (0, cell[1])):
-        places = np.flatnonzero(seen.any(axis=axis))
-        assert 0 < places[0] < places[-1] < side - 1
-        assert (places[0] + places[-1] + 1) / 2 == stride * (number + 1) - 0.5
-
-
-def test_batch_normalisation_is_frozen(backbone: keras.Model):
-    norms = [la for la in backbone.layers if isinstance(la, keras.layers.BatchNormalization)]
-    before = [v.numpy() for layer in norms for v in layer.variables]
-    backbone(np.random.default_rng(0).normal(3, 2, (2, 64, 64, 3)).astype("f4"), training=True)
-    after = [v.numpy() for layer in norms for v in layer.variables]
-    assert len(norms) > 30
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one, other)
-    trainable = {id(v) for v in backbone.trainable_variables}
-    assert not trainable & {id(v) for layer in norms for v in layer.variables}
-
-
-def test_imagenet_stem_sees_grey_and_starts_blind_to_the_mask(tmp_path: Path):
-    keras.utils.set_random_seed(4)
-    source = keras.applications.MobileNetV2(
-        input_shape=(64, 64, 3), include_top=False, weights=None
-    )
-    for layer in source.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            mean = np.random.default_rng(5).normal(0, 0.1, layer.moving_mean.shape)
-            layer.moving_mean.assign(mean)
-    classifier = keras.Sequential([source, keras.layers.GlobalAveragePooling2D()])
-    classifier.save(tmp_path / "classifier.keras")
-    backbone = build_backbone("loaded")
-    load_imagenet(backbone, tmp_path / "classifier.keras")
-
-    rng = np.random.default_rng(6)
-    grey, mask = rng.uniform(-1, 1, (2, 1, 64, 64, 1)).astype("f4")
-    for name in ("Conv1", "block_12_add"):
-        expected = keras.Model(source.input, source.get_layer(name).output)(
-            np.concatenate([grey, grey, grey], axis=-1)
-        )
-        found = keras.Model(backbone.input, backbone.get_layer(name).output)(
-            np.concatenate([grey, grey, mask], axis=-1)
-        )
-        varies = np.asarray(expected).std(axis=(0, 1, 2)).mean()
-        assert varies > 0
-        np.testing.assert_allclose(found, expected, atol=0.01 * varies)
 
 
 @pytest.mark.parametrize("template_px", [96, 128, 160, 512])
@@ -355,148 +292,3 @@ def test_the_head_learns_two_lesions(other_network: TrackingNetwork):
     for scores, center in zip(network.head(kernels, features, sizes)[0], centers, strict=True):
         i, j = np.unravel_index(np.argmax(scores), scores.shape)
         assert (8 * (j + 1), 8 * (i + 1)) == tuple(center)
-
-
-def test_focal_by_hand():
-    """Cross-entropy times |target - p| ** gamma, at p = 1/2, 3/4 and far out."""
-    third = math.log(3)
-    np.testing.assert_allclose(focal(np.float32(0), np.float32(1)), math.log(2) / 4, rtol=1e-5)
-    np.testing.assert_allclose(focal(np.float32(0), np.float32(0)), math.log(2) / 4, rtol=1e-5)
-    np.testing.assert_allclose(
-        focal(np.float32(third), np.float32(1)), math.log(4 / 3) / 16, rtol=1e-5
-    )
-    np.testing.assert_allclose(
-        focal(np.float32(third), np.float32(0), 1.0), 0.75 * math.log(4), rtol=1e-5
-    )
-    entropy = -(0.25 * math.log(0.75) + 0.75 * math.log(0.25))
-    np.testing.assert_allclose(
-        focal(np.float32(third), np.float32(0.25)), 0.25 * entropy, rtol=1e-5
-    )
-    np.testing.assert_allclose(focal(np.float32(third), np.float32(0.75)), 0, atol=1e-9)
-    np.testing.assert_allclose(focal(np.float32(-80), np.float32(1)), 80, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("distances", "expected"),
-    [
-        ((5, 5, 5, 5), 1),
-        ((2, 9, 2, 9), 1),
-        ((1, 2, 3, 2), math.sqrt(1 / 3)),
-        ((3, 2, 1, 8), math.sqrt(1 / 3 * 1 / 4)),
-        ((0, 4, 4, 4), 0),
-        ((-3, 4, 9, 4), 0),
-    ],
-)
-def test_centreness_is_equation_1(distances: tuple[float, ...], expected: float):
-    found = centreness(np.array(distances, np.float32))
-    assert float(found) == pytest.approx(expected, abs=2e-3 if expected == 0 else 1e-5)
-
-
-@pytest.mark.parametrize(
-    ("predicted", "target", "expected"),
-    [
-        ((0, 0, 4, 4), (0, 0, 4, 4), 0),
-        # Apart: IoU 0; centres 4 apart in an enclosing 6 x 2; same sizes.
-        ((0, 0, 2, 2), (4, 0, 6, 2), 1 + 16 / 40),
-        # Nested: IoU 4/16; same centre; each side 2 shorter in an enclosing 4 x 4.
-        ((1, 1, 3, 3), (0, 0, 4, 4), 1 - 4 / 16 + 4 / 16 + 4 / 16),
-        # Overlapping: IoU 4/20; centres (2, 1) apart in an enclosing 6 x 4; heights 4 and 2.
-        ((0, 0, 4, 4), (2, 2, 6, 4), 1 - 4 / 20 + 5 / 52 + 0 + 4 / 16),
-    ],
-)
-def test_eiou_is_equation_3(
-    predicted: tuple[float, ...], target: tuple[float, ...], expected: float
-):
-    one, other = np.array(predicted, np.float32), np.array(target, np.float32)
-    assert float(eiou(one, other)) == pytest.approx(expected, abs=1e-5)
-    assert float(eiou(other, one)) == pytest.approx(expected, abs=1e-5)
-
-
-def test_eiou_pulls_boxes_that_do_not_touch():
-    box = tf.constant([[0.0, 0.0, 2.0, 2.0]])
-    with tf.GradientTape() as tape:
-        tape.watch(box)
-        loss = eiou(box, tf.constant([[10.0, 0.0, 12.0, 2.0]]))
-    gradient = tape.gradient(loss, box).numpy()[0]
-    assert gradient[0] + gradient[2] < 0
-    assert gradient[1] + gradient[3] == pytest.approx(0, abs=1e-6)
-
-
-def gaussian(i: int, j: int, center: tuple[float, float], sigma: float) -> float:
-    squared = ((8 * (j + 1) - center[0]) ** 2 + (8 * (i + 1) - center[1]) ** 2) / 64
-    return math.exp(-squared / (2 * sigma**2))
-
-
-def test_tracking_loss_written_out():
-    """One lesion at (24, 32) in a box of 24 x 16 around (26, 30), on 6 x 5 cells."""
-    rng = np.random.default_rng(8)
-    classification, centre_logits = rng.normal(-1, 1, (2, 1, 6, 5)).astype("f4")
-    distances = rng.uniform(4, 20, (1, 6, 5, 4)).astype("f4")
-    center, box = (24.0, 32.0), (14.0, 22.0, 38.0, 38.0)
-    cls = place = ctr = near_sum = reg = weight_sum = wanted_sum = 0.0
-    total = sum(math.exp(v) for v in classification.ravel())
-    for i, j in np.ndindex(6, 5):
-        x, y = 8 * (j + 1), 8 * (i + 1)
-        logit = float(classification[0, i, j])
-        p, heat = 1 / (1 + math.exp(-logit)), gaussian(i, j, center, 0.8)
-        cls -= abs(heat - p) ** 2 * (heat * math.log(p) + (1 - heat) * math.log(1 - p))
-        wanted = gaussian(i, j, center, 1.0)
-        wanted_sum += wanted
-        place -= wanted * (logit - math.log(total))
-        left, top, right, bottom = x - box[0], y - box[1], box[2] - x, box[3] - y
-        inside = min(left, top, right, bottom) > 0
-        target = (
-            math.sqrt(min(left, right) / max(left, right) * min(top, bottom) / max(top, bottom))
-            if inside
-            else 0.0
-        )
-        q = 1 / (1 + math.exp(-float(centre_logits[0, i, j])))
-        near = 1.0 if inside else wanted
-        near_sum += near
-        ctr -= near * abs(target - q) * (target * math.log(q) + (1 - target) * math.log(1 - q))
-        d = distances[0, i, j]
-        weight = gaussian(i, j, center, 1.5)
-        weight_sum += weight
-        found = np.array([x - d[0], y - d[1], x + d[2], y + d[3]], np.float32)
-        reg += weight * float(eiou(found, np.array(box, np.float32)))
-    expected = {
-        "cls": cls,
-        "place": place / wanted_sum,
-        "ctr": ctr / near_sum,
-        "reg": reg / weight_sum,
-    }
-    parts = tracking_loss(
-        (classification, centre_logits, distances),
-        np.array([center], np.float32),
-        np.array([box], np.float32),
-        np.ones(1, np.float32),
-    )
-    for name, value in expected.items():
-        assert float(parts[name]) == pytest.approx(value, rel=1e-3), name
-    assert float(parts["loss"]) == pytest.approx(
-        expected["cls"] + 0.5 * expected["place"] + 0.5 * expected["ctr"] + expected["reg"],
-        rel=1e-3,
-    )
-
-
-def test_tracking_loss_of_a_perfect_box_is_zero():
-    centers, boxes, present = truth(1)
-    points = 8.0 * (np.arange(24) + 1)
-    x, y = np.meshgrid(points, points)
-    x0, y0, x1, y1 = boxes[0]
-    distances = np.stack([x - x0, y - y0, x1 - x, y1 - y], axis=-1)[None].astype("f4")
-    maps = np.zeros((1, 24, 24), np.float32)
-    parts = tracking_loss((maps, maps, distances), centers, boxes, present)
-    assert float(parts["reg"]) == pytest.approx(0, abs=1e-4)
-
-
-def test_an_absent_lesion_only_counts_as_background():
-    centers, boxes, _ = truth(1)
-    rng = np.random.default_rng(9)
-    maps = rng.normal(-2, 1, (2, 1, 24, 24)).astype("f4")
-    distances = np.full((1, 24, 24, 4), 10, np.float32)
-    parts = tracking_loss((maps[0], maps[1], distances), centers, boxes, np.zeros(1, "f4"))
-    expected = np.asarray(focal(maps[0], np.zeros_like(maps[0]))).sum()
-    assert float(parts["cls"]) == pytest.approx(expected, rel=1e-4)
-    assert [float(parts[name]) for name in ("place", "ctr", "reg")] == [0, 0, 0]
-    assert float(parts["loss"]) == pytest.approx(expected, rel=1e-4)

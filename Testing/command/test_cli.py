@@ -1,0 +1,177 @@
+"""The command, as a user runs it: one pair."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from command_line import COMMAND, OUTPUTS, SPACING, STATUSES, Pair, assert_refused
+
+from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.command.simulate import write_dicom
+from MammoTrackerLib.metrics import center_distance
+
+
+def test_version_is_printed_without_loading_networks() -> None:
+    code = (
+        "import sys; from MammoTrackerLib.command.cli import main\n"
+        "try: main(['--version'])\n"
+        "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("mammotracker ")
+
+
+def test_track_finds_the_lesion_and_writes_everything(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    out = tmp_path / "new" / "folder"
+    command = [*COMMAND, "track", *pair.arguments, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert {file.name for file in out.iterdir()} == OUTPUTS
+    result = json.loads((out / "tracks.json").read_text())
+    (track,) = result["tracks"]
+    assert track["status"] in STATUSES
+    assert track["status"] in done.stdout
+    assert not done.stderr or done.stderr.startswith("Warning: ")
+    assert result["current"]["spacing_mm"] == pytest.approx([SPACING, SPACING])
+    assert track["prior_box"]["pixels"] == pytest.approx(pair.box.as_tuple(), abs=1e-3)
+    assert track["prior_box"]["width_mm"] == pytest.approx(pair.box.width * SPACING, abs=1e-3)
+    found = Box(*track["box"]["pixels"])
+    assert center_distance(found, pair.truth, (SPACING, SPACING)) < 5
+    assert found.iou(pair.truth) > 0.2
+
+    shown = done.stdout + done.stderr + (out / "tracks.json").read_text()
+    shown += (out / "lesion-1.mrk.json").read_text()
+    for secret in ("SECRET", "2023", "2024"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("name", ["current_dicom", "current"])
+def test_markup_is_where_itk_puts_the_pixels(pair: Pair, tmp_path: Path, name: str) -> None:
+    current = getattr(pair, name)
+    spacings = ["--prior-spacing", "0.2", "--current-spacing", "0.2"]
+    argv = [str(pair.prior), str(current), *pair.box_arguments, *spacings]
+    assert main(["track", *argv, "--out", str(tmp_path)]) == 0
+    (track,) = json.loads((tmp_path / "tracks.json").read_text())["tracks"]
+    (markup,) = json.loads((tmp_path / "lesion-1.mrk.json").read_text())["markups"]
+    assert (markup["type"], markup["roiType"]) == ("ROI", "Box")
+    if track["status"] == "not found":
+        assert not markup["controlPoints"]
+        return
+    image = sitk.ReadImage(str(current))
+    if current.suffix == ".png":
+        image.SetSpacing([SPACING, SPACING])
+    dimension = image.GetDimension()
+    axes = np.array(markup["orientation"]).reshape(3, 3)
+    center, size = np.array(markup["center"]), np.array(markup["size"])
+    assert size[2] >= 1
+    corners = []
+    for sign in (-0.5, 0.5):
+        point = center + axes @ (sign * size * [1, 1, 0])
+        index = image.TransformPhysicalPointToContinuousIndex(point[:dimension].tolist())
+        corners.append(np.array(index[:2]) + 0.5)
+    box = [*np.min(corners, axis=0), *np.max(corners, axis=0)]
+    np.testing.assert_allclose(box, track["box"]["pixels"], atol=0.01)
+
+
+def test_second_run_replaces_the_first(pair: Pair, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("mine")
+    two = [*pair.arguments, *pair.box_arguments]
+    assert main(["track", *two, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "lesion-2.mrk.json").exists()
+    assert len(json.loads((tmp_path / "tracks.json").read_text())["tracks"]) == 2
+    assert main(["track", *pair.arguments, "--out", str(tmp_path)]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == OUTPUTS | {"note.txt"}
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        (["10", "10", "10", "30"], ["empty or reversed"]),
+        (["30", "10", "10", "30"], ["empty or reversed"]),
+        (["nan", "10", "10", "30"], ["finite"]),
+        (["5000", "5000", "5100", "5100"], ["box"]),
+        (["-300", "10", "-200", "30"], ["box"]),
+    ],
+)
+def test_bad_boxes(
+    pair: Pair,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    box: list[str],
+    words: list[str],
+) -> None:
+    out = tmp_path / "out"
+    argv = ["track", *pair.arguments[:2], "--box", *box, "--out", str(out)]
+    assert_refused(argv, capsys, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_images(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    truncated = tmp_path / "truncated.dcm"
+    truncated.write_bytes(pair.current_dicom.read_bytes()[:300_000])
+    black = tmp_path / "black.png"
+    sitk.WriteImage(sitk.Image(300, 400, sitk.sitkUInt16), str(black))
+    before = sorted(tmp_path.iterdir())
+    for current in (text, truncated, black, tmp_path / "missing.dcm", tmp_path):
+        argv = ["track", str(pair.prior_dicom), str(current), *pair.box_arguments]
+        assert_refused([*argv, "--current-spacing", "0.2", "--out", str(out)], capsys)
+    argv = ["track", str(pair.prior_dicom), str(pair.current), *pair.box_arguments]
+    assert_refused([*argv, "--out", str(out)], capsys, "spacing")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_other_breast_needs_force(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = replace(Mammogram.read(pair.current_dicom), laterality="R")
+    write_dicom(other, tmp_path / "other.dcm", "SIMULATED")
+    out = tmp_path / "out"
+    argv = ["track", str(pair.prior_dicom), str(tmp_path / "other.dcm"), *pair.box_arguments]
+    argv += ["--out", str(out)]
+    assert_refused(argv, capsys, "force")
+    assert not out.exists()
+    assert main([*argv, "--force"]) == 0
+    assert (out / "tracks.json").exists()
+
+
+def test_place_that_cannot_be_written(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for out in (file, file / "below"):
+        assert_refused(["track", *pair.arguments, "--out", str(out)], capsys, "Cannot write")
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_full_disk_leaves_the_old_results(pair: Pair, tmp_path: Path) -> None:
+    import resource
+
+    before = {name: b"of the run before" for name in OUTPUTS}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    done = subprocess.run(
+        [*COMMAND, "track", *pair.arguments, "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert done.returncode == 2
+    assert "Cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -1,0 +1,115 @@
+"""Images that are no DICOM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MammoTrackerLib.errors import MammoTrackerError
+from MammoTrackerLib.mammogram import Mammogram
+
+
+@pytest.fixture
+def grey(film) -> np.ndarray:
+    return (film >> 8).astype(np.uint8)
+
+
+def write_image(path: Path, array: np.ndarray, spacing=None, is_vector: bool = False) -> Path:
+    image = sitk.GetImageFromArray(array, isVector=is_vector)
+    if spacing:
+        image.SetSpacing(spacing)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.nii", "a.nii.gz", "a.nrrd", "a.mha"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_image(tmp_path, film, grey, name: str, bits: int):
+    array = grey if bits == 8 else film
+    mammogram = Mammogram.read(write_image(tmp_path / name, array), spacing=(0.1, 0.2))
+    assert np.array_equal(mammogram.pixels, array)
+    assert mammogram.spacing == (0.1, 0.2)
+    assert (mammogram.laterality, mammogram.view, mammogram.date) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "jpeg-called.png"])
+def test_jpeg(tmp_path, grey, name: str):
+    path = write_image(tmp_path / "a.jpg", grey).rename(tmp_path / name)
+    mammogram = Mammogram.read(path, spacing=0.07)
+    assert np.abs(mammogram.pixels - grey).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
+def test_spacing_of_the_file_and_a_given_one(tmp_path, grey, name: str):
+    path = write_image(tmp_path / name, grey[None], (0.1, 0.2, 1))
+    assert Mammogram.read(path).pixels.shape == grey.shape
+    assert Mammogram.read(path).spacing == pytest.approx((0.1, 0.2))
+    assert Mammogram.read(path, spacing=0.3).spacing == (0.3, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "spacing"),
+    [("a.png", (0.1, 0.1)), ("a.tif", (0.1, 0.1)), ("a.jpg", None), ("a.nrrd", None)],
+)
+def test_image_that_cannot_be_believed_about_spacing(tmp_path, grey, name, spacing):
+    path = write_image(tmp_path / name, grey, spacing)
+    with pytest.raises(MammoTrackerError, match="give the spacing in mm"):
+        Mammogram.read(path)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_grey_stored_as_color(tmp_path, grey, channels: int):
+    array = np.repeat(grey[..., None], channels, axis=-1)
+    array[..., 3:] = 255
+    path = write_image(tmp_path / "a.png", array, is_vector=True)
+    assert np.array_equal(Mammogram.read(path, spacing=0.07).pixels, grey)
+
+
+def test_color_image_is_refused(tmp_path, grey):
+    array = np.stack([grey, 255 - grey, grey], axis=-1)
+    path = write_image(tmp_path / "a.png", array, is_vector=True)
+    with pytest.raises(MammoTrackerError, match="colour"):
+        Mammogram.read(path, spacing=0.07)
+
+
+def test_tiff_with_white_as_least_is_inverted(tmp_path, grey):
+    path = write_image(tmp_path / "a.tif", grey)
+    content = bytearray(path.read_bytes())
+    entry = content.index((262).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+    content[entry + 8] = 0
+    path.write_bytes(content)
+    pixels = Mammogram.read(path, spacing=0.07).pixels
+    assert np.array_equal(pixels, grey.max() - grey.astype(float))
+
+
+def test_several_slices_are_refused(tmp_path, grey):
+    path = write_image(tmp_path / "a.nrrd", np.stack([grey, grey]), (0.1, 0.1, 1))
+    with pytest.raises(MammoTrackerError, match="several slices"):
+        Mammogram.read(path)
+
+
+def test_one_row_is_no_image(tmp_path, grey):
+    path = write_image(tmp_path / "a.nrrd", grey[:1], (0.1, 0.1))
+    with pytest.raises(MammoTrackerError, match="no image"):
+        Mammogram.read(path)
+
+
+def test_black_image_is_refused(tmp_path, grey):
+    path = write_image(tmp_path / "a.png", grey * 0)
+    with pytest.raises(MammoTrackerError, match="is empty"):
+        Mammogram.read(path, spacing=0.07)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.png", "a.tif", "a.jpg", "a.nii", "a.nii.gz", "a.nrrd", "a.mha"]
+)
+@pytest.mark.parametrize("share", [0.6, 0.99])
+def test_truncated_image_is_refused(tmp_path, grey, name: str, share: float):
+    path = write_image(tmp_path / name, grey)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(MammoTrackerError, match="truncated|not an image"):
+        Mammogram.read(path, spacing=0.07)

@@ -1,0 +1,112 @@
+"""The table of results, and its export."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from dicom_files import write_dicom
+from mrml import SQUARE, add_dicom_volume, add_lesion, add_volume, make_track, rows_of
+
+slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
+vtk = pytest.importorskip("vtk")
+
+
+from MammoTrackerLib import Box, MammoTrackerError, Status  # noqa: E402
+from MammoTrackerLib import scene as bridge  # noqa: E402
+
+
+def test_table(scene, pair):
+    prior, current = pair
+    assert bridge.results_table(prior, current) is None
+    lesion = add_lesion(scene, prior, Box(4, 9, 14, 15), "Tumour, left", "mass")  # 2 x 1.8 mm
+    roi = bridge.show_track(lesion, current, make_track(Box(10, 12, 20, 24)))
+    gone = add_lesion(scene, prior, SQUARE, "Lesion 2")
+    bridge.show_track(gone, current, make_track(status=Status.NOT_FOUND, score=0.02))
+    table = bridge.update_table(prior, current)
+    assert bridge.results_table(prior, current) is table
+    assert table.GetLocked()
+    first, second = rows_of(table)
+    assert tuple(first) == bridge.COLUMNS
+    assert first == {
+        "Lesion": "Tumour, left", "Type": "mass", "Status": "found", "Review": "",
+        "Score": "0.47", "Centre x (mm)": "3.8", "Centre y (mm)": "4.5", "Width (mm)": "2.5",
+        "Height (mm)": "3.0", "Area (mm2)": "7.5", "Longest (mm)": "3.0", "Change (mm)": "+1.0",
+        "Change (%)": "+50",
+    }  # fmt: skip
+    assert (second["Status"], second["Score"]) == ("not found", "0.02")
+    assert {second[name] for name in bridge.COLUMNS[5:]} == {""}
+
+    # The user renames the lesion.
+    gone.SetName("Lesion B")
+    assert rows_of(bridge.update_table(prior, current))[1]["Lesion"] == "Lesion B"
+    assert bridge.prediction_of(gone, current).GetName() == "Lesion B (current)"
+
+    # The user drags the ROI: the table follows its present place.
+    bridge.place_roi(roi, current, Box(0, 0, 8, 4))
+    bridge.set_review(roi, "corrected")
+    assert bridge.update_table(prior, current) is table
+    first = rows_of(table)[0]
+    assert (first["Review"], first["Width (mm)"], first["Change (mm)"]) == (
+        "corrected", "2.0", "+0.0",
+    )  # fmt: skip
+    bridge.set_review(roi, "rejected")
+    first = rows_of(bridge.update_table(prior, current))[0]
+    assert (first["Review"], first["Width (mm)"], first["Change (mm)"]) == ("rejected", "", "")
+
+
+def test_the_table_is_modified_only_if_something_changed(scene, pair):
+    prior, current = pair
+    lesion = add_lesion(scene, prior, SQUARE)
+    roi = bridge.show_track(lesion, current, make_track())
+    table = bridge.update_table(prior, current)
+    seen = []
+    table.AddObserver("ModifiedEvent", lambda *_: seen.append(1))
+    bridge.update_table(prior, current)
+    assert not seen
+    bridge.set_review(roi, "accepted")
+    bridge.update_table(prior, current)
+    assert seen
+    scene.RemoveNode(lesion)
+    assert rows_of(bridge.update_table(prior, current)) == []
+
+
+def test_measures_are_true_millimetres(scene, tmp_path, values):
+    """A magnified view's pixels are smaller in the breast than on the detector."""
+    path = write_dicom(
+        tmp_path / "a.dcm", values, ImagerPixelSpacing=[0.2, 0.2],
+        EstimatedRadiographicMagnificationFactor=2,
+    )  # fmt: skip
+    prior, current = add_volume(scene), add_dicom_volume(scene, path)
+    lesion = add_lesion(scene, prior, SQUARE)
+    bridge.show_track(lesion, current, make_track(Box(0, 0, 20, 30)))
+    (row,) = rows_of(bridge.update_table(prior, current))
+    assert (row["Width (mm)"], row["Height (mm)"]) == ("2.0", "3.0")
+
+
+def test_export(scene, pair, tmp_path):
+    prior, current = pair
+    for name in ("A/B: 1", "a/b: 1", "results"):
+        roi = bridge.show_track(add_lesion(scene, prior, SQUARE, name), current, make_track())
+    (tmp_path / "lesion-7.mrk.json").write_text("the user's own")
+    files = bridge.export(prior, current, tmp_path / "new" / "out")
+    assert [file.name for file in files] == [
+        "results.csv", "A_B_ 1.mrk.json", "a_b_ 1 2.mrk.json", "results.mrk.json",
+        "A_B_ 1 (current).mrk.json", "a_b_ 1 (current) 2.mrk.json", "results (current).mrk.json",
+    ]  # fmt: skip
+    assert all(file.is_file() for file in files)
+    with files[0].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Lesion"] for row in rows] == ["A/B: 1", "a/b: 1", "results"]
+    assert rows[0]["Score"] == "0.47"
+    markup = json.loads(files[-1].read_text())["markups"][0]
+    assert (markup["type"], markup["controlPoints"][0]["positionStatus"]) == ("ROI", "defined")
+    np.testing.assert_allclose(markup["size"], roi.GetSize())
+
+    bridge.export(prior, current, tmp_path)
+    assert (tmp_path / "lesion-7.mrk.json").read_text() == "the user's own"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MammoTrackerError, match="Cannot write"):
+        bridge.export(prior, current, tmp_path / "file" / "below")

@@ -1,0 +1,49 @@
+"""The probability, and what it rests on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MammoTrackerLib import Box, MammoTrackerError
+from MammoTrackerLib.confidence import EVIDENCE, evidence, probability, rival_share
+from MammoTrackerLib.track import Candidate
+
+
+class FakeAlignment:
+    current_spacing = (0.1, 0.2)
+    dice = 0.9
+
+
+def test_evidence_is_in_its_order():
+    best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8)
+    other = Candidate(Box(500, 500, 600, 550), 0.25, 0.9)
+    same = Candidate(Box(102, 100, 202, 150), 0.45, 0.9)
+    values = evidence([best, same, other], Box(130, 100, 230, 150), FakeAlignment())
+    assert dict(zip(EVIDENCE, values, strict=True)) == pytest.approx(
+        {
+            "bias": 1, "tracking": 0, "similarity": np.log(4), "distance": 0.3, "rival": 0.5,
+            "outline": 0.1,
+        }
+    )  # fmt: skip
+    assert rival_share(best, [same]) == 0
+    assert probability(values, [0, 0, 1, 0, 0, 0]) == pytest.approx(0.8)
+
+
+def test_calibration_finds_what_decides():
+    from Training.calibrate import fit, thresholds
+
+    rng = np.random.default_rng(0)
+    values = np.c_[np.ones(4000), rng.normal(size=(4000, len(EVIDENCE) - 1))]
+    truth = np.array([0.5, 2.0, 1.0, 0.0, 0.0, -1.0])
+    chance = 1 / (1 + np.exp(-values @ truth))
+    right = rng.random(4000) < chance
+    found = fit(values, right)
+    assert found == pytest.approx(truth, abs=0.2)
+    chance = 1 / (1 + np.exp(-values @ found))
+    upper, lower = thresholds(chance, right, right)
+    assert (~right[chance >= upper]).mean() <= 0.035
+    assert (chance[right] < lower).mean() <= 0.05
+    assert lower < upper
+    with pytest.raises(MammoTrackerError, match="none can be found"):
+        thresholds(chance, right, np.zeros(4000, bool))

@@ -1,0 +1,58 @@
+"""Whether two mammograms may be compared."""
+
+import datetime
+from dataclasses import replace
+
+import pytest
+
+from MammoTrackerLib import MammoTrackerError
+from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
+from MammoTrackerLib.mammogram import Header
+from MammoTrackerLib.pair import check_pair, pair_problems
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return read_film()
+
+
+@pytest.fixture(scope="module")
+def follow_up(prior):
+    return simulate_follow_up(prior, [FILM_LESION])
+
+
+HEADER = Header((0.07, 0.07), "L", "CC", datetime.date(2022, 3, 1), "A")
+NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("prior", "current", "problems"),
+    [
+        (HEADER, NEXT, []),
+        (Header((0.1, 0.1)), NEXT, []),
+        (replace(HEADER, laterality="R", view="MLO"), NEXT,
+         [("laterality", True), ("view", True)]),
+        (replace(HEADER, patient_id="B"), NEXT, [("patient", False)]),
+        (NEXT, HEADER, [("dates", False)]),
+        (HEADER, HEADER, [("dates", False)]),
+        (replace(HEADER, spacing=None), replace(NEXT, spacing=None),
+         [("spacing", True), ("spacing", True)]),
+        (NEXT, replace(HEADER, spacing=None, view="ML"),
+         [("spacing", True), ("view", True), ("dates", False)]),
+    ],
+)  # fmt: skip
+def test_problems_of_a_pair(prior, current, problems):
+    found = pair_problems(prior, current)
+    assert [(problem.kind, problem.blocks) for problem in found] == problems
+    for problem in found:
+        assert problem.message.endswith(".")
+        assert "2022" not in problem.message
+
+
+def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
+    other = replace(follow_up.mammogram, view="XX")
+    (problem,) = pair_problems(prior, other)
+    assert problem.kind == "view"
+    with pytest.raises(MammoTrackerError) as error:
+        check_pair(prior, other)
+    assert str(error.value) == problem.message
