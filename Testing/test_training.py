@@ -30,9 +30,10 @@ from MammoTrackerLib.networks.tracking import TrackingNetwork
 from MammoTrackerLib.patches import BLANK, network_input, normalise
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
 from Training import loop, program, real_pairs, release, train_similarity, train_tracking
+from Training.difficulty import Difficulty
 from Training.real_pairs import RealPairs, cut_scene
 from Training.sources import SPACING_MM, generated_source
-from Training.synthesis import Difficulty, make_scene
+from Training.synthetic_scenes import make_scene
 from Training.train_tracking import batch_of
 
 CONFIGS = Path(train_tracking.__file__).parent / "configs"
