@@ -24,6 +24,14 @@ def embed(tmp_path: Path):
     return Embed(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of `made_up_test_set`."""
+    from made_up_test_set import write_test_set
+
+    return write_test_set(tmp_path_factory.mktemp("pairs"))
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     # Other files load TensorFlow as soon as they are imported: see the fixture `shell`.
     is_test = config.option.markexpr == "slicer" and collection_path.suffix == ".py"
