@@ -1,4 +1,4 @@
-"""What several test files share: mammograms, and a stand-in for the Slicer application."""
+"""What several test files share: mammograms, tiny trainings, and a stand-in for Slicer."""
 
 from __future__ import annotations
 
@@ -30,6 +30,37 @@ def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from made_up_test_set import write_test_set
 
     return write_test_set(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="session")
+def moved_pair():
+    """A made-up breast, the same moved by `tiny_training.SHIFT`, and their alignment."""
+    from tiny_training import SHIFT, as_mammogram
+
+    from MammoTrackerLib.global_search import align
+
+    prior, current = as_mammogram(), as_mammogram(SHIFT)
+    return prior, current, align(prior, current)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch):
+    """Train on two made-up breasts, without compiling."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from Training import train_tracking
+    from Training.sources import generated_source
+
+    sources = [generated_source(seed) for seed in (1, 2)]
+    monkeypatch.setattr(
+        train_tracking, "training_sources", lambda *_: (sources, np.array([0.5, 0.5]))
+    )
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+    keras.config.set_dtype_policy("float32")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
