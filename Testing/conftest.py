@@ -1,4 +1,4 @@
-"""What several test files share: real mammograms, and a stand-in for the Slicer application."""
+"""What several test files share: mammograms, tiny trainings, and a stand-in for Slicer."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def film(mammogram_paths) -> np.ndarray:
     import pydicom
 
     return pydicom.dcmread(mammogram_paths["lcc"]).pixel_array[1500:1900:2, 0:2400:8].copy()
+
+
+@pytest.fixture(scope="session")
+def moved_pair():
+    """A made-up breast, the same moved by `tiny_training.SHIFT`, and their alignment."""
+    from tiny_training import SHIFT, as_mammogram
+
+    from MammoTrackerLib.global_search import align
+
+    prior, current = as_mammogram(), as_mammogram(SHIFT)
+    return prior, current, align(prior, current)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -26,7 +26,7 @@ from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.networks.runtime import WEIGHTS
 
-from .evaluate import box_of, pairs_of, read_exam, read_manifest
+from .manifest import box_of, pairs_of, read_exam, read_manifest
 
 RIDGE = 1.0
 MAX_FALSE_FOUND, MAX_LOST = 0.03, 0.05

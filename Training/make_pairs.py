@@ -27,7 +27,7 @@ from .sources import (
     read_msynth,
     resampled,
 )
-from .synthesis import make_pair
+from .synthetic_pairs import make_pair
 
 PAIR_SPACING_MM = 0.14
 """Finer than what is trained on, so that specks pass the same reduction as in a real image."""

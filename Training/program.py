@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, epochs: int, batch: int) -> N
     data("--batch", type=int, default=batch, help="search patches per step")
     data("--templates", type=int, default=1, help="lesions per synthetic search patch")
     data("--vanished", type=float, metavar="SHARE", help="of the lesions pasted into synthetic "
-         "pairs, those that are gone on the current; else as `synthesis.HARD` has it")  # fmt: skip
+         "pairs, those that are gone on the current; else as `difficulty.HARD` has it")  # fmt: skip
     data("--epochs", type=int, default=epochs)
     data("--steps-per-epoch", type=int, help="else once through --pairs; of synthetic pairs as "
          "many as the paper trained on")  # fmt: skip

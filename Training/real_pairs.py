@@ -38,7 +38,7 @@ from MammoTrackerLib.pair import check_pair
 from MammoTrackerLib.patches import PatchFrame, network_input
 from MammoTrackerLib.settings import Settings
 
-from .synthesis import Scene
+from .synthetic_scenes import Scene
 
 OFFSET_MM, ZOOM, GAMMA, NOISE = 5.0, 0.08, 0.15, 0.015
 """Augmentation: standard deviation of the search patch's offset per axis, of the logarithm of

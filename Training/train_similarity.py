@@ -23,7 +23,7 @@ from MammoTrackerLib.score_refinement import refinement_side
 from MammoTrackerLib.settings import Settings
 
 from .program import add_arguments, parse, settings_of
-from .synthesis import Scene
+from .synthetic_scenes import Scene
 from .train_tracking import start_scenes
 
 POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1

@@ -20,6 +20,7 @@ from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.settings import Settings
 
+from .difficulty import EASY, HARD
 from .program import (
     EPOCH_PAIRS,
     add_arguments,
@@ -40,7 +41,7 @@ from .sources import (
     read_msynth,
     resampled,
 )
-from .synthesis import EASY, HARD, Scene, make_scene
+from .synthetic_scenes import Scene, make_scene
 
 PARTS = ("cls", "place", "ctr", "reg")
 

@@ -1,0 +1,115 @@
+"""Pairs are written as asked, of women never trained on."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from MammoTrackerLib.errors import MammoTrackerError
+from Training import make_pairs, train_tracking
+from Training.sources import (
+    HELD_OUT_SEED,
+    Source,
+    for_validation,
+    generated_source,
+    held_out,
+    read_folder,
+)
+
+
+def breast_image() -> np.ndarray:
+    """Return (900, 1200) of 8 bit: a breast below its chest wall."""
+    source = generated_source(3)
+    image = np.clip(255 * cv2.resize(np.rot90(source.pixels, -1), (1200, 900)), 0, 255)
+    return image.astype(np.uint8)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_pairs_do_not_depend_on_the_number_of_workers(tmp_path: Path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(images / name), np.rot90(breast_image()))
+    threads = cv2.getNumThreads()
+    for name, options in (
+        ("one", ["--pairs", "2", "--wrong", "2", "--workers", "1"]),
+        ("two", ["--pairs", "2", "--wrong", "2", "--workers", "2"]),
+        ("other", ["--pairs", "1", "--seed", "2", "--sheet", str(tmp_path / "sheet.png")]),
+    ):
+        out = ["--folder", str(images), "--spacing", "0.08", "--out", str(tmp_path / name)]
+        make_pairs.main([*out, *options])
+    cv2.setNumThreads(threads)
+    one, two, other = (written(tmp_path / name) for name in ("one", "two", "other"))
+    assert one == two
+    assert one["0000_prior.png"] != other["0000_prior.png"]
+    assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
+
+    with (tmp_path / "one" / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    right = [row for row in rows if not row["pair_id"].startswith("wrong")]
+    wrong = [row for row in rows if row["pair_id"].startswith("wrong")]
+    assert len(right) == len(wrong) > 4
+    patient = {row["current"]: row["patient"] for row in right}
+    assert set(patient.values()) == {"a", "b"}
+    for row in rows:
+        assert row["lesion_type"] in ("mass", "calcification", "tissue")
+        assert all(row[f"prior_{side}"] for side in make_pairs.SIDES)
+        assert all(row[f"current_{side}"] for side in make_pairs.SIDES) == (row["present"] == "1")
+        assert 0.13 < float(row["prior_spacing_mm"]) < 0.2
+        image = cv2.imread(str(tmp_path / "one" / row["prior"]), cv2.IMREAD_ANYDEPTH)
+        assert image.dtype == np.uint16
+        assert float(row["prior_x1"]) <= image.shape[1]
+        assert float(row["prior_y1"]) <= image.shape[0]
+    for row in wrong:
+        assert row["present"] == "0"
+        assert patient[row["current"]] != row["patient"]
+        assert patient[row["prior"].replace("prior", "current")] == row["patient"]
+
+
+def test_women_of_pairs_are_never_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One of two M-SYNTH models is held out; seeds are others; films are for training alone."""
+    for name in ("P5_Dfatty_L5.0_X1.jpg", "P6_Dfatty_L5.0_X1.jpg"):
+        cv2.imwrite(str(tmp_path / name), breast_image())
+    film = Source(np.zeros((5, 5), "f4"), np.ones((5, 5), "f4"), "film-1", 0.14)
+    for module in (make_pairs, train_tracking):
+        monkeypatch.setattr(module, "read_films", lambda to_mm: [film])
+    monkeypatch.setattr(make_pairs, "GENERATED", 2)
+    for_pairs = make_pairs.pair_sources(None, 0.07, tmp_path, trained_on=False)
+    of_trained = make_pairs.pair_sources(None, 0.07, tmp_path, trained_on=True)
+    training, _ = train_tracking.training_sources(tmp_path, generated=2)
+    assert {s.woman for s in for_pairs} == {
+        "msynth-P5", f"generated-{HELD_OUT_SEED}", f"generated-{HELD_OUT_SEED + 1}",
+    }  # fmt: skip
+    assert all(held_out(source) for source in for_pairs)
+    assert {s.woman for s in for_pairs if for_validation(s)} == {
+        "msynth-P5", f"generated-{HELD_OUT_SEED + 1}",
+    }  # fmt: skip
+    women = {source.woman for source in training}
+    assert women == {"film-1", "msynth-P6", "generated-0", "generated-1"}
+    assert {source.woman for source in of_trained} == women
+    assert {source.spacing_mm for source in for_pairs + of_trained} == {0.14}
+
+
+def test_a_folder_is_read_as_women_by_name(tmp_path: Path):
+    for name in ("a_1.png", "a_2.PNG", "b.jpeg"):
+        cv2.imwrite(str(tmp_path / name), np.rot90(breast_image()))
+    (tmp_path / "notes.txt").write_text("no image")
+    found = make_pairs.pair_sources(tmp_path, 0.1, None, trained_on=False)
+    assert [source.woman for source in found] == ["a", "a", "b"]
+    np.testing.assert_allclose(found[0].pixels.shape[0] * 0.14, 120, atol=3)
+    (tmp_path / "broken.png").write_text("no image either")
+    with pytest.raises(MammoTrackerError, match="broken"):
+        read_folder(tmp_path, 0.1)
+
+
+def test_wrong_pairs_need_two_women():
+    row = {"patient": "a", "current": "x", "current_spacing_mm": "0.14", "pair_id": "0"}
+    with pytest.raises(MammoTrackerError, match="two women"):
+        make_pairs.wrong_rows([[row], [row]], 1)

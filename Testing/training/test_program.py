@@ -1,0 +1,107 @@
+"""Options come from the command line and configurations, and workers bring what is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tiny_training import KERAS_WARNINGS, parsed
+
+from MammoTrackerLib import LesionTracker, MammoTrackerError
+from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
+from Training import program, train_similarity
+
+pytestmark = KERAS_WARNINGS
+CONFIGS = Path(program.__file__).parent / "configs"
+
+
+def test_workers_change_nothing():
+    results = [list(program.start_workers(lambda k: k * k, range(3, 14), n)) for n in (1, 3)]
+    assert results[0] == results[1] == [k * k for k in range(3, 14)]
+
+
+def fail_at_five(step: int) -> int:
+    if step == 5:
+        raise MammoTrackerError("This one is damaged.")
+    return step
+
+
+def test_a_workers_error_is_raised():
+    results = program.start_workers(fail_at_five, range(9), 2)
+    assert [next(results) for _ in range(5)] == list(range(5))
+    with pytest.raises(MammoTrackerError, match="damaged"):
+        next(results)
+
+
+def test_a_worker_that_was_killed_is_told():
+    results = program.start_workers(lambda step: os.kill(os.getpid(), signal.SIGKILL), range(2), 1)
+    with pytest.raises(MammoTrackerError, match="killed"):
+        next(results)
+
+
+def test_the_defaults_are_the_papers():
+    arguments = parsed()
+    assert program.settings_of(arguments) == PAPER
+    assert (arguments.rate, arguments.epochs, arguments.batch) == (5e-5, 50, 16)
+    assert arguments.backbone_rate is arguments.freeze_after is None
+    assert arguments.average == arguments.clip == arguments.weight_decay == 0
+    assert (arguments.warmup_steps, arguments.final_rate, arguments.place_weight) == (0, 1, 0)
+
+
+def test_the_shipped_configuration_is_that_of_the_weights():
+    arguments = parsed(f"--config={CONFIGS / 'shipped.json'}")
+    assert program.settings_of(arguments) == Settings() == LesionTracker().settings
+    assert arguments.epochs * arguments.steps_per_epoch == 2400
+    config = f"--config={CONFIGS / 'shipped-similarity.json'}"
+    arguments = train_similarity.options()
+    arguments = program.parse(arguments, ["--run=x", "--tracking=y", config])
+    # From a lower score than at run time, so that easy lesions have wrong candidates too.
+    expected = dataclasses.replace(Settings(), min_tracking_score=0.01)
+    assert program.settings_of(arguments) == expected
+    assert arguments.epochs * arguments.steps_per_epoch == 600
+
+
+@pytest.mark.parametrize("template_input", TEMPLATE_INPUTS)
+@pytest.mark.parametrize("centreness", [True, False])
+def test_rows_of_table_3_are_one_configuration_and_two_options(template_input, centreness):
+    options = [f"--template-input={template_input}", *["--no-centreness"] * (not centreness)]
+    settings = program.settings_of(parsed(f"--config={CONFIGS / 'table3.json'}", *options))
+    assert (settings.template_input, settings.centreness) == (template_input, centreness)
+    assert (settings.template_px, settings.search_px) == (160, 304)
+
+
+def test_the_command_line_wins_over_the_configuration(tmp_path: Path):
+    path = tmp_path / "own.json"
+    path.write_text('{"rate": 0.25, "centreness": false, "zooms": [0.5, 2], "batch": 3}')
+    arguments = parsed("--rate=0.5", f"--config={path}")
+    assert arguments.rate == 0.5
+    assert (arguments.centreness, arguments.zooms, arguments.batch) == (False, (0.5, 2.0), 3)
+
+
+@pytest.mark.parametrize("text", ['{"no such option": 1}', '{"batch": "many"}', "[]", "{", None,
+                                  '{"template-input": "whole"}'])  # fmt: skip
+def test_a_wrong_configuration_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture, text):
+    path = tmp_path / "own.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SystemExit):
+        parsed(f"--config={path}")
+    assert "error" in capsys.readouterr().err
+
+
+def test_a_run_of_other_settings_is_refused(tmp_path: Path):
+    arguments = parsed("--run", str(tmp_path))
+    program.write_card(arguments)
+    program.write_card(arguments)
+    with pytest.raises(MammoTrackerError, match="other settings"):
+        program.write_card(parsed("--run", str(tmp_path), "--template-px=256"))
+    assert program.read_settings(tmp_path)["template_px"] == 512
+
+
+def test_weights_to_begin_with_are_named_once(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        parsed("--run=run", "--start=one.weights.h5", "--backbone=other.weights.h5")
+    assert "not allowed with argument" in capsys.readouterr().err

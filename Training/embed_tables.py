@@ -1,0 +1,366 @@
+"""EMBED's tables and a table of prior annotations: which lesion is where on which image."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from MammoTrackerLib.box import Box
+from MammoTrackerLib.errors import MammoTrackerError
+
+METADATA, CLINICAL = "EMBED_OpenData_metadata.csv", "EMBED_OpenData_clinical.csv"
+METADATA_COLUMNS = (
+    "empi_anon acc_anon study_date_anon anon_dicom_path FinalImageType ImageLateralityFinal "
+    "ViewPosition spot_mag num_roi ROI_coords match_level"
+).split()
+TYPE_COLUMNS = {
+    "mass": ("massshape", "massmargin", "massdens"),
+    "calcification": ("calcfind", "calcdistri"),
+}
+LESION_TYPES = tuple(TYPE_COLUMNS)
+CLINICAL_COLUMNS = ("acc_anon", "side", *(c for columns in TYPE_COLUMNS.values() for c in columns))
+ANNOTATION_COLUMNS = "case image lesion_type layout x0 y0 x1 y1 roi".split()
+SKIPPED_COLUMNS = ("table", "row", "image", "reason", "detail")
+LAYOUTS = ("dicom", "embed_png")
+_NO_ROI = ("", "()", "[]")
+_ZERO = ("", "0", "0.0")
+
+
+class Unusable(Exception):
+    """Why a row cannot be used: the reason, and its detail."""
+
+
+class Skipped(list):
+    """The rows that were not used, each in the order of `SKIPPED_COLUMNS`."""
+
+    def add(self, table: str, row: int, image: str, reason: str, detail: str = "") -> None:
+        self.append((table, row, image, reason, detail))
+
+
+@dataclass(frozen=True)
+class Image:
+    """A usable row of the metadata table; its key is its path from the cohort's folder on."""
+
+    row: int
+    key: str
+    patient: str
+    exam: str
+    date: str
+    laterality: str
+    view: str
+    rois: tuple[tuple[float, ...], ...] = ()  # (x0, y0, x1, y1) in the pixels of EMBED's PNG
+    primary: tuple[bool, ...] = ()  # whether each was marked on this image (match_level 1)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One lesion on one image: a row of the annotations table, or a ROI of EMBED's."""
+
+    table: str
+    row: int
+    case: str
+    key: str
+    box: tuple[float, ...] | None  # (x0, y0, x1, y1); None: the image's own ROI
+    layout: str = "embed_png"
+    roi: int | None = None  # which one, from 1
+    lesion_type: str = ""
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each row's number (the header is 1) and the named cells, one row in memory.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the file is missing, is no comma-separated table, or lacks columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            missing = [name for name in columns if name not in header]
+            if missing:
+                raise MammoTrackerError(
+                    f"{path.name} lacks the column{'s' * (len(missing) > 1)} "
+                    f"{', '.join(missing)}: give the whole table, with its header line."
+                )
+            places = [(name, header.index(name)) for name in columns]
+            for row, cells in enumerate(reader, 2):
+                cells += [""] * (len(header) - len(cells))
+                yield row, {name: cells[place].strip() for name, place in places}
+    except FileNotFoundError:
+        raise MammoTrackerError(
+            f"There is no file {path}: give the folder of EMBED's tables as --tables, and your "
+            "own table as --annotations."
+        ) from None
+    except (OSError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is not a comma-separated table"
+        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+
+
+def _image_key(path: str) -> str:
+    """Cut a path before its folder ``cohort_N``, because EMBED's start with its own disks."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+    cohorts = [place for place, part in enumerate(parts) if part.startswith("cohort_")]
+    return "/".join(parts[cohorts[-1] if cohorts else 0 :])
+
+
+def _rois(coordinates: str, count: str, levels: str) -> tuple[tuple, tuple]:
+    """Read ROI_coords (ymin, xmin, ymax, xmax each), num_roi and match_level: boxes, primary."""
+    try:
+        found = ast.literal_eval(coordinates) if coordinates not in _NO_ROI else ()
+        boxes = tuple(
+            Box(*(float(value) for value in (x0, y0, x1, y1))).as_tuple()
+            for y0, x0, y1, x1 in found
+        )
+        same = not count or float(count) == len(boxes)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, MammoTrackerError):
+        raise Unusable("malformed ROI", coordinates) from None
+    primary = tuple(int(level) == 1 for level in re.findall(r"\d+", levels))
+    if not same or len(primary) != len(boxes):
+        detail = f"{len(boxes)} boxes, num_roi {count}, match_level {levels}"
+        raise Unusable("ROI_coords, num_roi and match_level disagree", detail)
+    return boxes, primary
+
+
+def _annotation(row: int, cells: dict[str, str]) -> Annotation:
+    case, key, kind = cells["case"], _image_key(cells["image"]), cells["lesion_type"]
+    if not case or not key:
+        raise Unusable("no case or no image", "")
+    if kind not in ("", *LESION_TYPES):
+        raise Unusable("unknown lesion type", kind)
+    corners = [cells[name] for name in ("x0", "y0", "x1", "y1")]
+    try:
+        if not any(corners):
+            roi = int(cells["roi"]) if cells["roi"] else None
+            return Annotation("annotations", row, case, key, None, "embed_png", roi, kind)
+        box = Box(*(float(corner) for corner in corners)).as_tuple()
+    except (ValueError, MammoTrackerError):
+        raise Unusable("malformed box or roi", " ".join((*corners, cells["roi"]))) from None
+    if cells["layout"] not in LAYOUTS:
+        raise Unusable("unknown layout", cells["layout"])
+    return Annotation("annotations", row, case, key, box, cells["layout"], None, kind)
+
+
+def _read_annotations(path: Path, skipped: Skipped) -> list[Annotation]:
+    annotations: dict[tuple[str, str], Annotation] = {}
+    for row, cells in read_table(path, ANNOTATION_COLUMNS):
+        try:
+            item = _annotation(row, cells)
+            if (item.case, item.key) in annotations:
+                raise Unusable("second row of one case on one image", item.case)
+            annotations[item.case, item.key] = item
+        except Unusable as problem:
+            skipped.add("annotations", row, _image_key(cells["image"]), *problem.args)
+    return list(annotations.values())
+
+
+def _check_image(cells: dict[str, str], spot_views: bool) -> None:
+    if not all(cells[name] for name in ("anon_dicom_path", "empi_anon", "acc_anon")):
+        raise Unusable("no path, patient or exam", "")
+    if cells["FinalImageType"] != "2D":
+        raise Unusable("not a 2D image", cells["FinalImageType"])
+    if cells["spot_mag"] not in _ZERO and not spot_views:
+        raise Unusable("spot or magnification view", "")
+    if cells["ImageLateralityFinal"] not in ("L", "R"):
+        raise Unusable("unknown laterality", cells["ImageLateralityFinal"])
+    if not cells["ViewPosition"]:
+        raise Unusable("unknown view", "")
+
+
+def _read_images(
+    path: Path, wanted: set[str], spot_views: bool, skipped: Skipped
+) -> tuple[dict[str, Image | str], int]:
+    """Read the metadata's rows that have a ROI or are wanted, and count the others.
+
+    Returns, by key, the image, or the reason why it cannot be used.
+    """
+    images: dict[str, Image | str] = {}
+    others = 0
+    for row, cells in read_table(path, METADATA_COLUMNS):
+        key = _image_key(cells["anon_dicom_path"])
+        roi_cells = [cells[name] for name in ("ROI_coords", "num_roi", "match_level")]
+        has_roi = roi_cells[0] not in _NO_ROI or roi_cells[1] not in _ZERO
+        if not has_roi and key not in wanted:
+            others += 1
+            continue
+        try:
+            if key in images:
+                raise Unusable("second row of one image", "")
+            _check_image(cells, spot_views)
+        except Unusable as problem:
+            images.setdefault(key, problem.args[0])
+            skipped.add("metadata", row, key, *problem.args)
+            continue
+        rois: tuple[tuple, tuple] = (), ()
+        try:
+            if has_roi:
+                rois = _rois(*roi_cells)
+        except Unusable as problem:  # the image may still have a box in the annotations
+            skipped.add("metadata", row, key, *problem.args)
+        images[key] = Image(
+            row, key, _whole(cells["empi_anon"]), _whole(cells["acc_anon"]),
+            cells["study_date_anon"], cells["ImageLateralityFinal"],
+            cells["ViewPosition"].upper(), *rois,
+        )  # fmt: skip
+    return images, others
+
+
+def _whole(identifier: str) -> str:
+    """Undo what pandas makes of a whole number where a column has gaps."""
+    return identifier.removesuffix(".0")
+
+
+def _read_findings(path: Path, exams: set[str], skipped: Skipped) -> dict[str, list[tuple]]:
+    """Read the findings of these exams, by exam: (side, set of lesion types)."""
+    findings = defaultdict(list)
+    for row, cells in read_table(path, CLINICAL_COLUMNS):
+        exam = _whole(cells["acc_anon"])
+        if exam not in exams:
+            continue
+        if cells["side"] not in ("L", "R", "B", ""):
+            skipped.add("clinical", row, "", "unknown side", cells["side"])
+            continue
+        kinds = {kind for kind, names in TYPE_COLUMNS.items() if any(cells[n] for n in names)}
+        findings[exam].append((cells["side"], kinds))
+    return findings
+
+
+def _with_boxes(
+    annotations: list[Annotation], images: dict[str, Image | str], skipped: Skipped
+) -> list[Annotation]:
+    """Keep the annotations whose image is usable, and give those without a box EMBED's ROI."""
+    by_case = defaultdict(list)
+    for item in annotations:
+        try:
+            image = images.get(item.key, "not in the metadata table")
+            if isinstance(image, str):
+                raise Unusable("its image is not usable", image)
+            if item.box is None:
+                if item.roi is None and len(image.rois) > 1:
+                    raise Unusable("no box, and several ROIs: give the number", "")
+                number = item.roi or 1
+                if not 1 <= number <= len(image.rois) or item.roi == 0:
+                    raise Unusable("no box, and no such ROI", "")
+                item = replace(item, box=image.rois[number - 1])
+            by_case[item.case].append(item)
+        except Unusable as problem:
+            skipped.add(item.table, item.row, item.key, *problem.args)
+    kept = []
+    for items in by_case.values():
+        if len({(images[item.key].patient, images[item.key].laterality) for item in items}) > 1:
+            _skip_all(items, "its case is in several breasts", skipped)
+        else:
+            kept += items
+    return kept
+
+
+def _linked_rois(
+    annotations: list[Annotation],
+    named: set[str],
+    images: dict[str, Image | str],
+    skipped: Skipped,
+) -> list[Annotation]:
+    """Find the ROIs of EMBED that no annotation names, but that belong to a case for sure.
+
+    That is so if it was marked on its image, is the only one of its exam in this breast and
+    view, and there is one case only in this breast and view.
+    """
+    cases, counts = defaultdict(set), Counter()
+    for item in annotations:
+        image = images[item.key]
+        cases[image.patient, image.laterality, image.view].add(item.case)
+    with_rois = [image for image in images.values() if isinstance(image, Image) and image.rois]
+    for image in with_rois:
+        counts[image.exam, image.laterality, image.view] += len(image.rois)
+    linked = []
+    for image in with_rois:
+        here = cases[image.patient, image.laterality, image.view]
+        if image.key in named:
+            continue
+        if not here:
+            reason = "ROI of no case: no annotation in this breast and view"
+        elif len(here) > 1 or counts[image.exam, image.laterality, image.view] > 1:
+            reason = "ROI of an unclear case: name it in the annotations"
+        elif not image.primary[0]:
+            reason = "ROI carried over from another image: name it in the annotations"
+        else:
+            linked.append(Annotation("metadata", image.row, *here, image.key, image.rois[0]))
+            continue
+        skipped.add("metadata", image.row, image.key, reason)
+    return linked
+
+
+def _skip_all(items: Iterable[Annotation], reason: str, skipped: Skipped) -> None:
+    for item in items:
+        skipped.add(item.table, item.row, item.key, reason, item.case)
+
+
+def _with_types(
+    annotations: list[Annotation],
+    images: dict[str, Image | str],
+    findings: dict[str, list[tuple]],
+    skipped: Skipped,
+) -> list[Annotation]:
+    """Give every case one lesion type: the annotations', else that of its exams' findings."""
+    by_case = defaultdict(list)
+    for item in annotations:
+        by_case[item.case].append(item)
+    typed = []
+    for items in by_case.values():
+        given = kinds = {item.lesion_type for item in items} - {""}
+        if not given:
+            for image in (images[item.key] for item in items):
+                for side, found in findings.get(image.exam, ()):
+                    if side in (image.laterality, "B", ""):
+                        kinds = kinds | found
+        if len(kinds) == 1:
+            (kind,) = kinds
+            typed += [replace(item, lesion_type=kind) for item in items]
+        elif given:
+            _skip_all(items, "its case has two lesion types", skipped)
+        else:
+            what = "both mass and calcification" if kinds else "neither mass nor calcification"
+            _skip_all(items, f"no lesion type: its findings name {what}", skipped)
+    return typed
+
+
+def read_lesions(
+    tables: Path, annotations: Path, spot_views: bool, skipped: Skipped
+) -> tuple[list[Annotation], dict[str, Image | str], int]:
+    """Read all tables; rows that cannot be used are added to `skipped`.
+
+    Returns
+    -------
+    tuple
+        The lesions, each with box and type; their images by key; and how many rows of the
+        metadata have neither ROI nor annotation.
+    """
+    marks = _read_annotations(annotations, skipped)
+    named = {item.key for item in marks}
+    images, others = _read_images(tables / METADATA, named, spot_views, skipped)
+    marks = _with_boxes(marks, images, skipped)
+    marks += _linked_rois(marks, named, images, skipped)
+    exams = {images[item.key].exam for item in marks}
+    findings = _read_findings(tables / CLINICAL, exams, skipped)
+    return _with_types(marks, images, findings, skipped), images, others
+
+
+def in_two_exams(
+    annotations: Iterable[Annotation], images: dict[str, Image | str], skipped: Skipped
+) -> dict[tuple[str, str], list[Annotation]]:
+    """Group annotations by (case, view), oldest first, and leave out those of one exam only."""
+    groups = defaultdict(list)
+    for item in annotations:
+        groups[item.case, images[item.key].view].append(item)
+    for group, items in list(groups.items()):
+        items.sort(key=lambda item: (images[item.key].date, images[item.key].exam, item.key))
+        if len({images[item.key].exam for item in items}) < 2:
+            _skip_all(items, "its case has one exam only in this view", skipped)
+            del groups[group]
+    return groups

@@ -1,0 +1,218 @@
+"""Whole synthetic pairs, for measuring: two mammograms made from one, and their lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from MammoTrackerLib.box import Box
+
+from .changes import (
+    COMPRESSION,
+    Field,
+    Muscle,
+    add_layer,
+    muscle_in_corner,
+    random_elastic,
+    random_linear,
+    random_tilt,
+    sample,
+)
+from .difficulty import WHOLE
+from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
+from .pasted import Pasted, paste
+from .sources import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A whole prior and current mammogram with the truth, for measuring.
+
+    Attributes
+    ----------
+    prior, current
+        (rows, columns) float32, -0.1 to 1.3; 0 outside the breast.
+    spacings_mm
+        Side of a pixel of the prior and of the current.
+    prior_boxes, current_boxes
+        Of each lesion, in pixels; None on the current where the lesion vanished.
+    kinds
+        "mass", "calcification" or "tissue", one for each lesion.
+    """
+
+    prior: np.ndarray
+    current: np.ndarray
+    spacings_mm: tuple[float, float]
+    prior_boxes: tuple[Box, ...]
+    current_boxes: tuple[Box | None, ...]
+    kinds: tuple[str, ...]
+
+
+def straight_chest_wall(breast: np.ndarray, at_left: bool) -> slice:
+    """Return the columns that leave the warped chest wall's edge out, as a detector would."""
+    rows = breast[breast.any(axis=1)] > 0
+    rows = rows[len(rows) // 5 : -len(rows) // 5]
+    edges = (rows if at_left else rows[:, ::-1]).argmax(axis=1)
+    cut_off = int(np.percentile(edges, 97))
+    return slice(cut_off, None) if at_left else slice(None, breast.shape[1] - cut_off)
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """One exam of a pair while it is made: tissue on a square canvas."""
+
+    field: Field
+    grid: np.ndarray
+    image: np.ndarray
+    breast: np.ndarray
+    window: tuple[slice, slice]
+
+    def box(self, pasted: Pasted, near: np.ndarray, current: bool) -> Box | None:
+        """Return a box in pixels of the window; None if not inside it and 90 % in the breast."""
+        pixel = self.field.patch_mm / len(self.grid)
+        box = pasted.box(self.field, self.grid, near, current) / pixel + len(self.grid) / 2
+        x0, y0, x1, y1 = box.tolist()
+        rows, columns = self.window
+        if x0 < columns.start or y0 < rows.start or x1 > columns.stop or y1 > rows.stop:
+            return None
+        if self.breast[round(y0) : round(y1), round(x0) : round(x1)].mean() < 0.9:
+            return None
+        return Box(x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
+
+
+def depth_mm(source: Source, at_left: bool) -> np.ndarray:
+    """Return (rows, columns) float32 mm from the skin; the chest wall does not count as skin."""
+    beyond = ((1, 1), (0, 1) if at_left else (1, 0))
+    depth = cv2.distanceTransform(np.pad(source.breast.astype(np.uint8), beyond), cv2.DIST_L2, 3)
+    depth = depth[1:-1, :-1] if at_left else depth[1:-1, 1:]
+    return depth * np.float32(source.spacing_mm)
+
+
+def place_exam(
+    rng: np.random.Generator, source: Source, at_left: bool, layer: tuple, muscle: Muscle | None
+) -> Exam:
+    """Position and compress a breast, with its second layer (source, share, place, direction).
+
+    Elastic displacements are 0.7 of a patch's and the tilt half of it, with `COMPRESSION` on top:
+    tissue should move far, but not fold. Skin stays smooth when it is pressed: towards it a patch's
+    displacements shrink to a quarter over 25 mm. One exam in four loses 3 to 15 mm more of the
+    chest wall.
+    """
+    other, share, place, direction = layer
+    pixel = source.spacing_mm
+    rows, columns = source.pixels.shape
+    side = 4 * int(np.ceil(max(rows, columns) * 1.08 / 4))
+    field, other_field = (
+        Field(
+            middle + rng.normal(0, spread, 2),
+            matrix @ random_linear(rng, WHOLE.warp),
+            random_elastic(rng, side, side * pixel, 0.7 * WHOLE.warp),
+            side * pixel,
+            random_tilt(rng, 0.5 * WHOLE.warp),
+        )
+        for middle, spread, matrix in (
+            (np.array([columns, rows]) * pixel / 2, 6, np.eye(2)),
+            (place, 3, direction),
+        )
+    )
+    depth = sample(depth_mm(source, at_left), field.grid(), pixel)
+    elastic = field.elastic * np.clip(depth / 25, 0.25, 1)[..., None]
+    elastic += random_elastic(rng, side, side * pixel, WHOLE.warp, COMPRESSION)
+    field = replace(field, elastic=elastic)
+    grid = field.grid()
+    breast = sample(source.breast, grid, pixel)
+    image = add_layer(sample(source.pixels, grid, pixel), other, share, other_field)
+    add_muscle(image, grid, rng, muscle, WHOLE)
+    wall = straight_chest_wall(breast, at_left)
+    start, stop, _ = wall.indices(side)
+    if rng.random() < 0.25:
+        lost = round(rng.uniform(3, 15) / pixel)
+        start, stop = (start + lost, stop) if at_left else (start, stop - lost)
+    shown = np.flatnonzero(breast.any(axis=1))
+    top = max(0, shown[0] - round(rng.uniform(0, 15) / pixel))
+    bottom = min(side, shown[-1] + 1 + round(rng.uniform(0, 15) / pixel))
+    return Exam(field, grid, image * breast, breast, np.s_[int(top) : int(bottom), start:stop])
+
+
+def make_pair(
+    rng: np.random.Generator, source: Source, others: list[Source], lesions: int = 4
+) -> Pair:
+    """Make a whole pair of the hard kind from one mammogram, with up to so many marked lesions.
+
+    Half of the exams keep the source's pixel size, the others get 1 to 1.4 times of it. Half of
+    the pairs are mirrored.
+    """
+    if rng.random() < 0.5:
+        mirrored = (np.ascontiguousarray(a[:, ::-1]) for a in (source.pixels, source.breast))
+        source = replace(source, **dict(zip(("pixels", "breast"), mirrored, strict=True)))
+    d, pixel = WHOLE, source.spacing_mm
+    at_left = source.breast[:, 0].sum() > source.breast[:, -1].sum()
+    other = others[rng.integers(len(others))]
+    middle = np.array(other.pixels.shape[::-1]) * other.spacing_mm / 2
+    layer = other, rng.uniform(0, 0.35), middle + rng.uniform(-20, 20, 2), random_linear(rng, 3)
+    muscle = muscle_in_corner(rng, source, at_left) if rng.random() < d.muscle else None
+    exams = [place_exam(rng, source, at_left, layer, muscle) for _ in range(2)]
+    prior, current = exams
+    side = len(prior.grid)
+
+    spots = np.argwhere(prior.breast > 0.5)
+    marked: list[tuple[Pasted, Box, Box]] = []
+    new: list[Box] = []
+    wanted_new = int(rng.integers(1, 4)) if rng.random() < d.distract else 0
+    for _ in range(50 * lesions):
+        if len(marked) == lesions and len(new) == wanted_new:
+            break
+        p = (spots[rng.integers(len(spots))][::-1] + 0.5 - side / 2) * pixel
+        is_new = len(marked) == lesions
+        marks = replace(d, lesion=1.0, vanished=0.0) if is_new else d
+        pasted = paste(rng, source, prior.field.at(p)[0], marks)
+        q = current.field.inverse(pasted.at[None], p)[0]
+        if np.hypot(*(current.field.at(q)[0] - pasted.at)) > 0.05:
+            continue
+        if np.abs(q).max() > side * pixel / 2:
+            continue
+        before, after = prior.box(pasted, p, False), current.box(pasted, q, True)
+        if before is None or after is None:
+            continue
+        if any(after.iou(box) > 0 for box in [b for _, _, b in marked] + new):
+            continue
+        if any(before.iou(box) > 0 for _, box, _ in marked):
+            continue
+        if is_new:
+            pasted.add(current.image, current.grid, current=True)
+            new.append(after)
+            continue
+        pasted.add(prior.image, prior.grid, current=False)
+        pasted.add(current.image, current.grid, current=True)
+        marked.append((pasted, before, after))
+
+    clip = None
+    if marked and rng.random() < d.clip:
+        clip = leave_clip(rng, [pasted for pasted, _, _ in marked])
+    clips = (clip if rng.random() < EARLY_CLIP else None, clip)
+    images, spacings, scales = [], [], []
+    for exam, left in zip(exams, clips, strict=True):
+        image, breast = exam.image[exam.window], exam.breast[exam.window]
+        if left is not None:
+            shown = left.shown(exam.field)
+            left = replace(shown, at=shown.at - [exam.window[1].start, exam.window[0].start])
+        image = take(rng, image * breast, breast, d, pixel, left)
+        factor = 1.0 if rng.random() < 0.5 else rng.uniform(1, 1.4)
+        size = np.array([round(length / factor) for length in image.shape[::-1]])
+        scales.append(size / image.shape[::-1])
+        images.append(cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA))
+        spacings.append(pixel / float(scales[-1].mean()))
+    return Pair(
+        *images,
+        tuple(spacings),
+        tuple(scaled(box, scales[0]) for _, box, _ in marked),
+        tuple(scaled(box, scales[1]) if pasted.there else None for pasted, _, box in marked),
+        tuple(pasted.kind for pasted, _, _ in marked),
+    )
+
+
+def scaled(box: Box, scale: np.ndarray) -> Box:
+    """Multiply a box's coordinates by factors (2,) of x and y."""
+    return Box(*(np.array(box.as_tuple()) * np.tile(scale, 2)).tolist())
