@@ -27,7 +27,7 @@ def main() -> int:
     shell.screenshot(DOCS / "exams.png")
 
     shell.click(ui.trackAllButton)
-    shell.wait(lambda: not panel.process.running, 180)
+    shell.wait(lambda: not panel.tracking.running, 180)
     ui.examsCollapsibleButton.collapsed = True
     shell.screenshot(DOCS / "results.png")
 

@@ -40,14 +40,14 @@ def pair(shell, panel):
 def choose(panel, shell, prior, current) -> None:
     panel.ui.priorSelector.setCurrentNode(prior)
     panel.ui.currentSelector.setCurrentNode(current)
-    shell.wait(lambda: panel._pair == (prior, current))
+    shell.wait(lambda: panel.exams.pair == (prior, current))
     shell.process(0.3)
 
 
 def track(panel, shell) -> None:
     shell.click(panel.ui.trackAllButton)
-    assert panel.process.running
-    shell.wait(lambda: not panel.process.running, 120)
+    assert panel.tracking.running
+    shell.wait(lambda: not panel.tracking.running, 120)
 
 
 def show(panel, lesion, current, answer: Track):
@@ -86,7 +86,7 @@ def test_a_pair_is_shown_side_by_side(panel, shell, pair):
 def test_dicom_exams_are_proposed_as_a_pair(panel, shell, tmp_path):
     prior = shell.loadDicom(exam(tmp_path / "a.dcm", year=2020))
     current = shell.loadDicom(exam(tmp_path / "b.dcm", year=2021))
-    shell.wait(lambda: panel._pair == (prior, current))
+    shell.wait(lambda: panel.exams.pair == (prior, current))
     assert "L MLO" in panel.ui.pairLabel.text
     assert "12 months apart" in panel.ui.pairLabel.text
     shell.scene.Clear()
@@ -98,7 +98,7 @@ def test_swapped_dates_are_said_and_mended_by_one_click(panel, shell, tmp_path):
     choose(panel, shell, later, earlier)
     assert "after the current" in panel.ui.pairLabel.text
     shell.click(panel.ui.swapButton)
-    assert panel._pair == (earlier, later)
+    assert panel.exams.pair == (earlier, later)
     assert not panel.ui.swapButton.visible
     shell.scene.Clear()
 
@@ -219,9 +219,9 @@ def test_a_lesion_is_tracked_and_shown(panel, shell, pair):
 
 def test_the_second_run_uses_the_process_of_the_first(panel, shell, pair):
     track(panel, shell)
-    first = panel.process._child.pid
+    first = panel.tracking.process._child.pid
     track(panel, shell)
-    assert panel.process._child.pid == first
+    assert panel.tracking.process._child.pid == first
 
 
 def test_dragging_the_box_corrects_it_and_the_prediction_comes_back(panel, shell, pair):
@@ -281,7 +281,7 @@ def test_another_candidate_is_seen_and_taken(panel, shell, pair):
 def test_a_cancelled_run_ends_at_once_and_the_next_one_works(panel, shell, pair):
     shell.click(panel.ui.trackAllButton)
     shell.click(panel.ui.cancelButton)
-    assert not panel.process.running and panel.ui.statusLabel.text == "Cancelled."
+    assert not panel.tracking.running and panel.ui.statusLabel.text == "Cancelled."
     assert rows_of(panel) == []
     track(panel, shell)
     assert len(rows_of(panel)) == 1
@@ -289,13 +289,13 @@ def test_a_cancelled_run_ends_at_once_and_the_next_one_works(panel, shell, pair)
 
 def test_a_killed_process_is_explained_and_replaced(panel, shell, pair):
     track(panel, shell)
-    killed = panel.process._child.pid
+    killed = panel.tracking.process._child.pid
     shell.click(panel.ui.trackAllButton)
     os.kill(killed, signal.SIGKILL)
-    shell.wait(lambda: not panel.process.running)
+    shell.wait(lambda: not panel.tracking.running)
     assert "killed" in panel.ui.statusLabel.text
     track(panel, shell)
-    assert panel.process._child.pid != killed and panel.ui.progressBar.value == 100
+    assert panel.tracking.process._child.pid != killed and panel.ui.progressBar.value == 100
 
 
 def test_export_writes_table_boxes_and_picture(panel, shell, pair, tmp_path):
@@ -331,7 +331,7 @@ def test_a_saved_scene_comes_back_as_it_was(panel, shell, pair, tmp_path):
     slicer.util.loadScene(str(path))
     shell.wait(lambda: len(rows_of(panel)) == 1)
     assert rows_of(panel) == rows
-    prior, current = panel._pair
+    prior, current = panel.exams.pair
     (prediction,) = scene.predictions(prior, current)
     assert scene.box_of(prediction, current).as_tuple() == pytest.approx(box.as_tuple(), abs=0.01)
     assert scene.registration_of(prior, current)
@@ -345,7 +345,7 @@ def test_closing_the_scene_resets_the_panel(panel, shell, pair):
     shell.scene.Clear()
     shell.process(0.3)
     ui = panel.ui
-    assert panel._pair == (None, None)
+    assert panel.exams.pair == (None, None)
     assert rows_of(panel) == [] and ui.lesionsTable.rowCount == 0
     assert ui.statusLabel.text == "" and ui.progressBar.value == 0
     assert not ui.trackAllButton.enabled and not ui.acceptButton.enabled
@@ -373,7 +373,7 @@ def test_without_tensorflow_tracking_asks_first(panel, shell, pair, monkeypatch)
     shell.answers.append(False)
     shell.click(panel.ui.trackAllButton)
     assert shell.messages.pop()
-    assert not panel.process.running and not panel.installer.running
+    assert not panel.tracking.running and not panel.installation.running
 
 
 def exam(path: Path, year: int, laterality: str = "L") -> Path:

@@ -77,6 +77,15 @@ class ResultList(VTKObservationMixin):
             self.select(self._shown)
         self._showDetails()
 
+    def add(self, lesion, current, track) -> None:
+        """Put the tracker's answer about a lesion into the scene, and list it."""
+        from MammoTrackerLib import scene
+
+        with self.updating():
+            scene.show_track(lesion, current, track)
+        self.refresh()
+        self._onChanged()
+
     def select(self, prediction) -> None:
         """Select a lesion's row, as a click on it does."""
         if prediction in self._predictions:

@@ -377,7 +377,7 @@ def _make_qt() -> None:
 
     # PySide asks for each module, by name, whether its properties are written as in PythonQt,
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
-    written = ("lesion_list", "result_list", "side_by_side")
+    written = ("exams", "lesion_list", "result_list", "setup", "side_by_side", "tracking")
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += ["test_module", "screenshots", "__main__"]
     ours = [f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("*.py")]

@@ -1,0 +1,179 @@
+"""The panel's two exams: which they are, what is wrong with the pair, and what mends it."""
+
+from __future__ import annotations
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+FORCIBLE = {"laterality", "view"}
+"""Kinds of problems of a pair that the user may know better."""
+
+
+class Exams(VTKObservationMixin):
+    """Proposes a pair, shows what is wrong with it, and lets the user swap, force or scale it.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    onShown
+        Called without arguments when what belongs to the pair is to be shown.
+    onForced
+        Called without arguments when the user forces the pair, or no longer does.
+    onNew
+        Called without arguments when two exams were selected, or got another pixel size.
+
+    Attributes
+    ----------
+    parameters
+        The module's parameter node, where the pair is selected, or None.
+    pair
+        The prior and the current volume that are shown; either may be None.
+    """
+
+    def __init__(self, ui, onShown, onForced, onNew) -> None:
+        VTKObservationMixin.__init__(self)
+        self._ui = ui
+        self._onShown = onShown
+        self._onNew = onNew
+        self._lookPending = False
+        self.parameters = None
+        self.pair = None, None
+        ui.swapButton.clicked.connect(self.onSwap)
+        ui.spacingButton.clicked.connect(self.onSetSpacing)
+        ui.forceCheckBox.toggled.connect(lambda _checked: onForced())
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAddedEvent, self.lookSoon)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.lookSoon)
+
+    @property
+    def isComplete(self) -> bool:
+        """Whether two exams are selected."""
+        prior, current = self.pair
+        return bool(prior and current and prior is not current)
+
+    @property
+    def isForced(self) -> bool:
+        return self._ui.forceCheckBox.checked
+
+    @property
+    def isReady(self) -> bool:
+        """Whether two exams are selected that can be tracked, or that the user forces."""
+        return self.isComplete and not any(
+            problem.blocks and not (self.isForced and problem.kind in FORCIBLE)
+            for problem in self._problems()
+        )
+
+    def lookSoon(self, _caller=None, _event=None) -> None:
+        """Look at the scene once it has come to rest."""
+        # Nodes arrive in bursts, and DICOM attributes after them.
+        if not self._lookPending and not slicer.mrmlScene.IsClosing():
+            self._lookPending = True
+            qt.QTimer.singleShot(200, self.look)
+
+    def look(self) -> None:
+        """Propose a pair if none is selected, and show what belongs to the pair."""
+        from MammoTrackerLib import scene
+
+        self._lookPending = False
+        if not self.parameters:
+            return
+        self.pair = self._selected()
+        if self.pair == (None, None):
+            pair = scene.propose_pair(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+            if pair:
+                self._select(*pair)
+                return
+        self._show()
+
+    def update(self) -> None:
+        """Show the pair that is selected now, if it is another one."""
+        pair = self._selected()
+        if pair != self.pair:
+            self.pair = pair
+            self._ui.forceCheckBox.checked = False
+            self._show()
+            if self.isComplete:
+                self._onNew()
+
+    def _selected(self) -> tuple:
+        parameters = self.parameters
+        return (parameters.priorVolume, parameters.currentVolume) if parameters else (None, None)
+
+    def _select(self, prior, current) -> None:
+        with slicer.util.NodeModify(self.parameters):
+            self.parameters.priorVolume, self.parameters.currentVolume = prior, current
+
+    def _problems(self) -> list:
+        """Return what is wrong with the pair, as far as the headers tell."""
+        from MammoTrackerLib import MammoTrackerError, scene
+        from MammoTrackerLib.pair import PairProblem, pair_problems
+
+        if not all(self.pair):
+            return []
+        try:
+            return pair_problems(*(scene.header_of(volume) for volume in self.pair))
+        except MammoTrackerError as error:
+            return [PairProblem(str(error), True, "image")]
+
+    def _show(self) -> None:
+        from MammoTrackerLib import scene
+
+        ui, problems = self._ui, self._problems()
+        kinds = {problem.kind for problem in problems}
+        prior, current = self.pair
+        if prior and prior is current:
+            ui.pairLabel.text = _("Prior and current are the same image: select two exams.")
+        elif not all(self.pair):
+            ui.pairLabel.text = _("Select a prior and a current mammogram.")
+        elif problems:
+            ui.pairLabel.text = "\n".join(problem.message for problem in problems)
+        else:
+            ui.pairLabel.text = self._summary()
+        ui.swapButton.visible = "dates" in kinds
+        forcible = kinds & FORCIBLE
+        ui.forceCheckBox.visible = bool(forcible)
+        ui.pairWidget.visible = bool(forcible) or "dates" in kinds
+        ui.spacingWidget.visible = "spacing" in kinds
+        if "spacing" in kinds:
+            for volume, box in self._spacingBoxes():
+                known = scene.header_of(volume).spacing
+                box.enabled = known is None
+                box.value = known[0] if known else 0.0
+        self._onShown()
+
+    def _summary(self) -> str:
+        from MammoTrackerLib import scene
+
+        prior, current = (scene.header_of(volume) for volume in self.pair)
+        parts = [" ".join(filter(None, (current.laterality, current.view)))]
+        if prior.date and current.date:
+            months = (current.date - prior.date).days / 30.44
+            parts.append(_("{months:.0f} months apart").format(months=months))
+        summary = ", ".join(filter(None, parts))
+        return summary or _("The files do not say which breast, view and date they show.")
+
+    def _spacingBoxes(self) -> zip:
+        """Return each volume of the pair with the box for its pixel size."""
+        boxes = self._ui.priorSpacingSpinBox, self._ui.currentSpacingSpinBox
+        return zip(self.pair, boxes, strict=True)
+
+    def onSwap(self) -> None:
+        """Exchange prior and current."""
+        prior, current = self.pair
+        self._select(current, prior)
+
+    def onSetSpacing(self) -> None:
+        """Give the mammograms the pixel size that the user typed."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        try:
+            for volume, box in self._spacingBoxes():
+                if box.enabled and box.value > 0:
+                    scene.set_spacing(volume, box.value)
+        except MammoTrackerError as error:
+            slicer.util.errorDisplay(str(error))
+        self._show()
+        self._onNew()

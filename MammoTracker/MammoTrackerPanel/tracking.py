@@ -1,0 +1,110 @@
+"""The panel's tracking: its buttons, its progress, and what becomes of each answer."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import installer
+from .tracker_process import TrackerProcess
+
+
+class Tracking:
+    """Tracks lesions of the pair in another process, and puts the answers into the scene.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    exams, lesions, results, setup
+        Other parts of the panel: whose pair and lesions are tracked, what lists the answers,
+        and what installs what is missing.
+    onChanged
+        Called without arguments when a run has begun or ended.
+    onRegistered
+        Called without arguments when the pair's registration is there.
+    """
+
+    def __init__(self, ui, exams, lesions, results, setup, onChanged, onRegistered) -> None:
+        self._ui = ui
+        self._exams, self._results, self._setup = exams, results, setup
+        self._onChanged = onChanged
+        self._onRegistered = onRegistered
+        self._rois, self._pair = [], (None, None)
+        self.process = TrackerProcess()
+        self.process.onReady = lambda info: setup.showDevice(info["device"])
+        self.process.onProgress = self._showProgress
+        self.process.onAligned = self._onAligned
+        self.process.onTrack = self._onTrack
+        self.process.onDone = self._onDone
+        self.process.onFailed = self._end
+        self.process.onLog = ui.logText.appendPlainText
+        ui.trackAllButton.clicked.connect(lambda: self._track(lesions.rois))
+        ui.trackSelectedButton.clicked.connect(lambda: self._track(lesions.selected()))
+        ui.cancelButton.clicked.connect(self.onCancel)
+
+    @property
+    def running(self) -> bool:
+        """Whether lesions are being tracked."""
+        return self.process.running
+
+    def _track(self, rois: list) -> None:
+        """Track in the other process; install first what that needs, if the user agrees."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        if not rois:
+            self._showProgress(0, _("Select a lesion in the list first."))
+            return
+        if installer.missing():
+            self._setup.installFirst(lambda: self._track(rois))
+            return
+        prior, current = self._exams.pair
+        try:
+            with slicer.util.WaitCursor():
+                boxes = [scene.box_of(roi, prior) for roi in rois]
+                images = scene.mammogram_of(prior), scene.mammogram_of(current)
+                self._rois, self._pair = rois, (prior, current)
+                self.process.track(*images, boxes, force=self._exams.isForced)
+        except MammoTrackerError as error:
+            self._showProgress(0, str(error))
+        self._onChanged()
+
+    def onCancel(self) -> None:
+        """Stop tracking; results that are there stay."""
+        self.process.cancel()
+        self._end(_("Cancelled."))
+
+    def clear(self) -> None:
+        """Show no progress and no log."""
+        self._showProgress(0, "")
+        self._ui.logText.clear()
+
+    def _showProgress(self, fraction: float, message: str) -> None:
+        self._ui.progressBar.value = round(100 * fraction)
+        self._ui.statusLabel.text = message
+
+    def _onAligned(self, grid, warnings: list[str]) -> None:
+        from MammoTrackerLib import scene
+
+        scene.show_registration(*self._pair, grid)
+        self._onRegistered()
+
+    def _onTrack(self, index: int, track) -> None:
+        lesion, current = self._rois[index], self._pair[1]
+        if lesion.GetScene() is not None and current.GetScene() is not None:
+            self._results.add(lesion, current, track)
+
+    def _onDone(self) -> None:
+        from MammoTrackerLib import scene
+
+        count = len(self._rois)
+        self._end(
+            _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count), 1
+        )
+        prediction = scene.prediction_of(self._rois[0], self._pair[1])
+        if prediction:
+            self._results.select(prediction)
+
+    def _end(self, message: str, fraction: float = 0) -> None:
+        self._showProgress(fraction, message)
+        self._onChanged()
