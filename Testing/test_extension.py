@@ -1,30 +1,33 @@
-"""The extension as it is installed: its files, its metadata, its sample, its batch script."""
+"""The extension as it is installed: its files, its metadata, its sample."""
 
 from __future__ import annotations
 
 import ast
-import csv
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from installed_copy import (
+    MODULES,
+    OURS,
+    ROOT,
+    arguments_of,
+    commands,
+    install,
+    listed,
+    run_installed,
+)
 from packaging.requirements import Requirement
+from sample_pair import SAMPLE, SPACING_MM, box_in
 
-from MammoTrackerLib import Box, Mammogram
-from MammoTrackerLib.command.simulate import FILM_LESION, FILM_SPACING, write_dicom
+from MammoTrackerLib import Mammogram
+from MammoTrackerLib.command.simulate import FILM_LESION, FILM_SPACING
 
-ROOT = Path(__file__).parents[1]
-MODULES = ("MammoTracker", "MammoTrackerLib")
 RESOURCES = ROOT / "MammoTracker" / "Resources"
-SAMPLE = RESOURCES / "SampleData"
-SCRIPT = "Scripts/track_pair.py"
-SPACING_MM = 0.15
 CHECKSUMS = {
     "MammoTrackerCurrent.nrrd": "cb5909548ffe2e3ef60ba5018742bcc7abe1c1dfa49acebeebb9d5e0b815fe72",
     "MammoTrackerLesion.mrk.json": "f6de8f659dffa3b1441ef9dae9e868999d4e125b5d2e7be7d26d728627ac4ba4",  # noqa: E501
@@ -34,7 +37,6 @@ CHECKSUMS = {
 
 # What Slicer has, and can import quickly while it starts.
 LIGHT = {"slicer", "vtk", "qt", "ctk", "SimpleITK", "numpy", "scipy"}
-OURS = {"MammoTracker", "MammoTrackerLib", "MammoTrackerPanel"}
 # Rooms and files that are imported by functions, when the user has asked for them.
 HEAVY_ROOMS = ("MammoTrackerLib/command/", "MammoTrackerLib/networks/")
 LIGHT_FILES = {"MammoTrackerLib/networks/__init__.py", "MammoTrackerLib/networks/runtime.py"}
@@ -43,55 +45,9 @@ LIGHT_FILES = {"MammoTrackerLib/networks/__init__.py", "MammoTrackerLib/networks
 # --- the CMake lists
 
 
-def commands(folder: Path) -> list[tuple[str, list[str]]]:
-    """Read a CMakeLists.txt: the name and the arguments of each command, variables replaced."""
-    text = re.sub(r'("[^"]*")|#[^\n]*', r"\1", (folder / "CMakeLists.txt").read_text())
-    variables: dict[str, list[str]] = {}
-    found = []
-    for name, inside in re.findall(r'(\w+)\s*\(((?:"[^"]*"|[^()"])*)\)', text):
-        arguments = []
-        for quoted, bare in re.findall(r'"([^"]*)"|([^\s"]+)', inside):
-            list_of = re.fullmatch(r"\$\{(\w+)\}", bare)
-            if list_of and list_of[1] in variables:
-                arguments += variables[list_of[1]]
-            else:
-                replace = lambda match: " ".join(variables.get(match[1], [match[0]]))  # noqa: E731
-                arguments.append(re.sub(r"\$\{(\w+)\}", replace, quoted or bare))
-        if name == "set":
-            variables[arguments[0]] = arguments[1:]
-        found.append((name, arguments))
-    return found
-
-
-def arguments_of(folder: Path, name: str) -> list[str]:
-    (arguments,) = (arguments for command, arguments in commands(folder) if command == name)
-    return arguments
-
-
-def listed(module: str) -> dict[str, list[str]]:
-    """Return what slicerMacroBuildScriptedModule is given, by keyword."""
-    given: dict[str, list[str]] = {}
-    for argument in arguments_of(ROOT / module, "slicerMacroBuildScriptedModule"):
-        if argument in ("NAME", "SCRIPTS", "RESOURCES", "WITH_SUBDIR", "WITH_GENERIC_TESTS"):
-            given[argument] = values = []
-        else:
-            values.append(argument)
-    return given
-
-
 def metadata() -> dict[str, str]:
     settings = (arguments for name, arguments in commands(ROOT) if name == "set")
     return {name: " ".join(values) for name, *values in settings}
-
-
-def install(target: Path) -> None:
-    """Copy what the lists name to where Slicer's macro puts it, in its qt-scripted-modules."""
-    for module in MODULES:
-        lists = listed(module)
-        home = target / module if "WITH_SUBDIR" in lists else target
-        for file in lists["SCRIPTS"] + lists["RESOURCES"]:
-            (home / file).parent.mkdir(parents=True, exist_ok=True)
-            (home / file).write_bytes((ROOT / module / file).read_bytes())
 
 
 def files_of(module: str) -> set[str]:
@@ -268,18 +224,6 @@ def test_the_marked_lesion_is_that_of_the_film():
         assert mammogram.spacing == pytest.approx((SPACING_MM, SPACING_MM))
 
 
-def box_in(path: Path) -> Box:
-    """Read an ROI file of an image that lies as the sample does: its first pixel at the origin."""
-    (roi,) = json.loads(path.read_text())["markups"]
-    assert roi["coordinateSystem"] == "LPS"
-    x, y, _ = (value / SPACING_MM + 0.5 for value in roi["center"])
-    return Box.from_center(x, y, *(side / SPACING_MM for side in roi["size"][:2]))
-
-
-def truth_box() -> Box:
-    return Box(*json.loads((SAMPLE / "truth.json").read_text())["current_box"])
-
-
 # --- the installed copy
 
 
@@ -288,23 +232,6 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("installed") / "qt-scripted-modules"
     install(folder)
     return folder
-
-
-def run_installed(installed: Path, code: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run code that sees the installed copy and no file of the checkout."""
-    start = (
-        "import sys\n"
-        f"sys.path[:] = [{str(installed)!r}, *(p for p in sys.path if p != {str(ROOT)!r})]\n"
-    )
-    check = (
-        "\nfor name, module in list(sys.modules.items()):\n"
-        f"    if name.split('.')[0] in {OURS!r}:\n"
-        f"        assert module.__file__.startswith({str(installed)!r}), module.__file__\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-I", "-c", start + code + check, *arguments],
-        cwd=installed, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
 
 
 def test_an_installed_copy_imports_light_and_tracks(installed):
@@ -326,131 +253,3 @@ print(json.dumps([track.status.value, track.box.iou(Box(*truth["current_box"]))]
     status, overlap = json.loads(done.stdout.splitlines()[-1])
     assert status == "found"
     assert overlap >= 0.5
-
-
-def test_the_batch_script_tracks_in_an_installed_copy(installed, tmp_path, shell):
-    stand_in = type(shell).__module__
-    current = tmp_path / "current.dcm"
-    write_exam(current, "Current", 2021)
-    # As Slicer does: the file's text, as the program, between its start and its exit.
-    code = f"""
-sys.path.append({str(ROOT / "Testing")!r})
-import {stand_in}
-{stand_in}.start()
-import slicer
-slicer.app.commandOptions().runPythonAndExit = True
-__file__ = {str(installed / SCRIPT)!r}
-exec(open(__file__).read(), globals())
-assert slicer.app.exitCodes == [0], slicer.app.exitCodes
-"""
-    out = tmp_path / "new" / "out"
-    done = run_installed(
-        installed, code,
-        "--prior", str(SAMPLE / "MammoTrackerPrior.nrrd"), "--current", str(current),
-        "--roi", str(SAMPLE / "MammoTrackerLesion.mrk.json"), "--out", str(out),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Lesion 1: found." in done.stdout
-    assert {path.name for path in out.iterdir()} == {
-        "results.csv", "overlay.png", "Lesion 1.mrk.json", "Lesion 1 (current).mrk.json",
-    }  # fmt: skip
-    box = box_in(out / "Lesion 1 (current).mrk.json")
-    assert box.iou(truth_box()) >= 0.5
-    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
-        (row,) = csv.DictReader(file)
-    assert row["Status"] == "found"
-    assert float(row["Width (mm)"]) == pytest.approx(box.width * SPACING_MM, abs=0.06)
-    from PIL import Image
-
-    with Image.open(out / "overlay.png") as picture:
-        assert picture.width == 1280
-
-
-def write_exam(path: Path, name: str, year: int, laterality: str = "L") -> None:
-    import datetime
-
-    image = Mammogram.read(SAMPLE / f"MammoTracker{name}.nrrd")
-    date = datetime.date(year, 3, 1)
-    exam = Mammogram(image.pixels, image.spacing, laterality, "MLO", date, "TEST")
-    write_dicom(exam, path, "A test")
-
-
-# --- what the batch script refuses
-
-
-@pytest.fixture
-def batch(shell, tmp_path):
-    """Run the batch script in this process on the sample, with some arguments changed."""
-    location = ROOT / "MammoTracker" / SCRIPT
-    spec = importlib.util.spec_from_file_location("track_pair", location)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-
-    def run(**changed) -> int:
-        arguments = {
-            "prior": SAMPLE / "MammoTrackerPrior.nrrd",
-            "current": SAMPLE / "MammoTrackerCurrent.nrrd",
-            "roi": SAMPLE / "MammoTrackerLesion.mrk.json",
-            "out": tmp_path / "out",
-        } | changed
-        pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in arguments.items()]
-        code = script.main([text for pair in pairs for text in pair])
-        assert not (tmp_path / "out").exists()
-        return code
-
-    yield run
-    shell.scene.Clear()
-
-
-def test_a_missing_file_is_said(batch, capsys, tmp_path):
-    assert batch(current=tmp_path / "nothing.dcm") == 2
-    assert "There is no file" in capsys.readouterr().err
-
-
-def test_a_file_of_another_kind_is_said(batch, capsys):
-    assert batch(prior=SAMPLE / "README.md") == 2
-    assert "cannot read" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_unknown_spacing_is_asked_for(batch, capsys, tmp_path):
-    import SimpleITK as sitk
-
-    image = sitk.ReadImage(str(SAMPLE / "MammoTrackerCurrent.nrrd"))
-    image.SetSpacing((1, 1, 1))
-    path = tmp_path / "current.nrrd"
-    sitk.WriteImage(image, str(path))
-    assert batch(current=path) == 2
-    assert "give --current-spacing in mm" in capsys.readouterr().err
-    assert batch(current=path, current_spacing=9) == 2
-    assert "9 mm" in capsys.readouterr().err
-
-
-def test_a_file_without_an_roi_is_said(batch, capsys, tmp_path, shell):
-    import slicer
-
-    point = shell.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
-    point.AddControlPoint(1, 2, 3)
-    path = tmp_path / "point.mrk.json"
-    assert slicer.util.saveNode(point, str(path))
-    assert batch(roi=path) == 2
-    assert "holds no ROI" in capsys.readouterr().err
-
-
-def test_exams_of_two_breasts_are_refused(batch, capsys, tmp_path):
-    write_exam(tmp_path / "prior.dcm", "Prior", 2020, "L")
-    write_exam(tmp_path / "current.dcm", "Current", 2021, "R")
-    assert batch(prior=tmp_path / "prior.dcm", current=tmp_path / "current.dcm") == 2
-    assert "laterality" in capsys.readouterr().err
-
-
-def test_missing_packages_are_said_before_anything_is_read(batch, capsys, tmp_path, monkeypatch):
-    from MammoTrackerPanel import installer
-
-    monkeypatch.setattr(installer, "missing", lambda: ["tensorflow>=2.16,<3"])
-    assert batch(prior=tmp_path / "nothing") == 2
-    assert "under Setup" in capsys.readouterr().err
-
-
-def test_wrong_arguments_end_with_2(batch, capsys):
-    assert batch(bogus=1) == 2
-    assert "usage:" in capsys.readouterr().err

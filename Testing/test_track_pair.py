@@ -1,0 +1,130 @@
+"""The batch script: an installed copy of it tracks the sample; and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+
+import pytest
+from installed_copy import ROOT, install, run_installed
+from sample_pair import SAMPLE, SPACING_MM, TRUTH, box_in, write_exam
+
+SCRIPT = "Scripts/track_pair.py"
+
+
+def test_the_batch_script_tracks_in_an_installed_copy(tmp_path, shell):
+    stand_in = type(shell).__module__
+    installed = tmp_path / "qt-scripted-modules"
+    install(installed)
+    current = tmp_path / "current.dcm"
+    write_exam(current, "Current", 2021)
+    # As Slicer does: the file's text, as the program, between its start and its exit.
+    code = f"""
+sys.path.append({str(ROOT / "Testing")!r})
+import {stand_in}
+{stand_in}.start()
+import slicer
+slicer.app.commandOptions().runPythonAndExit = True
+__file__ = {str(installed / SCRIPT)!r}
+exec(open(__file__).read(), globals())
+assert slicer.app.exitCodes == [0], slicer.app.exitCodes
+"""
+    out = tmp_path / "new" / "out"
+    done = run_installed(
+        installed, code,
+        "--prior", str(SAMPLE / "MammoTrackerPrior.nrrd"), "--current", str(current),
+        "--roi", str(SAMPLE / "MammoTrackerLesion.mrk.json"), "--out", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Lesion 1: found." in done.stdout
+    assert {path.name for path in out.iterdir()} == {
+        "results.csv", "overlay.png", "Lesion 1.mrk.json", "Lesion 1 (current).mrk.json",
+    }  # fmt: skip
+    box = box_in(out / "Lesion 1 (current).mrk.json")
+    assert box.iou(TRUTH) >= 0.5
+    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["Status"] == "found"
+    assert float(row["Width (mm)"]) == pytest.approx(box.width * SPACING_MM, abs=0.06)
+    from PIL import Image
+
+    with Image.open(out / "overlay.png") as picture:
+        assert picture.width == 1280
+
+
+@pytest.fixture
+def batch(shell, tmp_path):
+    """Run the batch script in this process on the sample, with some arguments changed."""
+    location = ROOT / "MammoTracker" / SCRIPT
+    spec = importlib.util.spec_from_file_location("track_pair", location)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def run(**changed) -> int:
+        arguments = {
+            "prior": SAMPLE / "MammoTrackerPrior.nrrd",
+            "current": SAMPLE / "MammoTrackerCurrent.nrrd",
+            "roi": SAMPLE / "MammoTrackerLesion.mrk.json",
+            "out": tmp_path / "out",
+        } | changed
+        pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in arguments.items()]
+        code = script.main([text for pair in pairs for text in pair])
+        assert not (tmp_path / "out").exists()
+        return code
+
+    yield run
+    shell.scene.Clear()
+
+
+def test_a_missing_file_is_said(batch, capsys, tmp_path):
+    assert batch(current=tmp_path / "nothing.dcm") == 2
+    assert "There is no file" in capsys.readouterr().err
+
+
+def test_a_file_of_another_kind_is_said(batch, capsys):
+    assert batch(prior=SAMPLE / "README.md") == 2
+    assert "cannot read" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_unknown_spacing_is_asked_for(batch, capsys, tmp_path):
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(SAMPLE / "MammoTrackerCurrent.nrrd"))
+    image.SetSpacing((1, 1, 1))
+    path = tmp_path / "current.nrrd"
+    sitk.WriteImage(image, str(path))
+    assert batch(current=path) == 2
+    assert "give --current-spacing in mm" in capsys.readouterr().err
+    assert batch(current=path, current_spacing=9) == 2
+    assert "9 mm" in capsys.readouterr().err
+
+
+def test_a_file_without_an_roi_is_said(batch, capsys, tmp_path, shell):
+    import slicer
+
+    point = shell.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    point.AddControlPoint(1, 2, 3)
+    path = tmp_path / "point.mrk.json"
+    assert slicer.util.saveNode(point, str(path))
+    assert batch(roi=path) == 2
+    assert "holds no ROI" in capsys.readouterr().err
+
+
+def test_exams_of_two_breasts_are_refused(batch, capsys, tmp_path):
+    write_exam(tmp_path / "prior.dcm", "Prior", 2020, "L")
+    write_exam(tmp_path / "current.dcm", "Current", 2021, "R")
+    assert batch(prior=tmp_path / "prior.dcm", current=tmp_path / "current.dcm") == 2
+    assert "laterality" in capsys.readouterr().err
+
+
+def test_missing_packages_are_said_before_anything_is_read(batch, capsys, tmp_path, monkeypatch):
+    from MammoTrackerPanel import installer
+
+    monkeypatch.setattr(installer, "missing", lambda: ["tensorflow>=2.16,<3"])
+    assert batch(prior=tmp_path / "nothing") == 2
+    assert "under Setup" in capsys.readouterr().err
+
+
+def test_wrong_arguments_end_with_2(batch, capsys):
+    assert batch(bogus=1) == 2
+    assert "usage:" in capsys.readouterr().err
