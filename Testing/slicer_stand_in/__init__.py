@@ -379,7 +379,8 @@ def _make_qt() -> None:
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
     written = ("exams", "lesion_list", "result_list", "setup", "side_by_side", "tracking")
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
-    true_properties += ["test_module", "screenshots", "__main__"]
+    true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]
+    true_properties += ["panel_steps", "screenshots", "__main__"]
     ours = [f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("*.py")]
     setters = [__name__, *ours, "MammoTrackerPanel.child_process", "slicer.util"]
     feature.pyside_feature_dict.update(dict.fromkeys(setters, 0))

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_worker import SEVERAL_LOOKS, is_alive
+from recorded import SEVERAL_LOOKS, is_alive
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def write_wheel(folder: Path, name: str, version: str, requires=(), padding: int = 0) -> Path:

@@ -1,0 +1,89 @@
+"""What the tests of the panel share: the open panel, the views, and a process that is recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def panel(shell):
+    """The module's widget, opened once; its worker stays up from test to test."""
+    return shell.openModule("MammoTracker")
+
+
+@pytest.fixture
+def pair(shell, panel):
+    """The sample pair, selected; afterwards the scene is closed."""
+    from panel_steps import choose
+
+    import MammoTracker
+
+    prior, current, lesion = MammoTracker.loadSamplePair()
+    choose(panel, shell, prior, current)
+    yield prior, current, lesion
+    shell.scene.Clear()
+    shell.process()
+
+
+@pytest.fixture
+def layouts(shell):
+    """The application's layout manager, in another layout; views of the pair have one size."""
+    import slicer
+    from drawn_exams import SIZE, VIEWS
+    from MammoTrackerPanel.side_by_side import LAYOUT_ID, layoutDescription
+
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    if not node.IsLayoutDescription(LAYOUT_ID):
+        node.AddLayoutDescription(LAYOUT_ID, layoutDescription())
+    manager.setLayout(LAYOUT_ID)
+    for name in VIEWS:
+        shell.resizeView(name, *SIZE)
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+    return manager
+
+
+@pytest.fixture
+def views(shell, layouts):
+    """Views that start without a pair."""
+    import slicer
+    from MammoTrackerPanel.side_by_side import SideBySide
+
+    red = slicer.vtkMRMLSliceNode()
+    red.SetLayoutName("Red")
+    red = shell.scene.AddNode(red)
+    views = SideBySide(layouts)
+    yield views
+    views.removeObservers()
+    layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+    shell.scene.RemoveNode(red)
+    shell.scene.Clear()
+    shell.process()
+
+
+@pytest.fixture
+def picture(views, tmp_path):
+    """Return the two views as the user sees them: (rows, columns, 3) each."""
+
+    def picture() -> tuple[np.ndarray, np.ndarray]:
+        views.capture(tmp_path / "picture.png")
+        with Image.open(tmp_path / "picture.png") as image:
+            image = np.array(image)
+        middle = image.shape[1] // 2
+        return image[:, : middle - 2], image[:, middle + 2 :]
+
+    return picture
+
+
+@pytest.fixture
+def recorded(shell, tmp_path, monkeypatch):
+    """A new process, whose temporary folders are in `tmp_path`."""
+    from recorded import Recorded
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    recorded = Recorded(shell)
+    yield recorded
+    recorded.process.stop()
+    assert list(tmp_path.glob("MammoTracker-*")) == []

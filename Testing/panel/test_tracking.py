@@ -1,0 +1,56 @@
+"""The panel's tracking with the real process: its results, cancelled, and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from panel_steps import rows_of, track
+from sample_pair import TRUTH
+
+
+def test_a_lesion_is_tracked_and_shown(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    track(panel, shell)
+    (prediction,) = scene.predictions(prior, current)
+    assert scene.box_of(prediction, current).iou(TRUTH) > 0.5
+    (row,) = rows_of(panel)
+    assert row[:5] == ["Lesion 1", "mass", "found", "", f"{scene.score_of(prediction):.2f}"]
+    box = scene.box_of(prediction, current)
+    assert float(row[5]) == pytest.approx(box.center[0] * 0.15, abs=0.06)
+    assert float(row[7]) == pytest.approx(box.width * 0.15, abs=0.06)
+    assert prediction.GetDisplayNode().GetColor() == lesion.GetDisplayNode().GetColor()
+    assert panel.results.selected is prediction
+    assert "CPU" in panel.ui.deviceLabel.text or "GPU" in panel.ui.deviceLabel.text
+    assert scene.registration_of(prior, current)
+    shell.screenshot("/tmp/module-tracked.png")
+
+
+def test_the_second_run_uses_the_process_of_the_first(panel, shell, pair):
+    track(panel, shell)
+    first = panel.tracking.process._child.pid
+    track(panel, shell)
+    assert panel.tracking.process._child.pid == first
+
+
+def test_a_cancelled_run_ends_at_once_and_the_next_one_works(panel, shell, pair):
+    shell.click(panel.ui.trackAllButton)
+    shell.click(panel.ui.cancelButton)
+    assert not panel.tracking.running and panel.ui.statusLabel.text == "Cancelled."
+    assert rows_of(panel) == []
+    track(panel, shell)
+    assert len(rows_of(panel)) == 1
+
+
+def test_a_killed_process_is_explained_and_replaced(panel, shell, pair):
+    track(panel, shell)
+    killed = panel.tracking.process._child.pid
+    shell.click(panel.ui.trackAllButton)
+    os.kill(killed, signal.SIGKILL)
+    shell.wait(lambda: not panel.tracking.running)
+    assert "killed" in panel.ui.statusLabel.text
+    track(panel, shell)
+    assert panel.tracking.process._child.pid != killed and panel.ui.progressBar.value == 100
