@@ -247,9 +247,12 @@ def _density(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     Every step maps a value whatever its place, so it is applied to the few possible
     values, and the pixels look theirs up.
     """
-    lowest = int(values.min())
-    indices = values.astype(np.int32) - lowest
-    counts = np.bincount(indices.ravel())
+    lowest, highest = int(values.min()), int(values.max())
+    # In strips, since numpy counts and looks up with eight bytes a pixel.
+    strips = [np.s_[row : row + 256] for row in range(0, len(values), 256)]
+    counts = np.zeros(highest - lowest + 1, np.int64)
+    for strip in strips:
+        counts += np.bincount(values[strip].ravel().astype(np.int64) - lowest, None, len(counts))
     levels = lowest + np.arange(len(counts))
     counts[_is_padding(levels, header)] = 0
     is_used = counts > 0
@@ -266,7 +269,11 @@ def _density(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
         if header.PhotometricInterpretation == "MONOCHROME1":
             table = table[is_used].max() + table[is_used].min() - table
     table[~is_used] = table[is_used].min()
-    return table.astype(np.float32)[indices]
+    table = table.astype(np.float32)
+    pixels = np.empty(values.shape, np.float32)
+    for strip in strips:
+        pixels[strip] = table[values[strip].astype(np.int64) - lowest]
+    return pixels
 
 
 def _is_padding(levels: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
