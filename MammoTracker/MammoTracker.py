@@ -102,7 +102,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Leave nothing running when the application closes or the module is reloaded."""
         self.tracking.process.stop()
-        self.installation.installer.cancel()
         self.setParameterNode(None)
         for part in (self.exams, self.lesions, self.results, self.views, self):
             part.removeObservers()
@@ -210,7 +209,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.opacitySlider.enabled = registered
         ui.exportButton.enabled = complete and marked
         ui.installButton.enabled = idle
-        ui.cancelInstallButton.enabled = self.installation.running
 
     # Views and export
 

@@ -23,79 +23,56 @@ class Setup:
     def __init__(self, ui, onChanged) -> None:
         self._ui = ui
         self._onChanged = onChanged
-        self._device = ""
-        self._follow = None
-        self.installer = installer.Installer()
-        self.installer.onLog = ui.installLogText.appendPlainText
-        self.installer.onFinished = self._onInstalled
-        self.installer.onFailed = self._onFailed
+        self._runtime = self._device = ""
+        self._running = False
         ui.installButton.clicked.connect(self.onInstall)
-        ui.cancelInstallButton.clicked.connect(self.onCancel)
         ui.setupCollapsibleButton.connect("contentsCollapsed(bool)", lambda _collapsed: self.show())
         self.show()
 
     @property
     def running(self) -> bool:
         """Whether packages are being installed."""
-        return self.installer.running
+        return self._running
 
-    def showDevice(self, device: str) -> None:
-        """Show what the networks run on."""
-        self._device = device
+    def showRuntime(self, runtime: str, device: str) -> None:
+        """Show what runs the networks, and on what device."""
+        self._runtime, self._device = runtime, device
         self.show()
 
     def show(self) -> None:
         """Show what is installed, and what is missing."""
         missing = installer.missing()
         ui = self._ui
-        ui.tensorflowLabel.text = installer.tensorflow_version() or _("not installed")
+        ui.runtimeLabel.text = self._runtime or installer.runtimes() or _("not installed")
         ui.deviceLabel.text = self._device or _("known after the first track")
         ui.weightsLabel.text = installer.weights_version()
-        if not self.running:
-            ui.installLabel.text = (
-                _("Missing: {packages}").format(packages=", ".join(missing))
-                if missing
-                else _("Everything that tracking needs is installed.")
-            )
-            ui.installButton.visible = bool(missing)
-            ui.cancelInstallButton.visible = bool(missing)
+        ui.installLabel.text = (
+            _("Missing: {packages}").format(packages=", ".join(missing))
+            if missing
+            else _("Everything that tracking needs is installed.")
+        )
+        ui.installButton.visible = bool(missing)
 
-    def installFirst(self, follow) -> None:
-        """Install what is missing, once the user has agreed; then call `follow`."""
-        self._follow = follow
-        self.onInstall()
+    def onInstall(self) -> bool:
+        """Install what is missing, if the user agrees, and say whether it is there now.
 
-    def onInstall(self) -> None:
-        """Install what is missing, once the user has agreed."""
-        ui = self._ui
-        wheels = ui.wheelsPathLineEdit.currentPath
+        Slicer shows the progress in a dialog, so this returns when it has ended.
+        """
+        if self._running:  # the events of that dialog come here, too
+            return False
+        ui, message = self._ui, ""
         ui.setupCollapsibleButton.collapsed = False
-        ui.installLogText.clear()
-        ui.installLogText.visible = True
-        ui.installProgressBar.visible = True
-        self.installer.install(Path(wheels) if wheels else None)
-        if self.running:
-            ui.installLabel.text = _("Downloading. Nothing is installed before this is complete.")
+        wheels = ui.wheelsPathLineEdit.currentPath
+        self._running = True
         self._onChanged()
-
-    def onCancel(self) -> None:
-        """Stop the download."""
-        self.installer.cancel()
-        self._end()
-
-    def _onInstalled(self) -> None:
-        follow = self._follow
-        self._end()
-        if follow:
-            follow()
-
-    def _onFailed(self, message: str, _log: str) -> None:
-        self._end(message)
-
-    def _end(self, message: str = "") -> None:
-        self._follow = None
-        self._ui.installProgressBar.visible = False
+        try:
+            installer.install(Path(wheels) if wheels else None)
+        except installer.InstallError as error:
+            message = str(error)
+        finally:
+            self._running = False
         self.show()
         if message:
-            self._ui.installLabel.text = message
+            ui.installLabel.text = message
         self._onChanged()
+        return not message

@@ -25,7 +25,7 @@ class TrackerProcess:
     """Tracks lesions in another process, which stays up between runs.
 
     The callbacks are attributes, called by Qt's event loop: ``onReady(info)`` when the process
-    has loaded its networks, where ``info`` has the keys "tensorflow", "device" and "weights";
+    has loaded its networks, where ``info`` has the keys "runtime", "device" and "weights";
     ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with
     `Alignment.grid`'s array; ``onTrack(index, track)`` for each lesion; then ``onDone()``, or
     ``onFailed(message)``. ``onLog(line)`` gets what the process writes besides.
@@ -157,7 +157,7 @@ class TrackerProcess:
             return
         if kind == "ready":
             self._isReady = True
-            self._info = {key: event[key] for key in ("tensorflow", "device", "weights")}
+            self._info = {key: event[key] for key in ("runtime", "device", "weights")}
             self.onReady(self._info)
         elif kind == "progress":
             share = self._loadingShare
@@ -214,14 +214,14 @@ def _whyItEnded(status: int, lastLines: Sequence[str]) -> str:
         ).format(name=name)
     if name == "SIGILL" or status == 0xC000001D:
         return _(
-            "The tracking process crashed ({name}): TensorFlow needs a newer processor (AVX) "
+            "The tracking process crashed ({name}): what runs the networks needs a newer processor "
             "than this computer's."
         ).format(name=name)
     if name or hasCrashed:
         return _(
             "The tracking process crashed ({name}), often a fault of the graphics driver: track "
             "again. If it happens again, update the driver, or start Slicer with the environment "
-            "variable CUDA_VISIBLE_DEVICES=-1, which tracks without the GPU. The log says more."
+            "variable MAMMOTRACKER_RUNTIME=litert, which tracks without the GPU. The log says more."
         ).format(name=name or _("see the log"))
     return _(
         "The tracking process ended too early (exit code {status}): track again. If it happens "

@@ -32,7 +32,7 @@ class Tracking:
         self._onRegistered = onRegistered
         self._rois, self._pair = [], (None, None)
         self.process = TrackerProcess()
-        self.process.onReady = lambda info: setup.showDevice(info["device"])
+        self.process.onReady = lambda info: setup.showRuntime(info["runtime"], info["device"])
         self.process.onProgress = self._showProgress
         self.process.onAligned = self._onAligned
         self.process.onTrack = self._onTrack
@@ -55,8 +55,7 @@ class Tracking:
         if not rois:
             self._showProgress(0, _("Select a lesion in the list first."))
             return
-        if installer.missing():
-            self._setup.installFirst(lambda: self._track(rois))
+        if installer.missing() and not self._setup.onInstall():
             return
         prior, current = self._exams.pair
         try:
