@@ -4,6 +4,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# TensorFlow has an environment of its own: nothing but training and a GPU needs it, and it crashes
+# beside the OpenGL of a computer without graphics.
+TRAIN := .venv-train
+INSTALL = -m pip install --quiet --disable-pip-version-check --editable
 
 # What a window needs that comes with no Python package: a screen, and Qt's and OpenGL's libraries.
 SCREEN := xvfb libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libdbus-1-3 libfontconfig1 \
@@ -11,20 +15,25 @@ SCREEN := xvfb libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libdbus-1-3 libfontco
 	libxcb-render-util0 libxcb-shape0 libxcb-xkb1
 QT_SCREEN = $(VENV)/lib/python3*/site-packages/PySide6/Qt/plugins/platforms/libqxcb.so
 
-.PHONY: demo test screenshots screen clean
+.PHONY: demo test test-tracking test-training screenshots screen clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/demo
 	$(BIN)/python Testing/demo.py
 
-test: $(VENV)/installed screen
-	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not slicer"
-	$(BIN)/python -m pytest -m slicer
+test: test-tracking test-training
 
-screenshots: $(VENV)/installed screen
+test-tracking: $(VENV)/test screen
+	$(BIN)/ruff check .
+	$(BIN)/python -c "from importlib.util import find_spec; assert not find_spec('tensorflow')"
+	$(BIN)/python -m pytest -m "not train"
+
+test-training: $(TRAIN)/test
+	$(TRAIN)/bin/python -m pytest -m train
+
+screenshots: $(VENV)/test screen
 	$(BIN)/python Testing/screenshots.py
 
-screen: $(VENV)/installed
+screen: $(VENV)/test
 	@if command -v Xvfb >/dev/null && ! ldd $(QT_SCREEN) 2>/dev/null | grep -q "not found"; then \
 		true; \
 	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
@@ -37,10 +46,20 @@ screen: $(VENV)/installed
 	fi
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(TRAIN) demo
 
 # Installed again when the dependencies change; the code itself is used from this folder.
-$(VENV)/installed: pyproject.toml
+$(VENV)/demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[train,test]"
+	$(BIN)/python $(INSTALL) ".[demo]"
+	touch $@
+
+$(VENV)/test: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(INSTALL) ".[test]"
+	touch $@
+
+$(TRAIN)/test: pyproject.toml
+	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python $(INSTALL) ".[train]" "pytest>=8,<10"
 	touch $@

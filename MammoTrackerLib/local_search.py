@@ -150,7 +150,7 @@ def search(
     Parameters
     ----------
     network
-        A `TrackingNetwork` with its weights.
+        Runs a `TrackingNetwork` with its weights: called with its inputs, gives arrays.
     prior, current
         From `Layers.of`.
     boxes
@@ -174,8 +174,7 @@ def search(
         for box, place in zip(boxes, places, strict=True)
         for patches in _inputs_of(prior, current, box, place, alignment, settings)
     ]
-    outputs = network(tuple(np.array(a, np.float32) for a in zip(*inputs, strict=True)))
-    outputs = [np.asarray(output) for output in outputs]
+    outputs = network(*(np.array(a, np.float32) for a in zip(*inputs, strict=True)))
     result = []
     for k, (box, place) in enumerate(zip(boxes, places, strict=True)):
         own = np.s_[k * len(settings.passes) : (k + 1) * len(settings.passes)]
@@ -277,15 +276,13 @@ def _search_around(
         for place in places
     ]
     outputs = network(
-        (
-            np.repeat(template[None], count, axis=0),
-            np.array(patches, np.float32),
-            np.full((count, 2), (frame_box.width * ratio, frame_box.height * ratio), np.float32),
-        )
+        np.repeat(template[None], count, axis=0),
+        np.array(patches, np.float32),
+        np.full((count, 2), (frame_box.width * ratio, frame_box.height * ratio), np.float32),
     )
     once = replace(settings, zooms=(1.0,))
     found: list[Candidate] = []
     for k, place in enumerate(places):
-        readout = _read_passes([np.asarray(o)[k : k + 1] for o in outputs], [(1.0, 1)], once)
+        readout = _read_passes([o[k : k + 1] for o in outputs], [(1.0, 1)], once)
         found += _candidates(readout, place, current, alignment, settings)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -46,7 +47,8 @@ def refine(
     The patches are as large as the lesion needs, so that borders are compared at one scale
     whatever the lesion's size. The correction goes beyond the paper.
 
-    `network` is a `SimilarityNetwork` with its weights; the other parameters are those of
+    `network` runs a `SimilarityNetwork` with its weights: called with the templates, the candidates
+    of all lesions and how many each has, it gives arrays. The other parameters are those of
     `local_search.search`, which found these candidates of each lesion.
 
     Returns
@@ -67,26 +69,30 @@ def refine(
             frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
             frames.append(frame)
             patches.append(current.network_input(frame, candidate.box))
-        # One shape for every lesion, so that the network is compiled once.
-        for rest in (frames, patches):
-            rest += rest[-1:] * (settings.max_candidates - len(found))
-    outputs = network((np.array(templates), np.array(patches, np.float32)))
-    logits, corrections = (np.asarray(output, np.float64) for output in outputs)
+    counts = [len(found) for found in candidates]
+    outputs = network(np.array(templates, np.float32), np.array(patches, np.float32), counts)
+    logits, corrections = (output.astype(np.float64) for output in outputs)
     similarity = 1 / (1 + np.exp(logits))
-    refined = []
-    for lesion, found in enumerate(candidates):
-        better = []
-        for k, candidate in enumerate(found, lesion * settings.max_candidates):
-            box = candidate.box
-            if settings.correct_boxes:
-                box = frames[k].box_to_image(corrected(frames[k].box_to_patch(box), corrections[k]))
-            better.append(
-                replace(
-                    candidate,
-                    box=box,
-                    similarity_score=float(similarity[k]),
-                    local_box=candidate.box,
-                )
-            )
-        refined.append(tuple(better))
-    return refined
+    results = zip(frames, similarity, corrections, strict=True)
+    return [
+        tuple(
+            _refined(candidate, *result, settings.correct_boxes)
+            for candidate, result in zip(found, itertools.islice(results, len(found)), strict=True)
+        )
+        for found in candidates
+    ]
+
+
+def _refined(
+    candidate: Candidate,
+    frame: PatchFrame,
+    similarity: float,
+    correction: np.ndarray,
+    is_corrected: bool,
+) -> Candidate:
+    box = candidate.box
+    if is_corrected:
+        box = frame.box_to_image(corrected(frame.box_to_patch(box), correction))
+    return replace(
+        candidate, box=box, similarity_score=float(similarity), local_box=candidate.box
+    )

@@ -17,7 +17,7 @@ from .errors import MammoTrackerError
 from .global_search import align
 from .mammogram import Mammogram
 from .memory import keep_freed_memory
-from .networks.runtime import verify_weights
+from .networks.card import read_card
 from .pair import check_box, check_pair
 from .tracker import LesionTracker
 
@@ -91,31 +91,18 @@ class Worker:
         return True
 
     def load(self) -> None:
-        """Load TensorFlow and the networks, and send "ready"; once."""
+        """Load the networks, and send "ready"; once."""
         if self._tracker is not None:
             return
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        self._progress(None, 0.0, "Loading TensorFlow ...")
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
-            # The process stays up: it must not keep the whole memory from the application.
-            tf.config.experimental.set_memory_growth(gpu, True)
-        names = [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in gpus
-        ]
         self._progress(None, _LOADING, "Loading the networks ...")
         tracker = LesionTracker()
-        tracker.load()
+        networks = tracker.load()
         self._tracker = tracker
         self._send(
             "ready",
-            tensorflow=tf.__version__,
-            device=f"GPU: {names[0]}" if names else "CPU",
-            weights=verify_weights()["version"],
+            runtime=f"{networks.name} {networks.version}",
+            device=networks.device,
+            weights=read_card()["version"],
         )
 
     def track(self, run: int, folder: Path, boxes: list[Box], force: bool) -> None:

@@ -25,29 +25,23 @@ def film(mammogram_paths) -> np.ndarray:
     return pydicom.dcmread(mammogram_paths["lcc"]).pixel_array[1500:1900:2, 0:2400:8].copy()
 
 
-@pytest.fixture(scope="session")
-def moved_pair():
-    """A made-up breast, the same moved by `tiny_training.SHIFT`, and their alignment."""
-    from tiny_training import SHIFT, as_mammogram
-
-    from MammoTrackerLib.global_search import align
-
-    prior, current = as_mammogram(), as_mammogram(SHIFT)
-    return prior, current, align(prior, current)
+def needs_training(path: Path) -> bool:
+    """Whether a test file needs TensorFlow or OpenCV, and so the other environment."""
+    return "training" in path.parts or "pytest.mark.train\n" in path.read_text("utf-8")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    # Other files load TensorFlow as soon as they are imported: see the fixture `shell`.
-    if config.option.markexpr != "slicer" or collection_path.suffix != ".py":
+    """Import no file of which no test is asked for: many load TensorFlow."""
+    wanted = {"train": True, "not train": False}.get(config.option.markexpr)
+    if wanted is None or not collection_path.match("test_*.py"):
         return None
-    is_for_slicer = collection_path.parent.name == "panel"
-    return None if is_for_slicer or "shell" in collection_path.read_text("utf-8") else True
+    return True if needs_training(collection_path) != wanted else None
 
 
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
-        if "shell" in item.fixturenames:
-            item.add_marker("slicer")
+        if needs_training(item.path):
+            item.add_marker("train")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +51,7 @@ def shell():
     pytest.importorskip("PySide6")
     if "tensorflow" in sys.modules:
         # Both bring an LLVM, and the one's symbols answer the other's calls.
-        pytest.skip("TensorFlow and Mesa crash in one process: run these with -m slicer")
+        pytest.skip("TensorFlow and Mesa crash in one process: run these with -m 'not train'")
     import slicer_stand_in
 
     shell = slicer_stand_in.start()

@@ -120,7 +120,7 @@ def test_exams_of_two_breasts_are_refused(batch, capsys, tmp_path):
 def test_missing_packages_are_said_before_anything_is_read(batch, capsys, tmp_path, monkeypatch):
     from MammoTrackerPanel import installer
 
-    monkeypatch.setattr(installer, "missing", lambda: ["tensorflow>=2.16,<3"])
+    monkeypatch.setattr(installer, "missing", lambda: ["ai-edge-litert>=2.1"])
     assert batch(prior=tmp_path / "nothing") == 2
     assert "under Setup" in capsys.readouterr().err
 

@@ -10,7 +10,6 @@ from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, St
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import center_distance
-from MammoTrackerLib.networks import runtime
 from MammoTrackerLib.settings import Settings
 
 
@@ -79,24 +78,6 @@ def test_lesions_do_not_depend_on_each_other(tracker, tracks, prior, follow_up):
     alignment = align(prior, follow_up.mammogram)
     (again,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], alignment)
     assert again == tracks[0]
-
-
-def test_lesions_tracked_together_are_those_tracked_alone(tracks, prior, follow_up, monkeypatch):
-    """As on a GPU, where the last batch is filled up; a lesion that is too large is in between."""
-    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
-    monkeypatch.setattr(runtime, "LESIONS_ON_GPU", 3)
-    together = LesionTracker()
-    large = Box.from_center(900, 2500, Settings().max_lesion_mm / prior.spacing[0] + 2, 400)
-    boxes = [tracks[1].prior_box, large, FILM_LESION, FILM_LESION]
-    first, kept, second, third = together.track(prior, follow_up.mammogram, boxes)
-    assert together.networks.lesions_at_once == 3
-    assert kept.status is Status.REGISTRATION
-    assert third.box.as_tuple() == pytest.approx(second.box.as_tuple(), abs=0.01)
-    for track, alone in ((first, tracks[1]), (second, tracks[0])):
-        assert (track.prior_box, track.status) == (alone.prior_box, alone.status)
-        assert track.box.as_tuple() == pytest.approx(alone.box.as_tuple(), abs=0.01)
-        assert track.score == pytest.approx(alone.score, abs=1e-3)
-        assert len(track.candidates) == len(alone.candidates)
 
 
 def test_is_deterministic(tracks, prior, follow_up):

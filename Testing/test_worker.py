@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import types
@@ -29,26 +28,18 @@ def test_the_worker_ends_with_its_input(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_a_gpu_is_named_and_its_memory_not_taken_whole(monkeypatch):
+def test_it_says_what_runs_the_networks(monkeypatch):
     from MammoTrackerLib import worker
 
-    grows = []
-    experimental = types.SimpleNamespace(
-        set_memory_growth=lambda gpu, grow: grows.append((gpu.name, grow)),
-        get_device_details=lambda gpu: {"device_name": "Graphics Card 7"},
-    )
-    config = types.SimpleNamespace(
-        list_physical_devices=lambda kind: [types.SimpleNamespace(name=f"/{kind}:0")],
-        experimental=experimental,
-    )
-    tensorflow = types.SimpleNamespace(config=config, __version__="2.0")
-    monkeypatch.setitem(sys.modules, "tensorflow", tensorflow)
-    monkeypatch.setattr(worker.LesionTracker, "load", lambda self: None)
-    monkeypatch.setattr(os, "environ", dict(os.environ))
     events = {}
     worker.Worker(lambda event, **values: events.update({event: values})).load()
-    assert events["ready"]["device"] == "GPU: Graphics Card 7"
-    assert grows == [("/GPU:0", True)]
+    assert events["ready"]["runtime"].startswith("LiteRT ")
+    assert events["ready"]["device"] == "CPU"
+    networks = types.SimpleNamespace(name="TensorFlow", version="2.0", device="GPU: Card 7")
+    monkeypatch.setattr(worker.LesionTracker, "load", lambda self: networks)
+    worker.Worker(lambda event, **values: events.update({event: values})).load()
+    ready = events["ready"]
+    assert (ready["runtime"], ready["device"]) == ("TensorFlow 2.0", "GPU: Card 7")
 
 
 def test_lesions_are_sent_batch_by_batch_where_there_is_a_gpu(monkeypatch, tmp_path):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance
-from MammoTrackerLib.networks.runtime import WEIGHTS
+from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
 
 from .manifest import box_of, pairs_of, read_exam, read_manifest
 
@@ -142,14 +141,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"below {uncertain:.2f}: {(chance < uncertain).sum()}, of them there "
         f"{there[chance < uncertain].sum()}."
     )
-    file = arguments.weights / "weights.json"
-    card = json.loads(file.read_text())
+    card = read_card(arguments.weights)
     card["calibration"] = {
         "coefficients": [round(float(c), 5) for c in coefficients],
         "found_score": found,
         "uncertain_score": uncertain,
     }
-    file.write_text(json.dumps(card, indent=2) + "\n")
+    write_card(arguments.weights, card)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Put trained weights into a folder that LesionTracker reads, with their settings and checksums.
+"""Put trained weights into a folder that LesionTracker reads, converted, with their card.
 
 ``python -m Training.release TRACKING.weights.h5 [SIMILARITY.weights.h5] --version VERSION``
 """
@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
+from MammoTrackerLib.networks.card import (
+    SIMILARITY_FILE,
+    TRACKING_FILE,
+    WEIGHTS,
+    settings_of,
+    write_card,
+)
 
+from .convert import convert
 from .program import read_settings
 
 OF_REFINEMENT = ("refinement_", "refine_", "correct_boxes")
@@ -21,7 +27,7 @@ OF_REFINEMENT = ("refinement_", "refine_", "correct_boxes")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Copy the files and write ``weights.json``."""
+    """Copy the files, convert them for LiteRT, and write ``weights.json``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tracking", type=Path, help="beside it, the run.json of its training")
     parser.add_argument("similarity", type=Path, nargs="?", help="else tracking alone is used")
@@ -44,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         card["sha256"][name] = hashlib.sha256((arguments.out / name).read_bytes()).hexdigest()
     if settings is not None:
         card["settings"] = settings
-    (arguments.out / "weights.json").write_text(json.dumps(card, indent=2) + "\n")
+    convert(arguments.out, card, settings_of(card))
+    write_card(arguments.out, card)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..memory import keep_freed_memory
+from ..networks.runtime import is_installed
 from .outputs import quiet_framework
 from .registrations import REGISTRATIONS, SHRINK, Register, warm_up
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PROGRAMS = (
+    "ai-edge-litert",
     "tensorflow",
     "keras",
     "SimpleITK",
@@ -87,7 +89,9 @@ def print_benchmark(
     prior_spacing: float | None = None,
     current_spacing: float | None = None,
 ) -> None:
-    """Measure all steps and all installed programs, each program in its own process.
+    """Measure all steps, with each runtime that is installed, and all other programs.
+
+    Each in its own process.
 
     Parameters
     ----------
@@ -113,7 +117,11 @@ def print_benchmark(
         else:
             task = Task(str(prior), str(current), prior_spacing, current_spacing, box.as_tuple())
             what = "the pair given"
-        own = in_own_process(_measure_mammotracker, task)
+        own = [
+            in_own_process(_measure_mammotracker, task, runtime, time.time())
+            for runtime in ("litert", "tensorflow")
+            if is_installed(runtime)
+        ]
         others = []
         for name, package, register in REGISTRATIONS:
             if not _is_installed(package):
@@ -129,9 +137,10 @@ def print_benchmark(
     for column in ("wall s", "CPU s", "peak MB so far", "error mm"):
         table.add_column(column, justify="right")
     table.add_column("")
-    for measurement in own:
-        table.add_row(*_cells(measurement))
-    table.add_section()
+    for measurements in own:
+        for measurement in measurements:
+            table.add_row(*_cells(measurement))
+        table.add_section()
     for name, result in others:
         if isinstance(result, str):
             table.add_row(name, "-", "-", "-", "-", result)
@@ -255,7 +264,8 @@ def _mean_error(task: Task, map_points: Callable, spacing: tuple[float, float]) 
     return float(np.hypot(*offset.T).mean())
 
 
-def _measure_mammotracker(task: Task) -> list[Measurement]:
+def _measure_mammotracker(task: Task, runtime: str, started: float) -> list[Measurement]:
+    """Measure all steps; `started` is when the process was asked for, in seconds of `time.time`."""
     from ..global_search import align
     from ..metrics import center_distance
     from ..tracker import LesionTracker
@@ -265,14 +275,12 @@ def _measure_mammotracker(task: Task) -> list[Measurement]:
     alignment, aligning = measured("align (global search)", align, prior, current)
     error = _mean_error(task, alignment.map_points, current.spacing)
     aligning = replace(aligning, error_mm=error)
-    tracker = LesionTracker()
+    tracker = LesionTracker(runtime=runtime)
     with quiet_framework():
-        _, loading = measured("load the networks", tracker.load)
+        networks, loading = measured("load the networks", tracker.load)
+    loading = replace(loading, note=f"{networks.name} {networks.version}, {networks.device}")
     (track,), first = measured(
         "first lesion", tracker.track, prior, current, [box], alignment, True
-    )
-    _, further = measured(
-        "each further lesion", tracker.track, prior, current, [box], alignment, True
     )
     if task.truth is not None:
         truth = Box(*task.truth)
@@ -281,12 +289,17 @@ def _measure_mammotracker(task: Task) -> list[Measurement]:
             error_mm=center_distance(track.box, truth, current.spacing),
             note=f"{track.status.value}, IoU {track.box.iou(truth):.2f}",
         )
+    whole = Measurement(
+        "process start to first result", time.time() - started, time.process_time(), _peak_mb()
+    )
+    _, further = measured(
+        "each further lesion", tracker.track, prior, current, [box], alignment, True
+    )
     together = []
-    lesions = tracker.networks.lesions_at_once
+    lesions = networks.lesions_at_once
     if lesions > 1:
-        name = f"networks alone, {lesions} lesions"
-        together = [measured(name, tracker.networks.run, lesions)[1]]
-    return [reading, aligning, loading, first, further, *together]
+        together = [measured(f"networks alone, {lesions} lesions", networks.run, lesions)[1]]
+    return [reading, aligning, loading, first, whole, further, *together]
 
 
 def _measure_registration(task: Task, name: str, register: Register) -> list[Measurement]:

@@ -188,9 +188,9 @@ def size_mm(box: Box, mammogram: Mammogram) -> tuple[float, float]:
 
 @contextmanager
 def quiet_framework() -> Iterator[None]:
-    """Keep TensorFlow's messages at its start, which no setting turns off, off the screen.
+    """Keep the messages of LiteRT and TensorFlow at their start off the screen.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL sees them.
+    No setting turns all of them off. Whoever sets TF_CPP_MIN_LOG_LEVEL sees them.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield

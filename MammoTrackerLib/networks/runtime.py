@@ -1,192 +1,135 @@
-"""The networks with their weights: finds them, verifies them, loads them, runs them."""
+"""What runs the networks: LiteRT, or TensorFlow where there is a GPU or nothing else will do."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import ctypes
+import importlib.util
 import os
-from collections.abc import Callable
+import sys
 from pathlib import Path
-
-import numpy as np
 
 from ..errors import MammoTrackerError
 from ..settings import Settings
+from .card import is_converted
+from .with_keras import KerasNetworks
+from .with_litert import LiteRTNetworks
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
-LESIONS_ON_GPU = 16
-"""How many lesions of a pair run through the networks at once on a GPU; on a CPU each by itself, in
-less memory."""
-
-
-def verify_weights(folder: Path = WEIGHTS) -> dict:
-    """Check every weights file against the checksums of ``weights.json``.
-
-    A similarity network is optional there: without it the tracking score is the score.
-
-    Returns
-    -------
-    dict
-        The content of ``weights.json``.
-
-    Raises
-    ------
-    MammoTrackerError
-        If a file is missing, or is not the one that was released.
-    """
-    try:
-        card = json.loads((folder / "weights.json").read_text())
-        checksums = card["sha256"]
-        for name in (TRACKING_FILE, SIMILARITY_FILE):
-            if name == SIMILARITY_FILE and name not in checksums:
-                continue
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != checksums[name]:
-                raise MammoTrackerError(
-                    f"The weights file {name} is damaged or was changed (its checksum is wrong): "
-                    "install MammoTracker again."
-                )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MammoTrackerError(
-            "The weights are missing or incomplete: install MammoTracker again."
-        ) from error
-    return card
+RUNTIMES = ("auto", "litert", "tensorflow")
+VARIABLE = "MAMMOTRACKER_RUNTIME"
+_PACKAGES = {"litert": ("ai_edge_litert",), "tensorflow": ("tensorflow", "keras")}
+Networks = LiteRTNetworks | KerasNetworks
 
 
-def released_settings(folder: Path = WEIGHTS) -> Settings:
-    """Return the settings that ``weights.json`` names; the defaults where it names none.
-
-    Raises
-    ------
-    MammoTrackerError
-        If the file is missing, or names settings that this version does not have.
-    """
-    try:
-        values = json.loads((folder / "weights.json").read_text()).get("settings", {})
-        # JSON has lists where the settings have tuples.
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return Settings(**values)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise MammoTrackerError(
-            f"The weights in {folder} are missing, incomplete or of another version of "
-            "MammoTracker: install it again, or choose another folder."
-        ) from error
-
-
-def _has_gpu() -> bool:
-    """Whether TensorFlow runs the networks, on a GPU."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-class Networks:
-    """The tracking and the similarity network, loaded, and run once.
-
-    So the first lesion is as fast as the next one. A GPU is used if TensorFlow finds one.
+def open_networks(
+    settings: Settings, folder: Path, card: dict, runtime: str = "auto"
+) -> Networks:
+    """Load the networks of a folder of weights.
 
     Parameters
     ----------
     settings
         Those that the weights were trained with.
-    folder
-        Of the weights.
-
-    Attributes
-    ----------
-    tracking
-        Called with the inputs of `TrackingNetwork`, for one lesion or for several.
-    similarity
-        Called with the inputs of `SimilarityNetwork`; None if the weights have none.
-    calibration
-        Of the weights: coefficients and thresholds of the probability, or None.
-    lesions_at_once
-        How many lesions of a pair are at most one batch: one, or 16 on a GPU.
+    folder, card
+        The weights, and what `read_card` says of them.
+    runtime
+        "litert", "tensorflow" or "auto": what the environment variable ``MAMMOTRACKER_RUNTIME``
+        says, else TensorFlow where it is installed and finds an NVIDIA GPU, else LiteRT, else
+        TensorFlow.
 
     Raises
     ------
     MammoTrackerError
-        If the weights fail their checksums or do not fit the settings.
+        If there is no such runtime, it is not installed or does not start, or the weights fail
+        their checksums, do not fit the settings, or have no files for this runtime.
     """
+    has_converted = is_converted(folder, card, settings)
+    chosen = choose(runtime, has_converted)
+    try:
+        if chosen == "litert":
+            return LiteRTNetworks(folder, card)
+        networks = KerasNetworks(folder, card, settings)
+        was_free = asked_for(runtime) == "auto" and has_converted and is_installed("litert")
+        if was_free and networks.device == "CPU":  # TensorFlow finds no GPU, though there is one
+            return LiteRTNetworks(folder, card)
+        return networks
+    except ImportError as error:
+        packages = " and ".join(_PACKAGES[chosen]).replace("_", "-")
+        raise MammoTrackerError(
+            f"The Python packages that run the networks do not start ({packages}): install them "
+            f"again, or choose the other runtime by the environment variable {VARIABLE}."
+        ) from error
 
-    def __init__(self, settings: Settings, folder: Path = WEIGHTS) -> None:
-        card = verify_weights(folder)
-        self.calibration: dict | None = card.get("calibration")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from .similarity import SimilarityNetwork
-        from .tracking import TrackingNetwork
 
-        self._settings = s = settings
-        self._folder = folder
-        self.lesions_at_once = LESIONS_ON_GPU if _has_gpu() else 1
-        network = TrackingNetwork(s.template_px, s.correlation_px)
-        self.tracking = self._loaded(network, TRACKING_FILE, (len(s.passes),) * 3)
-        self.similarity = None
-        if SIMILARITY_FILE in card["sha256"]:
-            network = SimilarityNetwork(s.refinement_px)
-            self.similarity = self._loaded(network, SIMILARITY_FILE, (1, s.max_candidates))
-        self.run(1)
-        if self.lesions_at_once > 1:
-            import tensorflow as tf
+def choose(runtime: str, has_converted: bool) -> str:
+    """Decide between "litert" and "tensorflow": see `open_networks`.
 
-            try:
-                self.run(self.lesions_at_once)
-            except tf.errors.ResourceExhaustedError:  # the GPU's memory is too small for so many
-                self.lesions_at_once = 1
+    Parameters
+    ----------
+    runtime
+        What was asked for.
+    has_converted
+        Whether there are files for LiteRT, see `is_converted`.
 
-    def _loaded(self, network, name: str, per_lesion: tuple[int, ...]) -> Callable:  # noqa: ANN001
-        """Load a network's weights; `per_lesion` is how long its inputs are for one lesion.
-
-        Returns
-        -------
-        callable
-            Runs it for one lesion, or for several, filled up to `lesions_at_once` by repeating the
-            last: it is compiled for these two shapes only.
-        """
-        import keras
-
-        try:
-            network.load_weights(self._folder / name)
-        except (OSError, ValueError) as error:
-            raise MammoTrackerError(
-                f"The weights file {name} does not fit these settings: use the settings that "
-                "it was trained with."
-            ) from error
-        run = network.predict_on_batch
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            run = tf.function(lambda inputs: network(inputs), autograph=False)
-
-        def run_filled(inputs: tuple[np.ndarray, ...]):  # noqa: ANN202
-            if len(inputs[0]) > per_lesion[0]:
-                missing = self.lesions_at_once - len(inputs[0]) // per_lesion[0]
-                inputs = tuple(
-                    np.concatenate([a, np.repeat(a[-1:], missing * count, axis=0)])
-                    for a, count in zip(inputs, per_lesion, strict=True)
-                )
-            return run(inputs)
-
-        return run_filled
-
-    def run(self, lesions: int) -> None:
-        """Run the networks once for so many lesions that show nothing: to warm up, or to time."""
-        s = self._settings
-
-        def patches(per_lesion: int, side: int) -> np.ndarray:
-            return np.zeros((lesions * per_lesion, side, side, 3), np.float32)
-
-        passes = len(s.passes)
-        sizes = np.ones((lesions * passes, 2), np.float32)
-        outputs = self.tracking(
-            (patches(passes, s.template_px), patches(passes, s.search_px), sizes)
+    Raises
+    ------
+    MammoTrackerError
+        If it does not exist, is not installed, or cannot run these weights.
+    """
+    asked = asked_for(runtime)
+    if asked == "litert" and not has_converted:
+        raise MammoTrackerError(
+            "LiteRT cannot run these weights or settings, for which there are no .tflite files: "
+            "use TensorFlow, or write them with `python -m Training.release`."
         )
-        if self.similarity is not None:
-            pair = patches(1, s.refinement_px), patches(s.max_candidates, s.refinement_px)
-            outputs = (*outputs, *self.similarity(pair))
-        for output in outputs:
-            np.asarray(output)
+    if asked == "auto":
+        has_tensorflow = is_installed("tensorflow")
+        if has_tensorflow and has_nvidia_gpu():
+            return "tensorflow"
+        if has_converted and (is_installed("litert") or not has_tensorflow):
+            asked = "litert"
+        else:
+            asked = "tensorflow"
+    if not is_installed(asked):
+        package = {"litert": "ai-edge-litert", "tensorflow": "tensorflow"}[asked]
+        raise MammoTrackerError(
+            f"The Python package {package} is not installed: run `pip install {package}`, or, in "
+            "Slicer, press Install in Setup."
+        )
+    return asked
+
+
+def asked_for(runtime: str) -> str:
+    """Return the runtime that was asked for, here or by the environment variable.
+
+    Raises
+    ------
+    MammoTrackerError
+        If there is no such runtime.
+    """
+    asked = runtime
+    if asked == "auto":
+        asked = os.environ.get(VARIABLE, "").strip().lower() or "auto"
+    if asked not in RUNTIMES:
+        raise MammoTrackerError(
+            f"There is no runtime {asked!r}: choose one of {', '.join(RUNTIMES)}."
+        )
+    return asked
+
+
+def is_installed(runtime: str) -> bool:
+    """Whether a runtime's packages are there, without importing them."""
+    return all(
+        name in sys.modules or importlib.util.find_spec(name) is not None
+        for name in _PACKAGES[runtime]
+    )
+
+
+def has_nvidia_gpu() -> bool:
+    """Ask NVIDIA's driver whether there is a GPU that programs may use."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == driver.cuDeviceGetCount(ctypes.byref(count)) == 0 < count.value
+    except (OSError, AttributeError):
+        return False

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from MammoTrackerLib.networks.backbone import build_backbone, load_imagenet
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.train
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from MammoTrackerLib.networks.losses import centreness, eiou, focal, tracking_loss
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.train
 
 
 def truth(templates: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ from MammoTrackerLib.score_refinement import corrected
 
 SIDE = 128
 
+pytestmark = pytest.mark.train
+
 
 def textured(rng: np.random.Generator) -> np.ndarray:
     from scipy import ndimage
@@ -51,7 +53,7 @@ def test_a_turned_correlation_is_that_of_the_other_way():
 
 def test_shipped_network_corrects_shift_and_scale():
     """On plain texture, which it never saw, most of an error goes away, in every direction."""
-    from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, WEIGHTS
+    from MammoTrackerLib.networks.card import SIMILARITY_FILE, WEIGHTS
     from MammoTrackerLib.networks.similarity import SimilarityNetwork
 
     network = SimilarityNetwork(SIDE)

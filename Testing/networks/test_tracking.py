@@ -20,7 +20,7 @@ from MammoTrackerLib.settings import Settings
 
 TEMPLATE_PX, SEARCH_PX = 128, 160
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.train
 
 
 @pytest.fixture(scope="module")

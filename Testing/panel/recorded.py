@@ -1,4 +1,4 @@
-"""A process of the panel whose callbacks are recorded, and what may take TensorFlow's place."""
+"""A process of the panel whose callbacks are recorded, and what may take LiteRT's place."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ def is_alive(pid: int) -> bool:
     return bool(state.strip()) and not state.startswith("Z")
 
 
-def fake_tensorflow(folder: Path, monkeypatch, code: str) -> None:
-    """Put a module in TensorFlow's place, to die as TensorFlow can."""
-    folder.joinpath("fake").mkdir()
-    folder.joinpath("fake", "tensorflow.py").write_text(code, encoding="utf-8")
+def fake_runtime(folder: Path, monkeypatch, code: str) -> Path:
+    """Put a package in LiteRT's place, to die as a library can; return its file."""
+    file = folder / "fake" / "ai_edge_litert" / "__init__.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(code, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(folder / "fake"))
+    return file

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from recorded import CRASH, fake_tensorflow, is_alive, pid_of
+from recorded import CRASH, fake_runtime, is_alive, pid_of
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
 
@@ -23,7 +23,7 @@ exit $status
 
 def test_all_that_a_library_prints_is_log(recorded, tmp_path, monkeypatch):
     """More than a pipe holds, in two streams, in any script, with no end of the last line."""
-    fake_tensorflow(
+    fake_runtime(
         tmp_path,
         monkeypatch,
         "import os, sys\n"
@@ -49,13 +49,13 @@ def test_through_a_launcher(recorded, tmp_path, monkeypatch):
     program.write_text(LAUNCHER.format(python=sys.executable))
     program.chmod(0o700)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    fake_tensorflow(tmp_path, monkeypatch, CRASH)
+    library = fake_runtime(tmp_path, monkeypatch, CRASH)
     recorded.track(FILM, FILM, [BOX])
     assert "crashed" in recorded.failure()
     assert "exit abnormally" in recorded.log()
 
     hang = "import os, threading\nos.write(2, b'pid %d\\n' % os.getpid())\nthreading.Event().wait()"
-    (tmp_path / "fake" / "tensorflow.py").write_text(hang)
+    library.write_text(hang)
     recorded.events.clear()
     recorded.process.track(FILM, FILM, [BOX])
     recorded.wait(lambda: "pid " in recorded.log())

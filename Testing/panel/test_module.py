@@ -98,19 +98,35 @@ def test_the_registered_prior_is_laid_over_the_current(panel, shell, pair):
     assert composite.GetForegroundVolumeID() is None
 
 
-def test_the_modules_own_test_passes():
-    # In a process of its own, since it loads TensorFlow.
+def test_the_modules_own_test_passes_beside_views_that_are_drawn(panel, shell, pair, tmp_path):
+    """LiteRT in this process, in which the software OpenGL has drawn already."""
+    import MammoTracker
+
+    panel.views.capture(tmp_path / "views.png")
+    MammoTracker.MammoTrackerTest().runTest()
+    assert shell.messages.pop() == "Test passed"
+
+
+def test_views_are_drawn_after_tracking_in_the_same_process(tmp_path):
+    """The other way round: LiteRT is loaded before the software OpenGL."""
     program = (
+        "import sys; from MammoTrackerLib import LesionTracker; LesionTracker().load(); "
         "import slicer_stand_in; shell = slicer_stand_in.start(); import MammoTracker; "
-        "MammoTracker.MammoTrackerTest().runTest(); print(shell.messages.pop())"
+        "MammoTracker.MammoTrackerTest().runTest(); print(shell.messages.pop()); "
+        "from MammoTrackerPanel.side_by_side import SideBySide; import slicer; "
+        "prior, current, lesion = MammoTracker.loadSamplePair(); "
+        "views = SideBySide(slicer.app.layoutManager()); views.show(prior, current); "
+        "shell.process(); views.capture(sys.argv[1])"
     )
     folders = [ROOT / "Testing", ROOT, ROOT / "MammoTracker"]
     path = os.pathsep.join(map(str, folders))
     run = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, str(tmp_path / "views.png")],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert run.stdout.split("\n")[-2:] == ["Test passed", ""], run.stderr[-2000:]
+    assert run.returncode == 0
+    assert (tmp_path / "views.png").stat().st_size > 10_000

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import numpy as np
 import pytest
-from recorded import CRASH, SEVERAL_LOOKS, Recorded, fake_tensorflow, is_alive, pid_of
+from recorded import CRASH, SEVERAL_LOOKS, Recorded, fake_runtime, is_alive, pid_of
 
 from MammoTrackerLib import Box, MammoTrackerError, Status
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def real(shell, folder):
-    """The process with the real TensorFlow and weights, for all tests that need them."""
+    """The process with the real networks, for all tests that need them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
         real = Recorded(shell)
@@ -75,8 +75,8 @@ def test_events_come_in_order_and_stream(first_run):
 def test_says_what_it_runs_on(first_run, real):
     (info,) = [event[1] for event in first_run if event[0] == "Ready"]
     assert info == real.process.info
-    assert info["tensorflow"] == metadata.version("tensorflow")
-    assert info["device"] == "CPU" or info["device"].startswith("GPU: ")
+    assert info["runtime"] == f"LiteRT {metadata.version('ai-edge-litert')}"
+    assert info["device"] == "CPU"
     assert info["weights"]
 
 
@@ -158,32 +158,30 @@ def test_cancel_in_the_middle_of_a_run_of_a_new_process(first_run, real, films, 
     assert real.process.info
 
 
-def test_without_tensorflow_it_says_where_to_install_it(recorded, tmp_path, monkeypatch, films):
-    missing = "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')"
-    fake_tensorflow(tmp_path, monkeypatch, missing)
+def test_without_its_runtime_it_says_where_to_install_it(recorded, monkeypatch, films):
+    monkeypatch.setenv("MAMMOTRACKER_RUNTIME", "tensorflow")
     recorded.track(*films, [FILM_LESION])
     assert "tensorflow is not installed" in recorded.failure()
     assert "Install" in recorded.failure()
-    assert "ModuleNotFoundError" in recorded.log()
 
 
-def test_a_broken_tensorflow_is_told_from_a_missing_one(recorded, tmp_path, monkeypatch, films):
-    fake_tensorflow(tmp_path, monkeypatch, "raise ImportError('DLL load failed')")
+def test_a_broken_runtime_is_told_from_a_missing_one(recorded, tmp_path, monkeypatch, films):
+    fake_runtime(tmp_path, monkeypatch, "raise ImportError('DLL load failed')")
     recorded.track(*films, [FILM_LESION])
-    assert "does not start" in recorded.failure()
+    assert "do not start (ai-edge-litert)" in recorded.failure()
     assert "DLL load failed" in recorded.log()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_crash_is_explained_and_the_next_run_starts_anew(recorded, tmp_path, monkeypatch, films):
-    fake_tensorflow(tmp_path, monkeypatch, CRASH)
+    library = fake_runtime(tmp_path, monkeypatch, CRASH)
     recorded.track(*films, [FILM_LESION])
     assert "crashed (SIGSEGV)" in recorded.failure()
     assert "track again" in recorded.failure()
     assert "Fatal Python error" in recorded.log()
 
     hang = "import os, threading\nos.write(2, b'hangs\\n')\nthreading.Event().wait()"
-    (tmp_path / "fake" / "tensorflow.py").write_text(hang)
+    library.write_text(hang)
     recorded.events.clear()
     recorded.process.track(*films, [FILM_LESION])
     with pytest.raises(MammoTrackerError, match="already"):

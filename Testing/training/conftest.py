@@ -41,3 +41,14 @@ def tiny(monkeypatch: pytest.MonkeyPatch):
     yield
     tf.config.run_functions_eagerly(False)
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def moved_pair():
+    """A made-up breast, the same moved by `tiny_training.SHIFT`, and their alignment."""
+    from tiny_training import SHIFT, as_mammogram
+
+    from MammoTrackerLib.global_search import align
+
+    prior, current = as_mammogram(), as_mammogram(SHIFT)
+    return prior, current, align(prior, current)

@@ -20,7 +20,7 @@ from keras import layers, ops
 from tiny_training import KERAS_WARNINGS, parsed, values
 
 from MammoTrackerLib import MammoTrackerError
-from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
+from MammoTrackerLib.networks.card import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 from MammoTrackerLib.networks.similarity import SimilarityNetwork
 from MammoTrackerLib.networks.tracking import TrackingNetwork
 from Training import loop, program

@@ -12,7 +12,7 @@ import pytest
 from tiny_training import KERAS_WARNINGS, LESION, SHIFT, TINY, parsed
 
 from MammoTrackerLib import Box
-from MammoTrackerLib.networks.runtime import TRACKING_FILE
+from MammoTrackerLib.networks.card import TRACKING_FILE
 from Training import program, real_pairs, train_tracking
 from Training.real_pairs import RealPairs, cut_scene
 from Training.sources import SPACING_MM

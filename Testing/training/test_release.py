@@ -1,32 +1,60 @@
-"""The settings of a run go with its weights."""
+"""Weights are released with their settings, their checksums, and the files for LiteRT."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from tiny_training import TINY, parsed
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
-from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE
+from MammoTrackerLib.networks.card import CONVERTED, SIMILARITY_FILE, TRACKING_FILE, read_card
+from MammoTrackerLib.networks.similarity import SimilarityNetwork
+from MammoTrackerLib.networks.tracking import TrackingNetwork
 from Training import program, release
 
 
-def test_settings_of_another_version_are_refused(tmp_path: Path):
-    (tmp_path / "weights.json").write_text('{"settings": {"no_such_setting": 1}}')
-    with pytest.raises(MammoTrackerError, match="another version"):
-        LesionTracker(weights=tmp_path)
-
-
-def test_refinement_settings_come_from_the_similarity_networks_run(tmp_path: Path):
+@pytest.fixture
+def runs(tmp_path: Path) -> list[str]:
+    """Weights of two runs with settings of their own, never trained."""
+    files = []
     for name, options in (("a", []), ("b", ["--refinement-px=64", "--nms-iou=0.5"])):
-        program.write_card(parsed("--run", str(tmp_path / name), *TINY, *options))
-    files = [(tmp_path / "a" / TRACKING_FILE), (tmp_path / "b" / SIMILARITY_FILE)]
-    for file in files:
-        file.write_bytes(b"any")
-    release.main([*map(str, files), "--version=test", "--out", str(tmp_path / "out")])
-    card = json.loads((tmp_path / "out" / "weights.json").read_text())
-    assert set(card["sha256"]) == {TRACKING_FILE, SIMILARITY_FILE}
+        arguments = parsed("--run", str(tmp_path / name), *TINY, *options)
+        program.write_card(arguments)
+        tracking = TrackingNetwork(arguments.template_px, arguments.correlation_px)
+        network, file = (
+            (tracking, TRACKING_FILE) if name == "a" else (SimilarityNetwork(64), SIMILARITY_FILE)
+        )
+        network.save_weights(tmp_path / name / file)
+        files.append(str(tmp_path / name / file))
+    return files
+
+
+def test_released_weights_track_with_either_runtime(runs: list[str], tmp_path: Path):
+    out = tmp_path / "out"
+    release.main([*runs, "--version=test", "--out", str(out)])
+    card = read_card(out)
+    assert set(card["sha256"]) == {*CONVERTED, *CONVERTED.values()}
+    assert card["made_from"] == {new: card["sha256"][old] for old, new in CONVERTED.items()}
+    for runtime, name in (("litert", "LiteRT"), ("tensorflow", "TensorFlow")):
+        assert LesionTracker(weights=out, runtime=runtime).load().name == name
+
+
+def test_refinement_settings_come_from_the_similarity_networks_run(
+    runs: list[str], tmp_path: Path
+):
+    release.main([*runs, "--version=test", "--out", str(tmp_path / "out")])
     settings = LesionTracker(weights=tmp_path / "out").settings
     assert (settings.refinement_px, settings.nms_iou) == (64, 0.7)
+
+
+def test_tracking_weights_may_be_released_alone(runs: list[str], tmp_path: Path):
+    release.main([runs[0], "--version=test", "--out", str(tmp_path / "out")])
+    assert not LesionTracker(weights=tmp_path / "out").load().has_similarity
+
+
+def test_weights_that_do_not_fit_are_refused(runs: list[str], tmp_path: Path):
+    Path(runs[0]).write_bytes(b"any")
+    with pytest.raises(MammoTrackerError, match="does not fit"):
+        release.main([*runs, "--version=test", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out" / "weights.json").exists()

@@ -12,7 +12,7 @@ from still_scenes import STILL
 from tiny_training import KERAS_WARNINGS, LESION, TINY
 
 from MammoTrackerLib import Box, LesionTracker
-from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE
+from MammoTrackerLib.networks.card import SIMILARITY_FILE, TRACKING_FILE
 from MammoTrackerLib.settings import PAPER, Settings
 from Training import release, train_similarity, train_tracking
 from Training.sources import generated_source

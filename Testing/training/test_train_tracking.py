@@ -12,7 +12,7 @@ from still_scenes import STILL
 from tiny_training import KERAS_WARNINGS, LESION, TINY, parsed, values
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
-from MammoTrackerLib.networks.runtime import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
+from MammoTrackerLib.networks.card import CONVERTED, SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 from MammoTrackerLib.networks.similarity import SimilarityNetwork
 from MammoTrackerLib.networks.tracking import TrackingNetwork
 from MammoTrackerLib.settings import PAPER, Settings
@@ -52,9 +52,9 @@ def test_train_release_and_track(tmp_path: Path, moved_pair, options: list[str])
         assert candidate.similarity_score is None
         assert 0 < candidate.score == candidate.tracking_score <= 1
     assert track.score == track.candidates[0].score
-    data = bytearray((folder / TRACKING_FILE).read_bytes())
+    data = bytearray((folder / CONVERTED[TRACKING_FILE]).read_bytes())
     data[len(data) // 2] ^= 1
-    (folder / TRACKING_FILE).write_bytes(data)
+    (folder / CONVERTED[TRACKING_FILE]).write_bytes(data)
     with pytest.raises(MammoTrackerError, match="checksum"):
         LesionTracker(weights=folder).load()
 

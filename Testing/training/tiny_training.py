@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib import Box, Mammogram
-from MammoTrackerLib.networks.runtime import TRACKING_FILE, WEIGHTS
+from MammoTrackerLib.networks.card import TRACKING_FILE, WEIGHTS
 from Training import program, train_tracking
 from Training.sources import SPACING_MM, generated_source
 

@@ -14,8 +14,8 @@ from MammoTrackerLib.settings import Settings
 
 @pytest.mark.parametrize(("centreness", "expected"), [(True, 0.25), (False, 0.5)])
 def test_without_centreness_the_score_is_the_classification(moved_pair, centreness, expected):
-    def half_everywhere(inputs):
-        n, cells = len(inputs[0]), inputs[1].shape[1] // 8
+    def half_everywhere(templates, searches, _sizes):
+        n, cells = len(templates), searches.shape[1] // 8
         maps = np.zeros((n, cells, cells))
         return maps, maps, np.full((n, cells, cells, 4), 20.0)
 

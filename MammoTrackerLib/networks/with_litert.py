@@ -1,0 +1,85 @@
+"""The networks run by LiteRT: one pass of one lesion, or one candidate, at a time, on the CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .card import CONVERTED, SIMILARITY_FILE, TRACKING_FILE, verified
+
+
+class LiteRTNetworks:
+    """The tracking and the similarity network from their ``.tflite`` files.
+
+    Attributes and methods are those of `KerasNetworks`; the answers are the same to 1e-4 pixels.
+
+    Parameters
+    ----------
+    folder, card
+        The weights; `is_converted` must hold for them.
+
+    Raises
+    ------
+    ImportError
+        If LiteRT is not installed, or does not start.
+    MammoTrackerError
+        If the weights fail their checksums.
+    """
+
+    name = "LiteRT"
+    device = "CPU"
+    lesions_at_once = 1
+
+    def __init__(self, folder: Path, card: dict) -> None:
+        import ai_edge_litert
+
+        self.version = getattr(ai_edge_litert, "__version__", "")
+        self._tracking = _Model(verified(folder, card, CONVERTED[TRACKING_FILE]))
+        self._similarity = None
+        if SIMILARITY_FILE in card["sha256"]:
+            self._similarity = _Model(verified(folder, card, CONVERTED[SIMILARITY_FILE]))
+
+    @property
+    def has_similarity(self) -> bool:
+        return self._similarity is not None
+
+    def tracking(
+        self, templates: np.ndarray, searches: np.ndarray, sizes: np.ndarray
+    ) -> list[np.ndarray]:
+        return self._tracking.run(template=templates, search=searches, size=sizes)
+
+    def similarity(
+        self, templates: np.ndarray, candidates: np.ndarray, counts: list[int]
+    ) -> list[np.ndarray]:
+        return self._similarity.run(
+            template=np.repeat(templates, counts, axis=0), candidate=candidates
+        )
+
+
+class _Model:
+    """A network in a ``.tflite`` file, for inputs of batch size one."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(str(path), num_threads=_cores())
+        self._interpreter.allocate_tensors()
+        self._runner = self._interpreter.get_signature_runner()
+
+    def run(self, **inputs: np.ndarray) -> list[np.ndarray]:
+        """Run the network on each item of the inputs, and stack what comes out."""
+        results = []
+        for items in zip(*inputs.values(), strict=True):
+            named = {k: np.ascontiguousarray(v[None]) for k, v in zip(inputs, items, strict=True)}
+            outputs = self._runner(**named)
+            results.append([outputs[key][0] for key in sorted(outputs)])
+        return [np.stack(output) for output in zip(*results, strict=True)]
+
+
+def _cores() -> int:
+    """How many cores this process may use, up to 4: more do not help networks so small."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), 4)
+    return min(os.cpu_count() or 1, 4)
