@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import hashlib
 import importlib.metadata
 import json
@@ -142,6 +143,31 @@ def test_only_the_scene_imports_slicer():
         }
         assert not imported & {"qt", "ctk"}
         assert "slicer" not in imported or name.startswith("scene/"), name
+
+
+def imports_of(path: Path) -> set[Path]:
+    """Return the files of ours that a file imports at file scope."""
+    found = set()
+    for node in at_file_scope(path):
+        if isinstance(node, ast.ImportFrom):
+            home = path.parents[node.level - 1] if node.level else ROOT
+            module = home.joinpath(*(node.module or "").split("."))
+            places = [module, *(module / alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            places = [ROOT.joinpath(*alias.name.split(".")) for alias in node.names]
+        else:
+            continue
+        for place in places:
+            found |= {f for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()}
+    # A package hands on names of its files, which may import their neighbours.
+    return found - {path, path.parent / "__init__.py"}
+
+
+def test_no_two_files_import_each_other():
+    files = [f for folder in (*MODULES, "Training") for f in (ROOT / folder).rglob("*.py")]
+    graph = {file: imports_of(file) & set(files) for file in files}
+    assert any(graph.values())
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises where there is a circle
 
 
 # --- metadata and requirements
