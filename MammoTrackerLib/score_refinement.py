@@ -15,6 +15,9 @@ from .patches import PatchFrame
 from .settings import Settings
 from .track import Candidate
 
+GRID = 32
+"""Patches are cut around whole parts of a pixel, so many to a pixel."""
+
 
 def refinement_side(longest_mm: float, settings: Settings) -> float:
     """Side in mm of the patches in which a lesion of this longest side is compared."""
@@ -65,7 +68,10 @@ def refine(
         )
         registered = alignment.map_points(np.array(box.center))[0]
         for candidate in found:
-            center = candidate.box.center if settings.refine_around_candidate else registered
+            center = registered
+            if settings.refine_around_candidate:
+                # So that runtimes whose candidates differ in the last digits see one patch.
+                center = np.round(np.multiply(candidate.box.center, GRID)) / GRID
             frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
             frames.append(frame)
             patches.append(current.network_input(frame, candidate.box))
