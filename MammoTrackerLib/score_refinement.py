@@ -15,7 +15,7 @@ from .patches import PatchFrame
 from .settings import Settings
 from .track import Candidate
 
-GRID = 32
+GRID = 4096
 """Patches are cut around whole parts of a pixel, so many to a pixel."""
 
 
