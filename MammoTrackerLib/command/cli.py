@@ -15,6 +15,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..temporary import private_temporary_files, tidy_end
 from .console import standard_streams
+from .packages import check_packages
 from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, one_line
 
 # Nothing else is imported here: a Python package that does not start is to be said in a sentence.
@@ -45,11 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         With code 143 when the process is terminated by SIGTERM, 129 when its terminal closes, 2
         for arguments that make no sense, 0 after ``--help``.
     """
-    with standard_streams() as streams:
-        code = _run(argv)
-    if code == 0 and streams.failure:
-        print(f"mammotracker: Cannot write to the console: {streams.failure}.", file=sys.stderr)
+    end = None
+    with standard_streams() as output:
+        try:
+            code = _run(argv)
+        except SystemExit as error:
+            code, end = error.code or 0, error
+    if code == 0 and output.failure:
+        with standard_streams():
+            message = f"mammotracker: Cannot write to the console: {output.failure}."
+            print(message, file=sys.stderr)
         return 2
+    if end is not None:
+        raise end
     return code
 
 
@@ -57,18 +66,13 @@ def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with tidy_end(), private_temporary_files():
+            check_packages()
             arguments.run(arguments)
     except MammoTrackerError as error:
         message = str(error)
     except KeyboardInterrupt:
         print("mammotracker: interrupted.", file=sys.stderr)
         return 130
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0] or "unknown"
-        message = (
-            f"A Python package that is needed does not start ({package}): install it again, or see "
-            "whether PYTHONPATH names the packages of another program."
-        )
     except MemoryError:
         message = "Not enough memory: close other programs, or give smaller images."
     except Exception as error:  # of which the text may hold anything, so that it is not shown

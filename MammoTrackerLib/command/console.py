@@ -17,7 +17,7 @@ def standard_streams() -> Iterator[Stream]:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     with open(os.devnull, "w") as nowhere:
         out, err = Stream(sys.stdout or nowhere), Stream(sys.stderr or nowhere)
         with redirect_stdout(out), redirect_stderr(err):

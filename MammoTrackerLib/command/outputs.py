@@ -110,13 +110,14 @@ class Geometry:
         import SimpleITK as sitk
 
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
         try:
+            str(path).encode("utf-8")  # ITK ends the process over other names
+            reader.SetFileName(str(path))
             reader.ReadImageInformation()
             dimension = reader.GetDimension()
             spacing, origin = reader.GetSpacing(), reader.GetOrigin()
             direction = reader.GetDirection()
-        except (RuntimeError, ValueError):  # the latter for names that are not UTF-8
+        except (RuntimeError, UnicodeEncodeError):
             dimension, spacing, origin, direction = 2, (1, 1), (0, 0), (1, 0, 0, 1)
         if spacing[0] == 1 and spacing[1] == 1:
             spacing = mammogram.spacing

@@ -147,10 +147,6 @@ def _serve(connection: Connection, folder: str, force: bool, temporary: str) -> 
     keep_freed_memory()
     with quiet_framework():
         try:
-            # All that a row needs, so that what is missing fails here and not in each row.
-            import pydicom  # noqa: F401
-            import SimpleITK  # noqa: F401
-
             tracker = LesionTracker()
             tracker.load()
         except MammoTrackerError as error:
@@ -158,8 +154,8 @@ def _serve(connection: Connection, folder: str, force: bool, temporary: str) -> 
             return
         except Exception as error:
             connection.send(
-                f"The Python packages that tracking needs do not start ({type(error).__name__}): "
-                "install them again, or see whether PYTHONPATH names those of another program."
+                f"The networks could not be loaded ({type(error).__name__}): see whether "
+                "`mammotracker track` works, or install MammoTracker again."
             )
             return
         connection.send("")
