@@ -68,9 +68,9 @@ def take_mammogram(path: Path) -> Mammogram:
         raise MammoTrackerError(
             f"The file {path.name} of a mammogram is gone, which was handed over: track again."
         ) from None
-    except (MammoTrackerError, OSError, MemoryError):
+    except (MammoTrackerError, MemoryError):
         raise
-    except Exception as error:  # numpy and its readers raise many kinds
+    except Exception as error:  # numpy and zipfile raise many kinds
         raise MammoTrackerError(
             f"The file {path.name} of a mammogram is damaged, which was handed over: track again."
         ) from error
