@@ -1,14 +1,18 @@
 """MammoTracker: finds the lesion of a prior mammogram again on the current one.
 
-Importing the package is light: networks and their framework are loaded when a
-`LesionTracker` first needs them.
+Importing the package is light: its parts are imported when they are first asked for, networks and
+their framework when a `LesionTracker` first needs them.
 """
 
-from .box import Box
-from .errors import MammoTrackerError
-from .mammogram import Mammogram
-from .track import Candidate, Status, Track
-from .tracker import LesionTracker
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .box import Box
+    from .errors import MammoTrackerError
+    from .mammogram import Mammogram
+    from .track import Candidate, Status, Track
+    from .tracker import LesionTracker
 
 __version__ = "0.4.0"
 __all__ = [
@@ -20,3 +24,19 @@ __all__ = [
     "Status",
     "Track",
 ]
+_FILES = {
+    "Box": "box",
+    "Candidate": "track",
+    "LesionTracker": "tracker",
+    "MammoTrackerError": "errors",
+    "Mammogram": "mammogram",
+    "Status": "track",
+    "Track": "track",
+}
+
+
+def __getattr__(name: str) -> object:
+    # So that the command can say in a sentence which package does not start.
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_FILES[name]}", __name__), name)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,10 @@ from .mammogram import Mammogram
 from .memory import keep_freed_memory
 from .networks.card import read_card
 from .pair import check_box, check_pair
+from .temporary import tidy_end
 from .tracker import LesionTracker
 
+_FILES = ("prior.npz", "current.npz", "grid.npy")
 _LOADING, _ALIGNING, _TRACKING = 0.6, 0.1, 0.4
 
 
@@ -42,17 +46,37 @@ def write_mammogram(mammogram: Mammogram, path: Path) -> None:
 
 
 def take_mammogram(path: Path) -> Mammogram:
-    """Read what `write_mammogram` wrote, and delete the file."""
+    """Read what `write_mammogram` wrote, and delete the file.
+
+    Raises
+    ------
+    MammoTrackerError
+        If there is no such file, or it is not what `write_mammogram` writes.
+    """
     try:
-        with np.load(path, allow_pickle=False) as values:
+        with path.open("rb") as file:
+            with suppress(OSError):  # Windows waits for its end
+                path.unlink()
+            values = np.load(file, allow_pickle=False)
             return Mammogram(
                 values["pixels"],
                 tuple(values["spacing"].tolist()),
                 str(values["laterality"]) or None,
                 str(values["view"]) or None,
             )
+    except FileNotFoundError:
+        raise MammoTrackerError(
+            f"The file {path.name} of a mammogram is gone, which was handed over: track again."
+        ) from None
+    except (MammoTrackerError, MemoryError):
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds
+        raise MammoTrackerError(
+            f"The file {path.name} of a mammogram is damaged, which was handed over: track again."
+        ) from error
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            path.unlink()
 
 
 class Worker:
@@ -67,37 +91,58 @@ class Worker:
     def __init__(self, send: Callable[..., None]) -> None:
         self._send = send
         self._tracker: LesionTracker | None = None
+        self._is_loading = False
+        self._is_aligned = False
+        self._files: list[Path] = []
 
-    def answer(self, command: dict) -> bool:
-        """Carry out a command.
+    def answer(self, line: bytes) -> bool:
+        """Carry out a command, a JSON object.
 
         Returns
         -------
         bool
             False if it failed in a way that leaves the process unfit for another command.
         """
-        run = command.get("id")
+        run, self._is_aligned, self._files = None, False, []
         try:
+            command = _command(line)
+            run = command.get("id")
             if command["command"] == "load":
                 self.load()
             else:
-                boxes = [Box(*box) for box in command["boxes"]]
-                self.track(run, Path(command["folder"]), boxes, command["force"])
+                folder = Path(_field(command, "folder", str))
+                self._files = [folder / name for name in _FILES]
+                boxes = _boxes(_field(command, "boxes", list))
+                self.track(
+                    _field(command, "id", int), folder, boxes, _field(command, "force", bool)
+                )
         except Exception as error:
             traceback.print_exc()
-            fit = isinstance(error, MammoTrackerError) and self._tracker is not None
+            is_known = isinstance(error, (MammoTrackerError, OSError))
+            fit = is_known and not self._is_loading
+            if not self._is_aligned:  # else the grid may still be read
+                self.tidy()
             self._send("error", id=run, message=_sentence(error), fatal=not fit)
             return fit
         return True
+
+    def tidy(self) -> None:
+        """Remove the files of a command that did not come to its end, if they are not taken."""
+        for path in self._files:
+            with suppress(OSError, ValueError):
+                path.unlink()
+        self._files = []
 
     def load(self) -> None:
         """Load the networks, and send "ready"; once."""
         if self._tracker is not None:
             return
+        self._is_loading = True
         self._progress(None, _LOADING, "Loading the networks ...")
         tracker = LesionTracker()
         networks = tracker.load()
         self._tracker = tracker
+        self._is_loading = False
         self._send(
             "ready",
             runtime=f"{networks.name} {networks.version}",
@@ -108,7 +153,7 @@ class Worker:
     def track(self, run: int, folder: Path, boxes: list[Box], force: bool) -> None:
         """Track lesions of the pair in a folder, and send each track as it is found."""
         self._progress(run, 0.0, "Reading the mammograms ...")
-        prior, current = (take_mammogram(folder / f"{name}.npz") for name in ("prior", "current"))
+        prior, current = (take_mammogram(folder / name) for name in _FILES[:2])
         if not force:
             check_pair(prior, current)
         for box in boxes:
@@ -116,7 +161,7 @@ class Worker:
         self.load()
         self._progress(run, _ALIGNING, "Aligning the mammograms ...")
         alignment = align(prior, current)
-        grid = folder / "grid.npy"
+        grid = folder / _FILES[2]
         np.save(grid, alignment.grid())
         self._send(
             "aligned",
@@ -125,6 +170,7 @@ class Worker:
             warnings=list(alignment.warnings),
             dice=float(alignment.dice),
         )
+        self._is_aligned = True
         count = self._tracker.networks.lesions_at_once
         for start in range(0, len(boxes), count):
             share = _TRACKING + (1 - _TRACKING) * start / len(boxes)
@@ -133,6 +179,7 @@ class Worker:
             tracks = self._tracker.track(prior, current, group, alignment, force)
             for index, track in enumerate(tracks, start):
                 self._send("track", id=run, index=index, track=track.as_dict())
+        self._files = []  # whoever got the grid removes it
         self._send("done", id=run)
 
     def _progress(self, run: int | None, fraction: float, message: str) -> None:
@@ -154,9 +201,42 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return "Not enough memory: close other programs or images, then track again."
     if isinstance(error, OSError):
+        if isinstance(error, FileNotFoundError):
+            return "A file or folder that was handed over is gone: track again."
         reason = error.strerror or type(error).__name__
         return f"A temporary file failed ({reason}): make room on the disk, then track again."
     return f"Tracking failed ({type(error).__name__}): the log says where. Please report it."
+
+
+def _command(line: bytes) -> dict:
+    """Read a command, and check that it is one.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is none.
+    """
+    try:
+        command = json.loads(line)
+    except (ValueError, RecursionError):
+        raise MammoTrackerError("The tracking process got a command that is no JSON.") from None
+    if not isinstance(command, dict) or command.get("command") not in ("load", "track"):
+        raise MammoTrackerError("The tracking process got a command that it does not know.")
+    return command
+
+
+def _field(command: dict, name: str, kind: type) -> object:
+    value = command.get(name)
+    if not isinstance(value, kind):
+        raise MammoTrackerError(f"The tracking process got a command without a proper {name}.")
+    return value
+
+
+def _boxes(values: list) -> list[Box]:
+    try:
+        return [Box(*(float(number) for number in box)) for box in values]
+    except (TypeError, ValueError, OverflowError):
+        raise MammoTrackerError("A box needs four finite numbers: x0, y0, x1, y1.") from None
 
 
 def main() -> int:
@@ -171,7 +251,8 @@ def main() -> int:
     Returns
     -------
     int
-        The exit status: 0 after the end of stdin, 1 after a fatal error.
+        The exit status: 0 after the end of stdin, 1 after a fatal error, or when the events cannot
+        be written.
     """
     faulthandler.enable()
     keep_freed_memory()
@@ -184,9 +265,18 @@ def main() -> int:
         events.flush()
 
     worker = Worker(send)
-    for line in iter(sys.stdin.buffer.readline, b""):
-        if not worker.answer(json.loads(line)):
-            return 1
+    try:
+        with tidy_end():
+            for line in iter(sys.stdin.buffer.readline, b""):
+                if not worker.answer(line):
+                    return 1
+    except OSError:  # nobody reads the events any more
+        worker.tidy()
+        return 1
+    except SystemExit as end:  # by a signal: it is to look so from outside, too
+        worker.tidy()
+        signal.signal(end.code - 128, signal.SIG_DFL)
+        signal.raise_signal(end.code - 128)
     return 0
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import types
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from MammoTrackerLib import Box, Status, Track
-from MammoTrackerLib.command.simulate import read_film
+from MammoTrackerLib import Box, MammoTrackerError, Status, Track
+from MammoTrackerLib.command.simulate import FILM_LESION, read_film
 from MammoTrackerLib.worker import take_mammogram, write_mammogram
 
 ROOT = Path(__file__).parents[1]
@@ -76,3 +81,191 @@ def test_a_mammogram_is_handed_over_without_its_patient(tmp_path):
     assert np.array_equal(again.pixels, prior.pixels)
     assert (again.spacing, again.laterality, again.view) == (prior.spacing, "L", "MLO")
     assert (again.patient_id, again.date) == (None, None)
+
+
+class Talk:
+    """A worker in a process, and a pair that is handed over to it."""
+
+    def __init__(self, folder: Path, pair: Path) -> None:
+        self.folder, self.pair = folder, pair
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "MammoTrackerLib.worker"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def hand_over(self, *names: str) -> None:
+        for name in names or ("prior", "current"):
+            shutil.copy(self.pair / f"{name}.npz", self.folder)
+
+    def send(self, command: object) -> None:
+        line = command if isinstance(command, bytes) else json.dumps(command).encode()
+        self.process.stdin.write(line + b"\n")
+        self.process.stdin.flush()
+
+    def until(self, *kinds: str) -> dict:
+        while True:
+            event = json.loads(self.process.stdout.readline())
+            if event["event"] in kinds:
+                return event
+
+    def ask(self, command: object) -> dict:
+        self.send(command)
+        return self.until("error", "done", "ready")
+
+    def track(self, **other: object) -> dict:
+        box = list(FILM_LESION.as_tuple())
+        command = {"command": "track", "id": 7, "boxes": [box], "force": False}
+        return command | {"folder": str(self.folder)} | other
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def handed_over(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    for name in ("prior", "current"):
+        write_mammogram(read_film(), folder / f"{name}.npz")
+    return folder
+
+
+@pytest.fixture
+def talk(tmp_path, handed_over):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    talk = Talk(folder, handed_over)
+    yield talk
+    talk.process.kill()
+    talk.process.communicate()
+
+
+def test_a_bad_command_is_answered_and_the_networks_are_kept(talk):
+    assert talk.ask({"command": "load"})["event"] == "ready"
+    for bad in (
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"null",
+        b'"track"',
+        b"[1]",
+        {},
+        {"command": None},
+        {"command": ["track"]},
+        talk.track(command="trck"),
+        talk.track(command="Load"),
+    ):
+        event = talk.ask(bad)
+        assert (event["event"], event["fatal"]) == ("error", False)
+        assert "command" in event["message"]
+    for bad in (
+        {"folder": None},
+        {"folder": 3},
+        {"folder": "\0"},
+        {"folder": str(talk.folder / "missing")},
+        {"boxes": None},
+        {"boxes": [[1, 2, 3]]},
+        {"boxes": [[1, 2, 3, "x"]]},
+        {"boxes": [1]},
+        {"boxes": [[1, 2, 3, None]]},
+        {"boxes": [[1, 2, float("nan"), 4]]},
+        {"boxes": [[1, 2, 10**400, 4]]},
+        {"boxes": [[-900, 0, -800, 9]]},
+        {"force": "no"},
+        {"id": "x"},
+    ):
+        talk.hand_over()
+        event = talk.ask(talk.track(**bad))
+        assert (event["event"], event["fatal"]) == ("error", False), bad
+        if "folder" not in bad:
+            assert talk.left() == [], bad
+    talk.hand_over()
+    talk.send(talk.track())
+    assert talk.until("aligned", "ready", "error")["event"] == "aligned", "loaded once"
+    assert talk.until("done", "error")["event"] == "done"
+
+
+@pytest.mark.parametrize("missing", ["prior", "current"])
+def test_a_mammogram_that_is_missing_or_damaged_is_said_so(talk, missing):
+    (other,) = {"prior", "current"} - {missing}
+    talk.hand_over(other)
+    event = talk.ask(talk.track())
+    assert (event["event"], event["id"], event["fatal"]) == ("error", 7, False)
+    assert "gone" in event["message"] and "room" not in event["message"]
+    assert talk.left() == []
+    whole = (talk.pair / f"{missing}.npz").read_bytes()
+    for content in (b"", b"no zip", whole[: len(whole) // 2], b"PK\x03\x04" + whole[9:]):
+        talk.hand_over(other)
+        (talk.folder / f"{missing}.npz").write_bytes(content)
+        event = talk.ask(talk.track())
+        assert (event["event"], event["fatal"]) == ("error", False)
+        assert "damaged" in event["message"]
+        assert talk.left() == []
+    talk.hand_over()
+    assert talk.ask(talk.track())["event"] == "ready"
+
+
+def test_what_is_no_mammogram_is_refused_and_deleted(tmp_path):
+    path = tmp_path / "prior.npz"
+    for content in (
+        {"pixels": np.zeros((3, 3))},
+        {"pixels": np.array([object()]), "spacing": 1, "laterality": "", "view": ""},
+        {"pixels": np.eye(3), "spacing": np.array("x"), "laterality": "", "view": ""},
+        {"pixels": np.eye(3), "spacing": np.array([np.nan, 1]), "laterality": "", "view": ""},
+    ):
+        np.savez(path, **content)
+        with pytest.raises(MammoTrackerError):
+            take_mammogram(path)
+        assert not path.exists()
+    with path.open("wb") as file:
+        np.save(file, np.eye(3))
+    with pytest.raises(MammoTrackerError):
+        take_mammogram(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("moment", ["progress", "aligned", "track"])
+def test_a_worker_that_is_terminated_leaves_nothing(talk, moment):
+    talk.hand_over()
+    talk.send(talk.track(boxes=[list(FILM_LESION.as_tuple())] * 200))
+    talk.until(moment)
+    talk.process.terminate()
+    talk.process.stdout.read()
+    assert talk.process.wait(20) == -signal.SIGTERM
+    assert talk.left() == []
+
+
+def test_a_worker_to_which_nobody_listens_ends_and_leaves_nothing(talk):
+    talk.hand_over()
+    talk.send(talk.track(boxes=[list(FILM_LESION.as_tuple())] * 200))
+    talk.until("aligned")
+    talk.process.stdout.close()
+    assert talk.process.wait(60) == 1
+    assert talk.left() == []
+    talk.process.stdout = None
+
+
+def test_what_is_done_belongs_to_whoever_asked(talk):
+    talk.hand_over()
+    assert talk.ask(talk.track())["event"] == "ready"
+    talk.until("done")
+    talk.process.stdin.close()
+    assert talk.process.wait(20) == 0
+    assert talk.left() == ["grid.npy"]
+    talk.process.stdin = None
+
+
+def test_networks_that_do_not_load_are_fatal(monkeypatch):
+    from MammoTrackerLib import worker
+
+    def refuse(self):
+        raise MammoTrackerError("The weights are damaged.")
+
+    events = []
+    monkeypatch.setattr(worker.LesionTracker, "load", refuse)
+    answering = worker.Worker(lambda event, **values: events.append((event, values)))
+    assert not answering.answer(b'{"command": "load"}')
+    assert events[-1][1]["fatal"]

@@ -17,8 +17,8 @@ from rich.table import Table
 from scipy.optimize import minimize
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
-from MammoTrackerLib.command.evaluation import is_present
 from MammoTrackerLib.command.scores import WRONG_MM
+from MammoTrackerLib.command.tables import is_present
 from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.memory import keep_freed_memory

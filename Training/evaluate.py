@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError, Status
-from MammoTrackerLib.command.batch import FAILED
 from MammoTrackerLib.command.scores import (
     WRONG_MM,
     Lesion,
@@ -25,6 +24,7 @@ from MammoTrackerLib.command.scores import (
     print_found,
     print_scores,
 )
+from MammoTrackerLib.command.tables import FAILED
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
 

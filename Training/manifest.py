@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
-from MammoTrackerLib.command.batch import (
+from MammoTrackerLib.command.tables import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
     TRUTH_COLUMNS,

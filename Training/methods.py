@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.progress import track as progress
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Track
-from MammoTrackerLib.command.batch import FAILED
-from MammoTrackerLib.command.evaluation import is_present
 from MammoTrackerLib.command.scores import Lesion, lesion_of
+from MammoTrackerLib.command.tables import FAILED, is_present
 from MammoTrackerLib.global_search import Alignment, align
 
 from .manifest import Row, box_of, pairs_of, read_exam, read_manifest

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError
 from MammoTrackerLib.command.benchmark import in_own_process, machine, measured
-from MammoTrackerLib.command.evaluation import current_spacings, is_present
+from MammoTrackerLib.command.evaluation import current_spacings
 from MammoTrackerLib.command.outputs import quiet_framework
 from MammoTrackerLib.command.registrations import REGISTRATIONS, MapPoints, Register, warm_up
 from MammoTrackerLib.command.scores import (
@@ -28,6 +28,7 @@ from MammoTrackerLib.command.scores import (
     number_and_interval,
     print_what_intervals_are,
 )
+from MammoTrackerLib.command.tables import is_present
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import bootstrap, score
 

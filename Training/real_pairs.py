@@ -21,15 +21,15 @@ from rich.console import Console
 from rich.progress import track
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.command.batch import (
+from MammoTrackerLib.command.tables import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
     TRUTH_COLUMNS,
+    is_present,
     read_box,
     read_rows,
     read_spacing,
 )
-from MammoTrackerLib.command.evaluation import is_present
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers

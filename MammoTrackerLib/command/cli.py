@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..global_search import align
-from ..mammogram import Mammogram
-from ..memory import keep_freed_memory
-from ..output_folder import OutputFolder
-from ..pair import check_pair
-from ..track import Status, Track
-from ..tracker import LesionTracker
-from .batch import MANIFEST_COLUMNS, RESULT_COLUMNS, run_batch
-from .benchmark import print_benchmark
-from .evaluation import print_evaluation
-from .outputs import (
-    Geometry,
-    quiet_framework,
-    size_mm,
-    track_as_markup,
-    tracks_as_json,
-)
-from .overlay import draw_overlay
+from ..temporary import private_temporary_files, tidy_end
+from .console import standard_streams
+from .packages import check_packages
+from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, one_line
+
+# Nothing else is imported here: a Python package that does not start is to be said in a sentence.
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..mammogram import Mammogram
+    from ..track import Track
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,23 +37,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, or 2 for input that cannot be used, or 130 when interrupted.
+        Exit code: 0, also when whoever reads the output stops reading; 2 for input that cannot
+        be used, or output that cannot be written; or 130 when interrupted.
+
+    Raises
+    ------
+    SystemExit
+        With code 143 when the process is terminated by SIGTERM, 129 when its terminal closes, 2
+        for arguments that make no sense, 0 after ``--help``.
     """
-    arguments = _parser().parse_args(argv)
-    keep_freed_memory()
-    try:
-        arguments.run(arguments)
-        sys.stdout.flush()
-    except MammoTrackerError as error:
-        print(f"mammotracker: {error}", file=sys.stderr)
+    end = None
+    with standard_streams() as output:
+        try:
+            code = _run(argv)
+        except SystemExit as error:
+            code, end = error.code or 0, error
+    if code == 0 and output.failure:
+        with standard_streams():
+            message = f"mammotracker: Cannot write to the console: {output.failure}."
+            print(message, file=sys.stderr)
         return 2
+    if end is not None:
+        raise end
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        with tidy_end(), private_temporary_files():
+            check_packages()
+            arguments.run(arguments)
+    except MammoTrackerError as error:
+        message = str(error)
     except KeyboardInterrupt:
         print("mammotracker: interrupted.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
+    except MemoryError:
+        message = "Not enough memory: close other programs, or give smaller images."
+    except Exception as error:  # of which the text may hold anything, so that it is not shown
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        message = (
+            f"Unexpected {type(error).__name__} in {Path(frame.filename).name}, line "
+            f"{frame.lineno}. Please report it."
+        )
+    else:
+        return 0
+    print(f"mammotracker: {one_line(message)}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,30 +185,46 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
+    from ..global_search import align
+    from ..mammogram import Mammogram
+    from ..memory import keep_freed_memory
+    from ..output_folder import OutputFolder
+    from ..pair import check_pair, pair_problems
+    from ..tracker import LesionTracker
+    from .outputs import Geometry, is_own_result, quiet_framework, track_as_markup, tracks_as_json
+    from .overlay import draw_overlay
+
+    keep_freed_memory()
     boxes = [Box(*numbers) for numbers in arguments.boxes]
-    with OutputFolder(arguments.out) as folder:
+    with OutputFolder(arguments.out, "lesion-*.mrk.json", is_own_result) as folder:
         prior = Mammogram.read(arguments.prior, arguments.prior_spacing)
         current = Mammogram.read(arguments.current, arguments.current_spacing)
         if not arguments.force:
             check_pair(prior, current)
+        remarks = [problem.message for problem in pair_problems(prior, current)]
         alignment = align(prior, current)
         with quiet_framework():
             tracks = LesionTracker().track(prior, current, boxes, alignment, arguments.force)
-        (folder / "tracks.json").write_text(
-            json.dumps(tracks_as_json(prior, current, alignment, tracks), indent=2) + "\n"
-        )
+        content = tracks_as_json(prior, current, alignment, tracks, remarks)
+        (folder / "tracks.json").write_text(json.dumps(content, indent=2) + "\n")
         geometry = Geometry.of(arguments.current, current)
         for number, track in enumerate(tracks, 1):
             (folder / f"lesion-{number}.mrk.json").write_text(
                 json.dumps(track_as_markup(number, track, geometry), indent=2) + "\n"
             )
         draw_overlay(prior, current, tracks, folder / "overlay.png")
-    for warning in alignment.warnings:
+    for warning in (*remarks, *alignment.warnings):
         print(f"Warning: {warning}", file=sys.stderr)
     _print_tracks(tracks, current, arguments.out)
 
 
 def _print_tracks(tracks: Sequence[Track], current: Mammogram, out: Path) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..track import Status
+    from .outputs import size_mm
+
     table = Table(header_style="bold")
     for name in ("lesion", "status", "score", "box on the current (pixels)", "size (mm)", "why"):
         table.add_column(name)
@@ -200,18 +237,27 @@ def _print_tracks(tracks: Sequence[Track], current: Mammogram, out: Path) -> Non
             str(number), track.status.value, f"{track.score:.2f}", place, size, escape(track.reason)
         )
     _console().print(table)
-    print(f"Written to {out}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer.")
+    where = one_line(str(out))
+    print(f"Written to {where}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer.")
 
 
 def _batch(arguments: argparse.Namespace) -> None:
+    from .batch import run_batch
+
     run_batch(arguments.manifest, arguments.out, arguments.resume, arguments.force)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    from .evaluation import print_evaluation
+
     print_evaluation(_console(), arguments.manifest, arguments.results, arguments.plot)
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
+    from ..memory import keep_freed_memory
+    from .benchmark import print_benchmark
+
+    keep_freed_memory()
     given = (arguments.prior, arguments.current, arguments.box)
     if any(value is not None for value in given) and any(value is None for value in given):
         raise MammoTrackerError("Give PRIOR, CURRENT and --box together, or none of them.")
@@ -226,6 +272,8 @@ def _benchmark(arguments: argparse.Namespace) -> None:
 
 
 def _console() -> Console:
+    from rich.console import Console
+
     # A pipe or a file has no width of its own: do not break lines at 80 columns there.
     return Console(width=None if sys.stdout.isatty() else 160)
 

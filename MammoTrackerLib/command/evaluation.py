@@ -9,38 +9,33 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
-from .batch import (
+from ..track import Status
+from .scores import (
+    Lesion,
+    check_plot,
+    draw_success,
+    lesion_of,
+    print_scores,
+    print_statuses,
+)
+from .tables import (
+    ANSWER_COLUMNS,
     BOX_COLUMNS,
+    FAILED,
     MANIFEST_COLUMNS,
     REGISTRATION_COLUMNS,
-    RESULT_COLUMNS,
     TRUTH_COLUMNS,
-    one_line,
+    has_ids_of,
+    is_present,
     read_box,
     read_rows,
     read_spacing,
 )
-from .scores import Lesion, draw_success, lesion_of, print_scores, print_statuses
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-def is_present(row: dict[str, str]) -> bool:
-    """Whether a manifest's row says that its lesion is on the current mammogram.
-
-    Raises
-    ------
-    MammoTrackerError
-        If its column ``present`` holds something else than 1, 0 or nothing.
-    """
-    text = row.get("present", "")
-    if text not in ("", "0", "1"):
-        raise MammoTrackerError(
-            f"The column present says {text!r}: give 1 where the lesion is on the current "
-            "mammogram, and 0 where it is not."
-        )
-    return text != "0"
+STATUSES = (*(status.value for status in Status), FAILED)
 
 
 def print_evaluation(
@@ -69,8 +64,10 @@ def print_evaluation(
     MammoTrackerError
         If the two do not belong together, no row can be evaluated, or the plot cannot be drawn.
     """
+    if plot is not None:
+        check_plot(plot)
     rows = read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS))
-    answers = read_rows(results, RESULT_COLUMNS)
+    answers = read_rows(results, ANSWER_COLUMNS, complete=True)
     spacing_of = current_spacings(manifest.parent)
     lesions: list[Lesion] = []
     without_truth = without_result = 0
@@ -79,9 +76,14 @@ def print_evaluation(
         if result is None:
             without_result += 1
             continue
-        if any(one_line(row[name]) != result[name] for name in ("pair_id", "lesion_id")):
+        if not has_ids_of(result, row):
             raise MammoTrackerError(
                 f"{results} does not belong to {manifest}: its row {number} is another one."
+            )
+        if result["status"] not in STATUSES:
+            raise MammoTrackerError(
+                f"{results}, line {result.line}, column status: it is none of "
+                f"{', '.join(STATUSES)}. Give the file that `mammotracker batch` wrote."
             )
         try:
             truth = spacing = None
@@ -90,11 +92,13 @@ def print_evaluation(
                 if truth is None:
                     without_truth += 1
                     continue
-                spacing = spacing_of(row["current"], row["current_spacing_mm"])
             boxes = {
                 "tracker": read_box(result, BOX_COLUMNS),
                 "registration": read_box(result, REGISTRATION_COLUMNS),
             }
+            # A row may have failed because its image cannot be read.
+            if truth is not None and any(boxes.values()):
+                spacing = spacing_of(row["current"], row["current_spacing_mm"])
         except MammoTrackerError as error:
             raise MammoTrackerError(f"Row {number}: {error}") from None
         lesions.append(lesion_of(row, truth, spacing, result["status"], boxes))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +23,23 @@ _MARKUPS_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/"
     "Resources/Schema/markups-schema-v1.0.3.json#"
 )
+_COORDINATES = "x0, y0, x1, y1 in pixels from the image's top-left corner"
+_MARKUP_KEYS = {
+    *("type", "name", "coordinateSystem", "coordinateUnits", "locked", "labelFormat", "roiType"),
+    *("fixedNumberOfControlPoints", "insideOut", "controlPoints", "description", "center"),
+    *("orientation", "size"),
+}
 _ROI_THICKNESS_MM = 10.0
 
 
 def tracks_as_json(
-    prior: Mammogram, current: Mammogram, alignment: Alignment, tracks: Sequence[Track]
+    prior: Mammogram,
+    current: Mammogram,
+    alignment: Alignment,
+    tracks: Sequence[Track],
+    remarks: Sequence[str] = (),
 ) -> dict:
+    """Make the content of ``tracks.json``; remarks are what may be wrong with the pair."""
     from .. import __version__
 
     def image(mammogram: Mammogram) -> dict:
@@ -49,9 +62,10 @@ def tracks_as_json(
 
     return {
         "version": __version__,
-        "coordinates": "x0, y0, x1, y1 in pixels from the image's top-left corner",
+        "coordinates": _COORDINATES,
         "prior": image(prior),
         "current": image(current),
+        "remarks": list(remarks),
         "alignment": {"dice": float(alignment.dice), "warnings": list(alignment.warnings)},
         "tracks": [
             {
@@ -96,13 +110,14 @@ class Geometry:
         import SimpleITK as sitk
 
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
         try:
+            str(path).encode("utf-8")  # ITK ends the process over other names
+            reader.SetFileName(str(path))
             reader.ReadImageInformation()
             dimension = reader.GetDimension()
             spacing, origin = reader.GetSpacing(), reader.GetOrigin()
             direction = reader.GetDirection()
-        except RuntimeError:
+        except (RuntimeError, UnicodeEncodeError):
             dimension, spacing, origin, direction = 2, (1, 1), (0, 0), (1, 0, 0, 1)
         if spacing[0] == 1 and spacing[1] == 1:
             spacing = mammogram.spacing
@@ -179,6 +194,32 @@ def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:
             ],
         }
     return {"@schema": _MARKUPS_SCHEMA, "markups": [markup]}
+
+
+def is_own_result(file: Path) -> bool:
+    """Whether `mammotracker track` wrote this file, and nobody changed it in Slicer since."""
+    try:
+        if file.suffix == ".png":
+            return _is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
+        content = json.loads(file.read_bytes())
+        if file.name == "tracks.json":
+            return content["coordinates"] == _COORDINATES
+        number = re.fullmatch(r"lesion-([1-9][0-9]*)\.mrk\.json", file.name)[1]
+        (markup,) = content["markups"]
+        return (
+            set(content) == {"@schema", "markups"}
+            and set(markup) <= _MARKUP_KEYS
+            and re.fullmatch(rf"Lesion {number}( \(.*\))?", markup["name"]) is not None
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _is_own_picture(file: Path) -> bool:
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return picture.info.get("Software") == "MammoTracker"
 
 
 def size_mm(box: Box, mammogram: Mammogram) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from ..box import Box
 from ..breast import wall_is_left
@@ -94,8 +95,10 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
 
     for number, (track, (x, row)) in enumerate(zip(tracks, places, strict=True), 1):
         _draw_lesion(canvas, left, right, number, track, (x, _HEAD + row * _CELL_HEIGHT))
+    about = PngInfo()
+    about.add_text("Software", "MammoTracker")
     try:
-        canvas.save(path, format="PNG")
+        canvas.save(path, format="PNG", pnginfo=about)
     except OSError as error:
         raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +22,7 @@ from ..metrics import (
 )
 from ..output_folder import cannot_write
 from ..track import Status
-from .batch import (
-    FAILED,
-)
+from .tables import FAILED, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +91,7 @@ def lesion_of(
     boxes: dict[str, Box | None],
 ) -> Lesion:
     """Make the lesion of a manifest's row; ``patient`` and a type may be missing there."""
-    kind = row["lesion_type"] or "(no type)"
+    kind = one_line(row["lesion_type"]) or "(no type)"
     return Lesion(kind, row["pair_id"], row.get("patient", ""), truth, spacing, status, boxes)
 
 
@@ -257,6 +256,20 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + "s" * (number != 1)
 
 
+def check_plot(path: Path) -> None:
+    """Refuse a name for a plot that is a folder's, or has no ending that says what to draw.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is.
+    """
+    if path.is_dir():
+        raise MammoTrackerError(f"Cannot draw {path}: it is a folder. Give a file's name in .png.")
+    if not path.suffix:
+        raise MammoTrackerError(f"Cannot draw {path}: choose a name in .png.")
+
+
 def draw_success(lesions: Sequence[Lesion], methods: Sequence[str], path: Path) -> None:
     """Draw the success plots of the paper's figure 4: one for each lesion type, one for all.
 
@@ -274,6 +287,7 @@ def draw_success(lesions: Sequence[Lesion], methods: Sequence[str], path: Path) 
     MammoTrackerError
         If matplotlib is missing, or the file cannot be written.
     """
+    check_plot(path)
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -305,8 +319,10 @@ def draw_success(lesions: Sequence[Lesion], methods: Sequence[str], path: Path) 
         panel.grid(alpha=0.3)
         panel.legend(fontsize="small", loc="lower left")
     axes[0].set_ylabel("share of lesions above the threshold")
+    picture = io.BytesIO()
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(picture, format=path.suffix[1:], dpi=150)
+        path.write_bytes(picture.getvalue())
     except OSError as error:
         raise cannot_write(path, error) from None
     except ValueError as error:

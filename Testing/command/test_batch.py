@@ -8,25 +8,14 @@ from pathlib import Path
 import pytest
 from command_line import STATUSES, Pair, assert_refused, read_table, without_seconds, write_table
 
-from MammoTrackerLib.command import batch
 from MammoTrackerLib.command.cli import main
-
-
-def test_batch_aligns_a_pair_once(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    aligned = []
-    real = batch.align
-    monkeypatch.setattr(batch, "align", lambda *images: aligned.append(images) or real(*images))
-    assert main(["batch", str(manifest), "--out", str(tmp_path / "results.csv")]) == 0
-    assert len(aligned) == 2, "two lesions of one pair, and the same pair as DICOM"
 
 
 def test_batch_goes_on_after_failures(results: Path) -> None:
     rows = read_table(results)
     assert list(rows[0]) == (
         "pair_id,lesion_id,status,x0,y0,x1,y1,score,registration_x0,registration_y0,"
-        "registration_x1,registration_y1,seconds,message"
+        "registration_x1,registration_y1,seconds,message,fingerprint"
     ).split(",")
     assert [(row["pair_id"], row["lesion_id"]) for row in rows] == [
         ("a", "1"),
@@ -76,9 +65,9 @@ def test_batch_keeps_other_results(
     out = tmp_path / "results.csv"
     header = (
         "pair_id,lesion_id,status,x0,y0,x1,y1,score,registration_x0,registration_y0,"
-        "registration_x1,registration_y1,seconds,message\n"
+        "registration_x1,registration_y1,seconds,message,fingerprint\n"
     )
-    for content in ("my notes\n", "my notes", header + "other,1,failed" + 11 * "," + "\n"):
+    for content in ("my notes\n", "my notes", header + "other,1,failed" + 12 * "," + "\n"):
         out.write_text(content)
         assert_refused(["batch", str(manifest), "--out", str(out)], capsys, "--resume")
         assert_refused(["batch", str(manifest), "--out", str(out), "--resume"], capsys)

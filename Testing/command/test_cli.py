@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +180,94 @@ def test_full_disk_leaves_the_old_results(pair: Pair, tmp_path: Path) -> None:
     assert "Cannot write" in done.stderr
     assert "Traceback" not in done.stderr
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_rois_of_the_user_stay(pair: Pair, tmp_path: Path) -> None:
+    argv = ["track", *pair.arguments, *pair.box_arguments, "--out", str(tmp_path)]
+    assert main(argv) == 0
+    second = tmp_path / "lesion-2.mrk.json"
+    as_slicer_saves = json.loads(second.read_text())
+    as_slicer_saves["markups"][0]["display"] = {"visibility": True}
+    mine = {
+        "lesion-prior.mrk.json": "mine",
+        "lesion-02.mrk.json": second.read_text(),
+        "lesion-3.mrk.json": second.read_text(),
+        "lesion-4.mrk.json": json.dumps(as_slicer_saves),
+        "lesion-5.mrk.json": "[" * 100_000,
+        "lesion-6.mrk.json": "",
+        "lesion-.mrk.json": "mine",
+    }
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    assert main(["track", *pair.arguments, "--out", str(tmp_path)]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == OUTPUTS | set(mine)
+    assert {name: (tmp_path / name).read_text() for name in mine} == mine
+
+
+@pytest.mark.parametrize("name", sorted(OUTPUTS))
+@pytest.mark.parametrize("kind", ["foreign", "folder"])
+def test_no_result_replaces_what_the_command_did_not_write(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if kind == "folder":
+        (out / name).mkdir()
+    elif name == "overlay.png":
+        shutil.copy(pair.prior, out / name)
+    else:
+        (out / name).write_text('{"markups": [{"type": "ROI", "name": "Lesion 1", "display": {}}]}')
+    about = os.stat(out / name)
+    assert_refused(["track", *pair.arguments, "--out", str(out)], capsys, "Cannot write", name)
+    now = os.stat(out / name)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (now.st_ino, now.st_mtime_ns) == (about.st_ino, about.st_mtime_ns)
+
+
+def test_what_may_be_wrong_with_the_pair_is_said(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = replace(
+        Mammogram.read(pair.current_dicom), patient_id="ANOTHER^NAME", date=date(1999, 1, 1)
+    )
+    write_dicom(odd, tmp_path / "current.dcm", "SIMULATED")
+    out = tmp_path / "out"
+    argv = [str(pair.prior_dicom), str(tmp_path / "current.dcm"), *pair.box_arguments]
+    assert main(["track", *argv, "--out", str(out)]) == 0
+    remarks = json.loads((out / "tracks.json").read_text())["remarks"]
+    said = capsys.readouterr()
+    assert len(remarks) == 2
+    assert "patient IDs" in remarks[0] and "taken after" in remarks[1]
+    for remark in remarks:
+        assert f"Warning: {remark}" in said.err
+    shown = said.out + said.err + "".join(path.read_text() for path in out.glob("*.json"))
+    for secret in ("SECRET", "ANOTHER", "1999"):
+        assert secret not in shown
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nothing_or_the_next_one_clears_it(
+    pair: Pair, tmp_path: Path, number: int
+) -> None:
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    temporary.mkdir()
+    many = pair.box_arguments * 400
+    argv = [*COMMAND, "track", *pair.arguments, *many, "--out", str(out)]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    process = subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (list(tmp_path.glob(".mammotracker-*")) and list(temporary.iterdir())):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == (143 if number == signal.SIGTERM else -number)
+    assert said == ""
+    if number == signal.SIGKILL:
+        assert list(tmp_path.glob(".mammotracker-*"))
+        argv = [*COMMAND, "track", *pair.arguments, "--out", str(out)]
+        assert subprocess.run(argv, env=environment, capture_output=True).returncode == 0
+        shutil.rmtree(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+    assert not list(temporary.iterdir())

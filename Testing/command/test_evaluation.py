@@ -204,3 +204,84 @@ def test_evaluate_says_what_is_not_done_yet(
     write_table(results, read_table(results)[:2])
     assert main(["evaluate", str(manifest), str(results)]) == 0
     assert "6 rows have no result yet" in capsys.readouterr().out
+
+
+def test_results_that_nobody_wrote_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, results = evaluation(tmp_path)
+    rows, answers = read_table(manifest), read_table(results)
+    argv = ["evaluate", str(manifest), str(results)]
+    for status in ("", "Found", "found ok", "ok"):
+        write_table(results, [answers[0], answers[1] | {"status": status}, *answers[2:]])
+        assert_refused(argv, capsys, "line 3", "column status")
+    for box in ("nan", "inf", "1e999"):
+        write_table(results, [answers[0] | {"x0": box}, *answers[1:]])
+        assert_refused(argv, capsys, "Row 1")
+    write_table(results, answers)
+    for spacing in ("nan", "inf", "-0.1", "0", "1e9"):
+        write_table(manifest, [rows[0] | {"current_spacing_mm": spacing}, *rows[1:]])
+        assert_refused(argv, capsys, "Row 1", "spacing")
+    write_table(manifest, rows)
+    lines = results.read_text().splitlines()
+    results.write_text("\n".join([*lines[:3], lines[3][:9], *lines[4:]]) + "\n")
+    assert_refused(argv, capsys, "line 4", "cut")
+
+
+def test_results_with_windows_lines_and_one_that_is_being_written_are_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, results = evaluation(tmp_path)
+    argv = ["evaluate", str(manifest), str(results)]
+    assert main(argv) == 0
+    unix = capsys.readouterr().out
+    text = results.read_bytes().replace(b"\r\n", b"\n")
+    results.write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    assert main(argv) == 0
+    assert capsys.readouterr().out == unix
+    results.write_bytes(text[: text.rindex(b",", 0, -9)])
+    assert main(argv) == 0
+    assert "1 rows have no result yet" in capsys.readouterr().out
+
+
+def test_ids_that_were_written_safely_still_belong_to_theirs(tmp_path: Path) -> None:
+    manifest, results = evaluation(tmp_path)
+    write_table(manifest, [row | {"pair_id": "=1"} for row in read_table(manifest)])
+    answers = read_table(results)
+    for written in ("'=1", "=1"):
+        write_table(results, [row | {"pair_id": written} for row in answers])
+        assert main(["evaluate", str(manifest), str(results)]) == 0
+
+
+def test_a_row_that_failed_for_its_image_does_not_need_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, results = evaluation(tmp_path)
+    rows = read_table(manifest)
+    write_table(manifest, [*rows[:2], rows[2] | {"current": "missing.mha"}, *rows[3:]])
+    assert main(["evaluate", str(manifest), str(results)]) == 0
+    assert "1 rows were skipped" in capsys.readouterr().out
+
+
+def test_a_plot_is_not_drawn_beside_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, results = evaluation(tmp_path)
+    for name in ("plots", "plots.png"):
+        (tmp_path / name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for name in ("plots", "plots.png", "plots/", "none", "none."):
+        argv = ["evaluate", str(manifest), str(results), "--plot", str(tmp_path / name)]
+        assert_refused(argv, capsys, ".png")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_type_is_printed_without_commands_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, results = evaluation(tmp_path)
+    rows = read_table(manifest)
+    write_table(manifest, [row | {"lesion_type": "a\x1b]0;x\x07"} for row in rows])
+    assert main(["evaluate", str(manifest), str(results)]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\x07" not in said

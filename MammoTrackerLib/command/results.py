@@ -1,0 +1,215 @@
+"""The results of `batch` on the disk: locked, whole rows, and only of what the manifest says."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .. import __version__
+from ..errors import MammoTrackerError
+from ..networks.card import read_card
+from ..output_folder import cannot_write
+from ..temporary import lock
+from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, has_ids_of, read_rows
+
+_SAMPLES, _SAMPLE_BYTES = 16, 8192
+_MADE_FROM = (
+    *("prior", "current", "prior_spacing_mm", "current_spacing_mm"),
+    *("prior_x0", "prior_y0", "prior_x1", "prior_y1"),
+)
+
+
+class Results:
+    """The table of results: locked while it is open, and never left with half a row.
+
+    A table that did not exist (``is_new``), and into which no row came, goes again.
+    """
+
+    def __init__(self, out: Path, resume: bool) -> None:
+        self._out, self._resume = out, resume
+
+    def __enter__(self) -> Results:
+        out = self._out
+        self.is_new = not os.path.lexists(out)
+        self._end = 0
+        try:
+            if not self.is_new:
+                self._check_existing()
+            self._file = out.open("x+b" if self.is_new else "r+b", buffering=0)
+            is_mine = lock(self._file) is not False
+            # Whoever made the file may have removed it before it was locked here.
+            if is_mine and (
+                os.name == "nt" or os.path.samestat(os.fstat(self._file.fileno()), os.stat(out))
+            ):
+                return self
+            self._file.close()
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise cannot_write(out, error) from None
+        raise MammoTrackerError(
+            f"Another run is writing {out}: wait until it is done, or choose another name."
+        )
+
+    def __exit__(self, *_: object) -> None:
+        is_unused = self.is_new and self._end <= len(_line(RESULT_COLUMNS))
+        with suppress(OSError):
+            if is_unused and os.name != "nt":  # first, as nobody else may open it meanwhile
+                self._out.unlink()
+            self._file.close()
+            if is_unused and os.name == "nt":
+                self._out.unlink()
+
+    def rows_of(self, manifest: Path, fingerprint: Callable[[dict[str, str]], str]) -> int:
+        """Count the rows that are done, cut off one that is not, and write a header if needed.
+
+        Raises
+        ------
+        MammoTrackerError
+            If this is no table of results, or one of another manifest or other files.
+        """
+        out = self._out
+        end = self._end_of_lines()
+        self._file.seek(0)
+        head = self._file.read(len(_line(RESULT_COLUMNS)) + 8).removeprefix(b"\xef\xbb\xbf")
+        is_cut = end == 0 and _line(RESULT_COLUMNS).startswith(head)
+        if not is_cut and head.splitlines()[0] != _line(RESULT_COLUMNS).rstrip():
+            raise MammoTrackerError(
+                f"{out} is not a results file of `mammotracker batch` in this version: choose "
+                "another name."
+            )
+        done = 0
+        if not is_cut:
+            rows = read_rows(manifest, MANIFEST_COLUMNS)
+            for result in read_rows(out, RESULT_COLUMNS, complete=True):
+                if not result.is_finished:
+                    break
+                row = next(rows, None)
+                if row is None or not has_ids_of(result, row):
+                    raise MammoTrackerError(
+                        f"{out} does not belong to {manifest}: its row {done + 1} is another one. "
+                        "Choose another name for the results."
+                    )
+                if result["fingerprint"] != fingerprint(row):
+                    raise MammoTrackerError(
+                        f"Row {done + 1} of {out} was made from another box, spacing or image, "
+                        "with another --force, or by another version. Choose another name, or "
+                        "delete that row and those after it, to have them done anew."
+                    )
+                done += 1
+        try:
+            self._file.truncate(end)
+        except OSError as error:
+            raise cannot_write(out, error) from None
+        self._end = end
+        if end == 0:
+            self._append(_line(RESULT_COLUMNS))
+        return done
+
+    def write(self, result: dict[str, str]) -> None:
+        """Add a row, all of it or nothing."""
+        self._append(_line([result.get(name, "") for name in RESULT_COLUMNS]))
+
+    def _check_existing(self) -> None:
+        if not self._out.is_file():
+            raise MammoTrackerError(f"{self._out} is no file: choose another name.")
+        if not self._resume:
+            raise MammoTrackerError(
+                f"{self._out} exists already: go on with it by --resume, or choose another name."
+            )
+
+    def _end_of_lines(self) -> int:
+        """Find where the last finished line ends."""
+        end = self._file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            self._file.seek(start)
+            newline = self._file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return end
+
+    def _append(self, line: bytes) -> None:
+        self._file.seek(self._end)
+        left = line
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+            raise cannot_write(self._out, error) from None
+        self._end += len(line)
+
+
+class Note:
+    """A file beside the results that says which row is being worked on, until the run ends.
+
+    It stays when the program is killed, so that the next run knows which row it was.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._path = out.with_name(f"{out.name}.unfinished")
+
+    def deaths(self, number: int) -> int:
+        """How often the program died while it worked on this row."""
+        try:
+            note = json.loads(self._path.read_text(encoding="utf-8"))
+            return int(note["tries"]) if note["row"] == number else 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def write(self, number: int, tries: int) -> None:
+        with suppress(OSError):  # it helps only after a crash
+            self._path.write_text(json.dumps({"row": number, "tries": tries}), encoding="utf-8")
+
+    def remove(self) -> None:
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def fingerprints(folder: Path, force: bool) -> Callable[[dict[str, str]], str]:
+    """Make what gives a manifest's row a fingerprint of all that its result depends on.
+
+    These are its boxes, spacings and images, of which 16 pieces and the size are looked at,
+    whether it is forced, and the version of the program and its weights.
+    """
+    version = [__version__, read_card()["version"], force]
+
+    @functools.lru_cache(maxsize=64)
+    def sample(name: str) -> list[str]:
+        digest = hashlib.sha256()
+        try:
+            if not stat.S_ISREG(os.stat(folder / name).st_mode):
+                return ["no file"]
+            with open(folder / name, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                for part in range(_SAMPLES):
+                    file.seek(max(0, size - _SAMPLE_BYTES) * part // (_SAMPLES - 1))
+                    digest.update(file.read(_SAMPLE_BYTES))
+        except (OSError, ValueError):
+            return ["not read"]
+        return [str(size), digest.hexdigest()]
+
+    def fingerprint(row: dict[str, str]) -> str:
+        values = [row[name] for name in _MADE_FROM]
+        values += [*sample(row["prior"]), *sample(row["current"])]
+        text = json.dumps([*version, *values])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    return fingerprint
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode("utf-8")

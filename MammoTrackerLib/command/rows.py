@@ -1,0 +1,229 @@
+"""Rows of a table, tracked in a process of their own: what a file does to it ends no batch."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..global_search import Alignment, align
+from ..mammogram import Mammogram
+from ..memory import keep_freed_memory
+from ..pair import check_pair, pair_problems
+from ..tracker import LesionTracker
+from .outputs import quiet_framework
+from .tables import (
+    BOX_COLUMNS,
+    FAILED,
+    ID_COLUMNS,
+    REGISTRATION_COLUMNS,
+    read_box,
+    read_spacing,
+    text_cell,
+)
+
+LONGEST_ROW_S = 300.0
+"""A row takes seconds; after this time its reader is taken to hang."""
+
+
+class RowProcess:
+    """Turns rows of a manifest into rows of results; it starts when first needed.
+
+    Parameters
+    ----------
+    folder
+        What the file names of the rows are relative to.
+    force
+        Track although laterality or view differ.
+    """
+
+    def __init__(self, folder: Path, force: bool) -> None:
+        self._arguments = str(folder.absolute()), force
+        self._process: multiprocessing.Process | None = None
+        self._temporary = ""
+
+    def find(self, row: dict[str, str]) -> dict[str, str]:
+        """Track a row's lesion; a row that ends or stops the process twice is failed.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the process does not start, or cannot load the networks.
+        """
+        start = time.perf_counter()
+        for _ in range(2):
+            if self._process is None:
+                self._start()
+            try:
+                self._connection.send(row)
+                if self._connection.poll(LONGEST_ROW_S):
+                    return self._connection.recv()
+                why = f"took more than {LONGEST_ROW_S:.0f} s"
+                self.close()
+            except (EOFError, OSError):
+                why = f"ended ({self._end()})"
+        return failed_row(
+            row,
+            f"The process that worked on this row {why}, twice: a file may be damaged, or too "
+            "large for this computer. Export it again, or look at it in another program.",
+            time.perf_counter() - start,
+        )
+
+    def close(self) -> None:
+        """End the process, and remove what it left."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def _start(self) -> None:
+        # Spawned, not forked: neither locks nor threads are inherited, as on every system.
+        context = multiprocessing.get_context("spawn")
+        with suppress(OSError):
+            self._temporary = tempfile.mkdtemp()
+        try:
+            self._connection, there = context.Pipe()
+            self._process = context.Process(
+                target=_serve, args=(there, *self._arguments, self._temporary), daemon=True
+            )
+            self._process.start()
+            there.close()
+            problem = self._connection.recv()
+        except (EOFError, OSError) as error:
+            why = getattr(error, "strerror", None) or self._end()
+            raise MammoTrackerError(
+                f"The process that tracks could not be started ({why}): see whether `mammotracker "
+                "track` works, or close other programs."
+            ) from None
+        if problem:
+            self.close()
+            raise MammoTrackerError(problem)
+
+    def _end(self) -> str:
+        """Tidy up after the process, and say how it ended."""
+        process, self._process = self._process, None
+        self._connection.close()
+        status = None
+        with suppress(AssertionError):  # it was never started
+            process.join(5)
+            process.kill()
+            process.join()
+            status = process.exitcode
+            process.close()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        if status is not None and status < 0:
+            with suppress(ValueError):
+                return signal.Signals(-status).name
+        return f"exit code {status}"
+
+
+def failed_row(row: dict[str, str], message: str, seconds: float) -> dict[str, str]:
+    """Make the row of results that says why a row failed."""
+    result = {name: text_cell(row[name]) for name in ID_COLUMNS}
+    return result | {
+        "status": FAILED,
+        "seconds": f"{seconds:.3f}",
+        "message": text_cell(message),
+    }
+
+
+def _serve(connection: Connection, folder: str, force: bool, temporary: str) -> None:
+    """Answer rows until the batch hangs up: first with what is wrong, or "", then with results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch itself decides what Ctrl-C does
+    threading.Thread(target=_end_with_the_batch, daemon=True).start()
+    if temporary:
+        tempfile.tempdir = temporary
+    keep_freed_memory()
+    with quiet_framework():
+        try:
+            tracker = LesionTracker()
+            tracker.load()
+        except MammoTrackerError as error:
+            connection.send(str(error))
+            return
+        except Exception as error:
+            connection.send(
+                f"The networks could not be loaded ({type(error).__name__}): see whether "
+                "`mammotracker track` works, or install MammoTracker again."
+            )
+            return
+        connection.send("")
+        find = row_tracker(tracker, Path(folder), force)
+        with suppress(EOFError, OSError):
+            while True:
+                connection.send(find(connection.recv()))
+
+
+def _end_with_the_batch() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def row_tracker(
+    tracker: LesionTracker, folder: Path, force: bool
+) -> Callable[[dict[str, str]], dict[str, str]]:
+    """Make the function that turns a row of the manifest into a row of results.
+
+    It keeps the last two pairs, read and aligned, so that memory does not grow.
+    """
+
+    @functools.lru_cache(maxsize=2)
+    def pair(
+        prior_name: str, current_name: str, prior_spacing: str, current_spacing: str
+    ) -> tuple[Mammogram, Mammogram, Alignment, list[str]]:
+        prior = Mammogram.read(folder / prior_name, read_spacing(prior_spacing))
+        current = Mammogram.read(folder / current_name, read_spacing(current_spacing))
+        if not force:
+            check_pair(prior, current)
+        remarks = [problem.message for problem in pair_problems(prior, current)]
+        return prior, current, align(prior, current), remarks
+
+    def find(row: dict[str, str]) -> dict[str, str]:
+        start = time.perf_counter()
+        try:
+            box = read_box(row, [f"prior_{name}" for name in BOX_COLUMNS])
+            if box is None:
+                raise MammoTrackerError("The row has no box: fill prior_x0 to prior_y1.")
+            for name in ("prior", "current"):
+                if not row[name]:
+                    raise MammoTrackerError(f"The row has no file in the column {name}.")
+            prior, current, alignment, remarks = pair(
+                row["prior"], row["current"], row["prior_spacing_mm"], row["current_spacing_mm"]
+            )
+            (track,) = tracker.track(prior, current, [box], alignment, force=force)
+        except MammoTrackerError as error:
+            return failed_row(row, str(error), time.perf_counter() - start)
+        except Exception as error:  # one damaged file must not end a run of days
+            message = (
+                f"Unexpected {type(error).__name__}: run `mammotracker track` on this row's pair "
+                "to see where."
+            )
+            return failed_row(row, message, time.perf_counter() - start)
+        further = [text for text in alignment.warnings if text not in track.reason]
+        result = {name: text_cell(row[name]) for name in ID_COLUMNS}
+        result |= {
+            "status": track.status.value,
+            "score": f"{track.score:.4f}",
+            "message": text_cell(" ".join((track.reason, *further, *remarks))),
+        }
+        result |= _rounded(BOX_COLUMNS, track.box)
+        result |= _rounded(REGISTRATION_COLUMNS, track.registration_box)
+        result["seconds"] = f"{time.perf_counter() - start:.3f}"
+        return result
+
+    return find
+
+
+def _rounded(columns: tuple[str, ...], box: Box) -> dict[str, str]:
+    return {name: f"{value:.3f}" for name, value in zip(columns, box.as_tuple(), strict=True)}

@@ -1,0 +1,247 @@
+"""The tables of `batch`: their columns, strict reading, and cells that are safe to open."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from ..box import Box
+from ..errors import MammoTrackerError
+
+MANIFEST_COLUMNS = (
+    "pair_id",
+    "lesion_id",
+    "prior",
+    "current",
+    "prior_spacing_mm",
+    "current_spacing_mm",
+    "lesion_type",
+    "prior_x0",
+    "prior_y0",
+    "prior_x1",
+    "prior_y1",
+)
+ID_COLUMNS = ("pair_id", "lesion_id")
+TRUTH_COLUMNS = ("current_x0", "current_y0", "current_x1", "current_y1")
+BOX_COLUMNS = ("x0", "y0", "x1", "y1")
+REGISTRATION_COLUMNS = tuple(f"registration_{name}" for name in BOX_COLUMNS)
+ANSWER_COLUMNS = (
+    *ID_COLUMNS,
+    "status",
+    *BOX_COLUMNS,
+    "score",
+    *REGISTRATION_COLUMNS,
+    "seconds",
+    "message",
+)
+RESULT_COLUMNS = (*ANSWER_COLUMNS, "fingerprint")
+FAILED = "failed"
+
+_LONGEST_LINE = 1_000_000
+_FORMULA = tuple("=+-@＝＋－＠")
+_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|(?!")[^,\r\n]*)(?=[,\r\n]|\Z)')
+
+
+class Row(dict[str, str]):
+    """A row by the names of its columns, the line it begins in, and whether that has an end."""
+
+    line = 0
+    is_finished = True
+
+
+def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Iterator[Row]:
+    """Read a comma-separated table row by row; cells are stripped.
+
+    Parameters
+    ----------
+    path
+        A file in UTF-8 with a header; lines may end in LF or CRLF.
+    columns
+        Those that it must have.
+    complete
+        Whether each row must have all cells, but for a last line that somebody was writing when
+        the process was killed, which is left out. Else a missing cell is an empty text.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it cannot be read, a column is missing or there twice, a quote is not closed, or a
+        row has more cells than the header (or fewer, if `complete`); with line and column.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise MammoTrackerError(f"{path} is no file: give a comma-separated table.")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            records = _records(file, path)
+            _, header, _ = next(records, (1, [], True))
+            _check_header(header, columns, path)
+            for line, cells, is_finished in records:
+                if len(cells) < len(header):
+                    if complete and not is_finished:
+                        return
+                    if complete:
+                        raise MammoTrackerError(
+                            f"{path}, line {line}: the row is cut after the column "
+                            f"{_name(header, len(cells) - 1)}. Delete it and those after it."
+                        )
+                    cells += [""] * (len(header) - len(cells))
+                if any(cells[len(header) :]):
+                    raise MammoTrackerError(
+                        f"{path}, line {line}: there are {len(cells)} cells, but {len(header)} "
+                        "columns. Put cells that hold a comma in quotes."
+                    )
+                row = Row(zip(header, cells, strict=False))
+                row.line, row.is_finished = line, is_finished
+                yield row
+    except FileNotFoundError:
+        raise MammoTrackerError(f"There is no file {path}.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a comma-separated text in UTF-8"
+        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+
+
+def _records(file: TextIO, path: Path) -> Iterator[tuple[int, list[str], bool]]:
+    """Give each record's first line, its cells, and whether its last line has an end."""
+    header: list[str] = []
+    lines: list[str] = []
+    count = 0
+
+    def feed() -> Iterator[str]:
+        nonlocal count
+        while line := file.readline(_LONGEST_LINE):
+            if len(line) == _LONGEST_LINE:
+                raise MammoTrackerError(
+                    f"{path}, line {count + 1}: the line is too long for a table."
+                )
+            lines.append(line)
+            count += 1
+            yield line
+
+    reader = csv.reader(feed(), strict=True)
+    while True:
+        first = count + 1
+        lines.clear()
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            raise _not_closed(path, first, _name(header, _bad_cell("".join(lines)))) from None
+        if cells is None:
+            return
+        cells = [cell.strip() for cell in cells]
+        for index, cell in enumerate(cells):
+            if "\n" in cell or "\r" in cell:
+                raise _not_closed(path, first, _name(header, index))
+        if cells:
+            header = header or cells
+            yield first, cells, lines[-1].endswith(("\n", "\r"))
+
+
+def _bad_cell(record: str) -> int:
+    """Find the first cell of a record that is not as it should be."""
+    index = position = 0
+    while match := _CELL.match(record, position):
+        if not record[match.end() : match.end() + 1] == ",":
+            break
+        index, position = index + 1, match.end() + 1
+    return index
+
+
+def _name(header: Sequence[str], index: int) -> str:
+    return header[index] if index < len(header) and header[index] else str(index + 1)
+
+
+def _not_closed(path: Path, line: int, column: str) -> MammoTrackerError:
+    return MammoTrackerError(
+        f"{path}, line {line}, column {column}: a quote is not closed, or the cell goes over "
+        "several lines. Put each cell on one line, and a quote that belongs to it twice."
+    )
+
+
+def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> None:
+    for index, name in enumerate(header):
+        if name and name in header[:index]:
+            raise MammoTrackerError(
+                f"{path}, line 1: the column {name} is there twice, as column "
+                f"{header.index(name) + 1} and {index + 1}. Delete one."
+            )
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise MammoTrackerError(
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: "
+            "give a comma-separated table with a header line."
+        )
+
+
+def read_spacing(text: str) -> float | None:
+    """Read a pixel size in mm; None if the cell is empty.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is no number, or not the size of a mammogram's pixel.
+    """
+    from ..mammogram import spacing_pair
+
+    if not text:
+        return None
+    try:
+        spacing = float(text)
+    except ValueError:
+        raise MammoTrackerError(
+            f"The spacing {_shown(text)} is no number: give mm, or leave the cell empty."
+        ) from None
+    return spacing_pair(spacing)[0]
+
+
+def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
+    """Read a box from four cells; None if all are missing or empty."""
+    cells = [row.get(name, "") for name in columns]
+    if not any(cells):
+        return None
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        raise MammoTrackerError(
+            f"{columns[0]} to {columns[-1]} are {', '.join(map(_shown, cells))}: give four numbers."
+        ) from None
+    return Box(*numbers)
+
+
+def is_present(row: dict[str, str]) -> bool:
+    """Whether a manifest's row says that its lesion is on the current mammogram.
+
+    Raises
+    ------
+    MammoTrackerError
+        If its column ``present`` holds something else than 1, 0 or nothing.
+    """
+    text = row.get("present", "")
+    if text not in ("", "0", "1"):
+        raise MammoTrackerError(
+            f"The column present says {_shown(text)}: give 1 where the lesion is on the current "
+            "mammogram, and 0 where it is not."
+        )
+    return text != "0"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 20 else text[:20] + "...")
+
+
+def text_cell(text: str) -> str:
+    """Write a text so that it is one line, and no spreadsheet takes it for a formula."""
+    text = one_line(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def has_ids_of(result: dict[str, str], row: dict[str, str]) -> bool:
+    """Whether a row of results carries the names of a manifest's row."""
+    return all(result[name] in (text_cell(row[name]), one_line(row[name])) for name in ID_COLUMNS)
+
+
+def one_line(text: str) -> str:
+    """Write a text on one line, without what a terminal or a table would take for a command."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

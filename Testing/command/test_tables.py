@@ -1,0 +1,113 @@
+"""Tables are read strictly, and written so that no spreadsheet runs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from MammoTrackerLib import MammoTrackerError
+from MammoTrackerLib.command.tables import one_line, read_box, read_rows, read_spacing, text_cell
+
+HEADER = "id,name,note\n"
+
+
+def rows(path: Path, text: str | bytes, complete: bool = False) -> list[dict[str, str]]:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return list(read_rows(path, ("id", "name"), complete))
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "table.csv"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + 'a, b ,"c, d"\n1,"say ""no""",5" film\n',
+        "\ufeff" + HEADER + 'a,b,"c, d"\n\n1,"say ""no""",5" film',
+        (HEADER + 'a,"\tb\n","c, d"\n1,"say ""no""",5" film\n').replace("\n", "\r\n"),
+        'id , name,note,,\na,b,"c, d",,\n1,"say ""no""",5" film,,\n',
+    ],
+)
+def test_what_spreadsheets_write_is_read(path, text):
+    read = [[row[name] for name in ("id", "name", "note")] for row in rows(path, text)]
+    assert read == [["a", "b", "c, d"], ["1", 'say "no"', '5" film']]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEADER + 'a,b,c\n1,"2,3\n4,5,6\n', ["line 3", "column name", "quote"]),
+        (HEADER + 'a,b,c\n1,2,"3\n' + "4,5,6\n" * 100_000, ["line 3", "column note", "quote"]),
+        (HEADER + '"a,b,c\n1,2,3\n"4",5,6\n', ["line 2", "column id", "quote"]),
+        (HEADER + '"a,b,c\n1,2,3\n4",5,6\n', ["line 2", "column id", "quote"]),
+        (HEADER + 'a,b,c\r\n1,"2"3,4\r\n', ["line 3", "column name", "quote"]),
+        ('id,"name,note\n1,2,3\n', ["line 1", "column 2", "quote"]),
+        (HEADER + "a,b,c\n1,2,3,4\n", ["line 3", "4 cells", "3 columns"]),
+        ("id,name,note,name\na,b,c,d\n", ["line 1", "column name", "2 and 4"]),
+        ("id,name,note, note\na,b,c,d\n", ["line 1", "column note", "3 and 4"]),
+        ("id,note\na,b\n", ["lacks the column name"]),
+        ("id;name;note\na;b;c\n", ["lacks", "comma"]),
+        ("", ["lacks"]),
+        (HEADER.encode() + b"\xe9,b,c\n", ["UTF-8"]),
+        (HEADER.encode("utf-16"), ["UTF-8"]),
+        (HEADER + "x" * 2_000_000, ["line 2", "too long"]),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(path, text, words):
+    with pytest.raises(MammoTrackerError) as error:
+        rows(path, text)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_missing_cell_is_empty_but_not_in_results(path):
+    assert rows(path, HEADER + "a\n") == [{"id": "a", "name": "", "note": ""}]
+    with pytest.raises(MammoTrackerError, match="line 3.*cut after the column name"):
+        rows(path, HEADER + "a,b,c\n1,2\n3,4,5\n", complete=True)
+    assert len(rows(path, HEADER + "a,b,c\n1,2", complete=True)) == 1, "it was being written"
+    (row,) = rows(path, HEADER + "a,b,c", complete=True)
+    assert (row.line, row.is_finished) == (2, False)
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ".", "missing", "\0"):
+        with pytest.raises(MammoTrackerError):
+            list(read_rows(tmp_path / name, ("id",)))
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r\n-", "＝", "＠", "＋", "－"])
+def test_no_cell_is_a_formula(start):
+    cell = text_cell(f"{start}1+1")
+    assert cell.startswith("'")
+    assert len(cell.splitlines()) == 1
+
+
+def test_a_text_is_one_line_without_commands_to_a_terminal():
+    assert one_line(" a\tb\r\nc ") == "a b c"
+    assert one_line("a\x1b[31mb\x00\u202e\udce9\x9b") == "a?[31mb????"
+    assert text_cell("Ä, 'x' = 1") == "Ä, 'x' = 1"
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "0", "-0.07", "1e400", "0,07", "70", "x"])
+def test_spacings_that_are_none_are_refused(text):
+    with pytest.raises(MammoTrackerError):
+        read_spacing(text)
+
+
+def test_numbers_are_read():
+    assert read_spacing("") is None
+    assert read_spacing("0.07") == 0.07
+    names = ("x0", "y0", "x1", "y1")
+    assert read_box({}, names) is None
+    assert read_box(dict(zip(names, "1234", strict=True)), names).as_tuple() == (1, 2, 3, 4)
+    for bad in ("x", "nan", "inf", ""):
+        with pytest.raises(MammoTrackerError):
+            read_box(dict(zip(names, ("1", "2", "3", bad), strict=True)), names)
+    with pytest.raises(MammoTrackerError) as error:
+        read_box(dict(zip(names, ("1", "2", "3", "DOE" * 1000), strict=True)), names)
+    assert len(str(error.value)) < 200
