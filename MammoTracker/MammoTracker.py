@@ -263,10 +263,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class MammoTrackerLogic(ScriptedLoadableModuleLogic):
     """Tracks and exports without the panel: for scripts."""
 
-    def __init__(self) -> None:
-        ScriptedLoadableModuleLogic.__init__(self)
-        self._tracker = None
-
     def getParameterNode(self) -> MammoTrackerParameterNode:
         return MammoTrackerParameterNode(super().getParameterNode())
 
@@ -294,18 +290,15 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         Raises
         ------
         MammoTrackerError
-            If the pair or an ROI cannot be right, or tracking cannot run; the message says what
-            to do.
+            If the pair or an ROI cannot be right, or tracking cannot run.
         """
+        from MammoTrackerPanel.waiting import trackAndWait
+
         from MammoTrackerLib import scene
-        from MammoTrackerLib.networks.runtime import choose
 
         boxes = [scene.box_of(roi, priorVolume) for roi in priorROIs]
         prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)
-        # The weights that ship have files for LiteRT.
-        isSafe = choose("auto", has_converted=True) == "litert"
-        track = self._trackHere if isSafe else self._trackElsewhere
-        tracks, grid = track(prior, current, boxes, force)
+        tracks, grid = trackAndWait(prior, current, boxes, force)
         for roi in priorROIs:
             if roi not in scene.lesions(priorVolume):
                 scene.claim_lesion(roi, priorVolume)
@@ -316,24 +309,6 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         ]
         scene.update_table(priorVolume, currentVolume)
         return predictions
-
-    def _trackHere(self, prior, current, boxes, force: bool) -> tuple:
-        from MammoTrackerLib import LesionTracker
-        from MammoTrackerLib.global_search import align
-        from MammoTrackerLib.pair import check_pair
-
-        if not force:
-            check_pair(prior, current)
-        alignment = align(prior, current)
-        if self._tracker is None:
-            self._tracker = LesionTracker(runtime="litert")
-        tracks = self._tracker.track(prior, current, boxes, alignment, force)
-        return tracks, alignment.grid()
-
-    def _trackElsewhere(self, prior, current, boxes, force: bool) -> tuple:
-        from MammoTrackerPanel.tracker_process import trackAndWait
-
-        return trackAndWait(prior, current, boxes, force)
 
     def export(self, priorVolume, currentVolume, folder: Path) -> list[Path]:
         """Write the table (results.csv) and the ROIs (.mrk.json) of a pair into a folder.

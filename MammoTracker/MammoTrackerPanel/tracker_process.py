@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 import MammoTrackerLib
@@ -22,7 +19,6 @@ from MammoTrackerLib.worker import write_mammogram
 from .child_process import ChildProcess
 
 LOADING_SHARE = 0.5
-WAIT_S = 0.02
 
 
 class TrackerProcess:
@@ -199,43 +195,6 @@ class TrackerProcess:
         else:
             self._child.rest()
         self.onFailed(message)
-
-
-def trackAndWait(
-    prior: Mammogram, current: Mammogram, boxes: list[Box], force: bool = False
-) -> tuple[list[Track], np.ndarray]:
-    """Track in another process, and wait for its end; meanwhile the user can do nothing else.
-
-    Parameters
-    ----------
-    prior, current, boxes, force
-        As in `TrackerProcess.track`.
-
-    Returns
-    -------
-    tuple
-        One `Track` per box, in order, and `Alignment.grid`'s array.
-
-    Raises
-    ------
-    MammoTrackerError
-        If the pair or a box cannot be right, or the process fails.
-    """
-    process = TrackerProcess()
-    tracks, grids, failures = {}, [], []
-    process.onTrack = tracks.__setitem__
-    process.onAligned = lambda grid, _warnings: grids.append(grid)
-    process.onFailed = failures.append
-    try:
-        process.track(prior, current, boxes, force)
-        while process.running:
-            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
-            time.sleep(WAIT_S)
-    finally:
-        process.stop()
-    if failures:
-        raise MammoTrackerError(failures[0])
-    return [tracks[index] for index in range(len(boxes))], grids[0]
 
 
 def _whyItEnded(status: int, lastLines: Sequence[str]) -> str:

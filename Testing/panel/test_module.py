@@ -155,7 +155,6 @@ def test_with_tensorflow_a_script_tracks_in_another_process(shell, pair, tmp_pat
 def test_a_script_gets_the_same_from_another_process(shell, pair, monkeypatch):
     import MammoTracker
     from MammoTrackerLib import MammoTrackerError, scene
-    from MammoTrackerLib.networks import runtime
 
     prior, current, lesion = pair
 
@@ -165,7 +164,7 @@ def test_a_script_gets_the_same_from_another_process(shell, pair, monkeypatch):
         return scene.candidates_of(prediction), grid.TransformPoint(0, 0, 0)
 
     expected = answers()
-    monkeypatch.setattr(runtime, "choose", lambda *_, **__: "tensorflow")
+    monkeypatch.setattr("MammoTrackerPanel.waiting.choose", lambda *_, **__: "tensorflow")
     monkeypatch.setattr("MammoTrackerLib.LesionTracker.load", None)  # it must not be used here
     assert answers() == expected
     outside = slicer_roi_outside(prior)
