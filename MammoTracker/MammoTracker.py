@@ -96,12 +96,15 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
+        self.addObserver(scene, scene.StartImportEvent, self._onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneEndImport)
         self.enter()
 
     def cleanup(self) -> None:
         """Leave nothing running when the application closes or the module is reloaded."""
         self.tracking.process.stop()
+        # The place widgets outlive the buttons, and would tell of the end of placing later.
+        self._stopPlacing()
         self.setParameterNode(None)
         for part in (self.exams, self.lesions, self.results, self.views, self):
             part.removeObservers()
@@ -111,7 +114,12 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exams.look()
 
     def exit(self) -> None:
+        self._stopPlacing()
         self._connect(None)
+
+    def _stopPlacing(self) -> None:
+        self.lesions.stopPlacing()
+        self.results.stopPlacing()
 
     # The scene and the parameter node
 
@@ -143,6 +151,11 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.forceCheckBox.checked = False
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def _onSceneStartImport(self, _caller, _event) -> None:
+        # The parameter node takes over what the file says before the other nodes are whole, and
+        # the selectors lose their nodes for a moment.
+        self._connect(None)
 
     def _onSceneEndImport(self, _caller, _event) -> None:
         if self.parent.isEntered:
@@ -250,15 +263,14 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class MammoTrackerLogic(ScriptedLoadableModuleLogic):
     """Tracks and exports without the panel: for scripts."""
 
-    def __init__(self) -> None:
-        ScriptedLoadableModuleLogic.__init__(self)
-        self._tracker = None
-
     def getParameterNode(self) -> MammoTrackerParameterNode:
         return MammoTrackerParameterNode(super().getParameterNode())
 
     def track(self, priorVolume, currentVolume, priorROIs, force: bool = False) -> list:
-        """Find lesions of the prior on the current mammogram, in this process.
+        """Find lesions of the prior on the current mammogram, and wait for it.
+
+        This is safe beside Slicer's views: LiteRT runs in this process, while TensorFlow, which can
+        crash it, runs in another one.
 
         Parameters
         ----------
@@ -278,24 +290,19 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         Raises
         ------
         MammoTrackerError
-            If the pair or an ROI cannot be right; the message says what to do.
+            If the pair or an ROI cannot be right, or tracking cannot run.
         """
-        from MammoTrackerLib import LesionTracker, scene
-        from MammoTrackerLib.global_search import align
-        from MammoTrackerLib.pair import check_pair
+        from MammoTrackerPanel.waiting import trackAndWait
+
+        from MammoTrackerLib import scene
 
         boxes = [scene.box_of(roi, priorVolume) for roi in priorROIs]
         prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)
-        if not force:
-            check_pair(prior, current)
-        alignment = align(prior, current)
-        if self._tracker is None:
-            self._tracker = LesionTracker()
-        tracks = self._tracker.track(prior, current, boxes, alignment, force)
+        tracks, grid = trackAndWait(prior, current, boxes, force)
         for roi in priorROIs:
             if roi not in scene.lesions(priorVolume):
                 scene.claim_lesion(roi, priorVolume)
-        scene.show_registration(priorVolume, currentVolume, alignment.grid())
+        scene.show_registration(priorVolume, currentVolume, grid)
         predictions = [
             scene.show_track(roi, currentVolume, track)
             for roi, track in zip(priorROIs, tracks, strict=True)

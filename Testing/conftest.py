@@ -46,15 +46,18 @@ def pytest_collection_modifyitems(items) -> None:
 
 @pytest.fixture(scope="module")
 def shell():
-    """A stand-in for the Slicer application, with a window; one for all, reset after each file."""
-    pytest.importorskip("trame_slicer", reason="needs the wheels of the Slicer libraries")
-    pytest.importorskip("PySide6")
-    if "tensorflow" in sys.modules:
-        # Both bring an LLVM, and the one's symbols answer the other's calls.
-        pytest.skip("TensorFlow and Mesa crash in one process: run these with -m 'not train'")
-    import slicer_stand_in
+    """The Slicer application that the tests run in, else a stand-in; reset after each file."""
+    if "real_slicer" in sys.modules:
+        import real_slicer as application
+    else:
+        pytest.importorskip("trame_slicer", reason="needs the wheels of the Slicer libraries")
+        pytest.importorskip("PySide6")
+        if "tensorflow" in sys.modules:
+            # Both bring an LLVM, and the one's symbols answer the other's calls.
+            pytest.skip("TensorFlow and Mesa crash in one process: run these with -m 'not train'")
+        import slicer_stand_in as application
 
-    shell = slicer_stand_in.start()
+    shell = application.start()
     shell.addModulePath("MammoTracker")
     yield shell
     shell.reset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
@@ -45,6 +46,7 @@ class Exams(VTKObservationMixin):
         ui.spacingButton.clicked.connect(self.onSetSpacing)
         ui.forceCheckBox.toggled.connect(lambda _checked: onForced())
         scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onRemoving)
         self.addObserver(scene, scene.NodeAddedEvent, self.lookSoon)
         self.addObserver(scene, scene.NodeRemovedEvent, self.lookSoon)
 
@@ -72,6 +74,12 @@ class Exams(VTKObservationMixin):
         if not self._lookPending and not slicer.mrmlScene.IsClosing():
             self._lookPending = True
             qt.QTimer.singleShot(200, self.look)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onRemoving(self, _caller, _event, node) -> None:
+        """Select nothing in place of an exam that goes; a selector alone would take another."""
+        if node in self._selected():
+            self._select(*(None if volume is node else volume for volume in self._selected()))
 
     def look(self) -> None:
         """Propose a pair if none is selected, and show what belongs to the pair."""

@@ -112,7 +112,7 @@ def _needs(package: str, lines: list[str]) -> bool:
 def _installBySlicer(lines: list[str], constraints: Path) -> None:
     try:
         from slicer.packaging import pip_ensure
-    except ImportError:  # Slicer before 5.11
+    except ImportError:  # Slicer before 5.12
         slicer.util.pip_install([*lines, "--constraint", str(constraints)])
     else:
         pip_ensure(

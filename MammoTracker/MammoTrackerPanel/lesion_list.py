@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import qt
@@ -39,6 +40,9 @@ class LesionList(VTKObservationMixin):
         ui.addLesionButton.clicked.connect(self.onAdd)
         ui.deleteLesionButton.clicked.connect(self.onDelete)
         ui.loadLesionsButton.clicked.connect(self.onLoad)
+        # Else Slicer's "place multiple control points" goes on after the box, with stray ROIs.
+        single = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
+        ui.lesionPlaceWidget.placeMultipleMarkups = single
         ui.lesionPlaceWidget.connect(
             "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
         )
@@ -65,12 +69,8 @@ class LesionList(VTKObservationMixin):
         from MammoTrackerLib import MammoTrackerError, scene
 
         if self._prior:
-            for roi in scene.unclaimed_rois(self._prior.GetScene()):
-                try:
-                    scene.box_of(roi, self._prior)
-                except MammoTrackerError:
-                    continue
-                scene.claim_lesion(roi, self._prior)
+            with suppress(MammoTrackerError):  # the prior is no single slice
+                scene.claim_new_rois(self._prior)
         self.removeObservers()
         self._rois = scene.lesions(self._prior) if self._prior else []
         for roi in self._rois:
@@ -108,7 +108,7 @@ class LesionList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         if self._placed:
-            self._ui.lesionPlaceWidget.placeModeEnabled = False
+            self.stopPlacing()
             return
         names = {roi.GetName() for roi in self._rois}
         number = next(n for n in range(1, len(names) + 2) if f"{_('Lesion')} {n}" not in names)
@@ -121,6 +121,12 @@ class LesionList(VTKObservationMixin):
         self._ui.lesionPlaceWidget.setCurrentNode(roi)
         self._ui.lesionPlaceWidget.placeModeEnabled = True
         self._ui.addLesionButton.checked = True
+
+    def stopPlacing(self) -> None:
+        """Give up the lesion that is being placed, if one is."""
+        if self._placed:
+            self._ui.lesionPlaceWidget.placeModeEnabled = False
+            self._onPlaceModeChanged(False)  # where the widget has lost its scene, it says nothing
 
     def onDelete(self) -> None:
         """Delete the selected lesions, and with them their results."""

@@ -12,13 +12,15 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 GAP_PX = 4
+TEXTS = ("vtkCornerAnnotation", "vtkTextActor", "vtkScalarBarActor")
+"""What Slicer writes the names of volumes with: corner texts, and titles of color legends."""
 
 
 def writePicture(sliceWidgets, path) -> None:
     """Write what two slice views show, side by side, into one PNG.
 
-    The handles of the ROIs are left out, and so are corner annotations, since Slicer
-    writes patients' names into them.
+    The handles of the ROIs are left out, and so are Slicer's own texts, which may be patients'
+    names.
 
     Raises
     ------
@@ -28,7 +30,7 @@ def writePicture(sliceWidgets, path) -> None:
     from MammoTrackerLib import MammoTrackerError
 
     with _withoutHandles():
-        images = [_rendered(widget.sliceView().renderWindow()) for widget in sliceWidgets]
+        images = [_rendered(widget.sliceView()) for widget in sliceWidgets]
     height = max(image.shape[0] for image in images)
     gap = np.full((height, GAP_PX, 3), 96, np.uint8)
     # VTK's first row is the lowest one.
@@ -61,27 +63,32 @@ def _withoutHandles():
             display.SetHandlesInteractive(True)
 
 
-def _rendered(window) -> np.ndarray:
-    """Return what a render window shows, (rows, columns, 3) from the bottom, without texts."""
+def _rendered(view) -> np.ndarray:
+    """Return what a slice view shows, (rows, columns, 3) from the bottom, without texts."""
+    window = view.renderWindow()
     renderers = window.GetRenderers()
     hidden = []
     for index in range(renderers.GetNumberOfItems()):
         props = renderers.GetItemAsObject(index).GetViewProps()
         for number in range(props.GetNumberOfItems()):
             prop = props.GetItemAsObject(number)
-            if prop.IsA("vtkCornerAnnotation") and prop.GetVisibility():
+            if prop.GetVisibility() and any(map(prop.IsA, TEXTS)):
                 hidden.append(prop)
     for prop in hidden:
         prop.SetVisibility(False)
     try:
+        # The filter would ask the view's interactor, which leaves rendering to the view: it would
+        # then read the frame before, texts and all.
+        window.Render()
         grabber = vtk.vtkWindowToImageFilter()
         grabber.SetInput(window)
         grabber.ReadFrontBufferOff()
-        grabber.ShouldRerenderOn()
+        grabber.ShouldRerenderOff()
         grabber.Update()
     finally:
         for prop in hidden:
             prop.SetVisibility(True)
+        view.scheduleRender()
     image = grabber.GetOutput()
     width, height, _depth = image.GetDimensions()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[..., :3]

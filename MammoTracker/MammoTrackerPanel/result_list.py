@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
@@ -39,6 +40,8 @@ class ResultList(VTKObservationMixin):
         ui.rejectButton.clicked.connect(lambda: self._review("rejected"))
         ui.restoreButton.clicked.connect(self._onRestore)
         ui.drawButton.clicked.connect(self._onDraw)
+        single = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
+        ui.resultPlaceWidget.placeMultipleMarkups = single
         ui.resultPlaceWidget.connect(
             "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
         )
@@ -111,6 +114,7 @@ class ResultList(VTKObservationMixin):
 
         scene.update_table(self._prior, self._current)
         scene.update_labels(self._prior, self._current)
+        self._ui.resultsTableView.resizeColumnsToContents()
 
     def _onSelectionChanged(self) -> None:
         view = self._ui.resultsTableView
@@ -168,7 +172,7 @@ class ResultList(VTKObservationMixin):
             self._listed = self._shown, texts
             self._ui.candidatesList.clear()
             self._ui.candidatesList.addItems(texts)
-            self._ui.useCandidateButton.enabled = False
+        self._ui.useCandidateButton.enabled = self._ui.candidatesList.currentRow >= 0
 
     @contextmanager
     def _changing(self):
@@ -211,7 +215,7 @@ class ResultList(VTKObservationMixin):
 
     def _onDraw(self) -> None:
         if self._drawn:
-            self._ui.resultPlaceWidget.placeModeEnabled = False
+            self.stopPlacing()
             return
         self._drawn = self._shown
         with self._changing() as scene:
@@ -220,6 +224,12 @@ class ResultList(VTKObservationMixin):
         self._ui.resultPlaceWidget.setCurrentNode(self._drawn)
         self._ui.resultPlaceWidget.placeModeEnabled = True
         self._ui.drawButton.checked = True
+
+    def stopPlacing(self) -> None:
+        """Give up the box that is being drawn, if one is."""
+        if self._drawn:
+            self._ui.resultPlaceWidget.placeModeEnabled = False
+            self._onPlaceModeChanged(False)  # where the widget has lost its scene, it says nothing
 
     def _onPlaceModeChanged(self, enabled: bool) -> None:
         if enabled or not self._drawn:
@@ -243,8 +253,11 @@ class ResultList(VTKObservationMixin):
 
         if self._updating or self._drawn or not scene.is_placed(prediction):
             return
+        # A scene that is read tells of moves before its files and its transforms are there.
+        if prediction.GetScene().IsImporting():
+            return
         with self.updating():
-            if scene.review_of(prediction) != "corrected":
+            if scene.review_of(prediction) != "corrected" and not scene.is_as_tracked(prediction):
                 scene.set_review(prediction, "corrected")
                 if prediction is self._shown:
                     self._showDetails()

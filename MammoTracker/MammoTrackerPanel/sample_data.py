@@ -19,10 +19,10 @@ def registerSampleData() -> None:
     import SampleData
 
     files = [RESOURCES / "SampleData" / name for name in SAMPLE_FILES]
-    SampleData.SampleDataLogic.registerCustomSampleDataCategory(
-        "MammoTracker", title="MammoTracker"
-    )
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):
+        logic.registerCustomSampleDataCategory("MammoTracker", title="MammoTracker")
+    logic.registerCustomSampleDataSource(
         category="MammoTracker",
         sampleName="MammoTrackerPair",
         thumbnailFileName=str(RESOURCES / "Icons" / "MammoTrackerPair.png"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import qt
 import slicer
@@ -16,6 +18,7 @@ PRIOR_VIEW, CURRENT_VIEW = "MammoTrackerPrior", "MammoTrackerCurrent"
 LAYOUT_ID = 8341
 LESION_SHARE = 0.2
 CLOSEST_MM = 25.0
+PATIENCE_S = 5.0
 
 
 def layoutDescription() -> str:
@@ -79,6 +82,9 @@ class SideBySide(VTKObservationMixin):
         self._shown = panes
         for group, pane in enumerate(panes, LAYOUT_ID):
             pane.adopt(group)
+            # Else Slicer cuts a name down to two letters where the view is narrow.
+            label = pane.widget.findChild(qt.QLabel, "ViewLabel")
+            label.minimumWidth = label.sizeHint.width()
             scene.apply_window(pane.volume)
             self.addObserver(pane.node, vtk.vtkCommand.ModifiedEvent, self._onSliceNodeModified)
         self.showRegistration(self._opacity)
@@ -143,7 +149,7 @@ class SideBySide(VTKObservationMixin):
             labelled = node.GetNodeReference("MammoTracker.Volume")
             if node in lesions or labelled is prior:
                 views = ours[:1]
-            elif node in predictions or role == "preview" or labelled is current:
+            elif node in predictions or role in ("preview", "result") or labelled is current:
                 views = ours[1:]
             else:
                 views = elsewhere
@@ -183,16 +189,36 @@ class SideBySide(VTKObservationMixin):
         Raises
         ------
         MammoTrackerError
-            If no pair is shown, or the file cannot be written.
+            If no pair is shown, the window is not on the screen, or the file cannot be written.
         """
         from MammoTrackerLib import MammoTrackerError
 
         panes = self._panes()
         if not panes:
             raise MammoTrackerError(_("Show the exams side by side first."))
-        if self._switchLayout() or self._placePending:
+        self._switchLayout()
+        end = time.monotonic() + PATIENCE_S
+        while not self._areDrawn() and time.monotonic() < end:
             slicer.app.processEvents()
+        if any(_window(pane).GetNeverRendered() for pane in panes):
+            raise MammoTrackerError(
+                _("The views are not drawn yet: bring Slicer's window to the front, and try again.")
+            )
         writePicture([pane.widget for pane in panes], path)
+
+    def _areDrawn(self) -> bool:
+        """Whether both views are on the screen, in the size and at the place that they will have.
+
+        A view that is shown for the first time gets its size, and then its OpenGL, from Qt's
+        event loop; until then it is black.
+        """
+        if self._placePending:
+            return False
+        for pane in self._shown:
+            sizes = zip(_window(pane).GetSize(), pane.dimensions(), strict=True)
+            if _window(pane).GetNeverRendered() or any(abs(a - b) > 1 for a, b in sizes):
+                return False
+        return all(pane.widget.sliceView().visible for pane in self._shown)
 
     def _switchLayout(self) -> bool:
         """Make the layout the current one, and say whether it was not."""
@@ -285,3 +311,7 @@ class SideBySide(VTKObservationMixin):
             self._place()
         for pane in panes:
             pane.rememberSize()
+
+
+def _window(pane: Pane):
+    return pane.widget.sliceView().renderWindow()

@@ -82,27 +82,39 @@ class Tracking:
         self._ui.progressBar.value = round(100 * fraction)
         self._ui.statusLabel.text = message
 
+    def _endIfDeleted(self) -> bool:
+        """End the run if the user has deleted one of its exams, and say whether it has ended."""
+        if all(volume.GetScene() for volume in self._pair):
+            return False
+        self.process.cancel()
+        self._end(_("Cancelled, because an exam was deleted."))
+        return True
+
     def _onAligned(self, grid, warnings: list[str]) -> None:
         from MammoTrackerLib import scene
 
-        scene.show_registration(*self._pair, grid)
-        self._onRegistered()
+        if not self._endIfDeleted():
+            scene.show_registration(*self._pair, grid)
+            self._onRegistered()
 
     def _onTrack(self, index: int, track) -> None:
         lesion, current = self._rois[index], self._pair[1]
-        if lesion.GetScene() is not None and current.GetScene() is not None:
+        if not self._endIfDeleted() and lesion.GetScene():
             self._results.add(lesion, current, track)
 
     def _onDone(self) -> None:
         from MammoTrackerLib import scene
 
-        count = len(self._rois)
+        if self._endIfDeleted():
+            return
+        rois = [roi for roi in self._rois if roi.GetScene()]
+        count = len(rois)
         self._end(
             _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count), 1
         )
-        prediction = scene.prediction_of(self._rois[0], self._pair[1])
-        if prediction:
-            self._results.select(prediction)
+        predictions = [scene.prediction_of(roi, self._pair[1]) for roi in rois]
+        if any(predictions):
+            self._results.select(next(filter(None, predictions)))
 
     def _end(self, message: str, fraction: float = 0) -> None:
         self._showProgress(fraction, message)

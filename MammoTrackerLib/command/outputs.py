@@ -117,16 +117,20 @@ class Geometry:
             dimension = reader.GetDimension()
             spacing, origin = reader.GetSpacing(), reader.GetOrigin()
             direction = reader.GetDirection()
+            # As in reading: the slice may be coronal or sagittal.
+            used = [axis for axis, length in enumerate(reader.GetSize()) if length > 1]
         except (RuntimeError, UnicodeEncodeError):
             dimension, spacing, origin, direction = 2, (1, 1), (0, 0), (1, 0, 0, 1)
-        if spacing[0] == 1 and spacing[1] == 1:
-            spacing = mammogram.spacing
+            used = [0, 1]
+        sides = [spacing[axis] for axis in used]
+        if sides == [1, 1]:
+            sides = mammogram.spacing
         missing = [0.0] * (3 - dimension)
-        axes = [
-            [direction[row * dimension + axis] * spacing[axis] for row in range(dimension)]
-            for axis in (0, 1)
-        ]
-        return cls([*origin, *missing][:3], [*axes[0], *missing], [*axes[1], *missing])
+        x_axis, y_axis = (
+            [direction[row * dimension + axis] * side for row in range(dimension)]
+            for axis, side in zip(used, sides, strict=True)
+        )
+        return cls(*([*values, *missing][:3] for values in (origin, x_axis, y_axis)))
 
     def center(self, box: Box) -> list[float]:
         # ITK's origin is the centre of the first pixel, a box's is that pixel's corner.

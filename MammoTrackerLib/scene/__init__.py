@@ -10,6 +10,8 @@ from .lesion import (
     COLORS,
     LESION_TYPES,
     claim_lesion,
+    claim_new_rois,
+    is_loaded_result,
     lesion_type,
     lesions,
     remove_lesion,
@@ -18,6 +20,7 @@ from .lesion import (
 )
 from .prediction import (
     candidates_of,
+    is_as_tracked,
     lesion_of,
     prediction_of,
     predictions,
@@ -66,8 +69,11 @@ __all__ = [
     "candidates_of",
     "center_mm",
     "claim_lesion",
+    "claim_new_rois",
     "export",
     "header_of",
+    "is_as_tracked",
+    "is_loaded_result",
     "is_placed",
     "lesion_of",
     "lesion_type",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+from ..errors import MammoTrackerError
+from ..track import Status
 from .nodes import PREFIX, ROI, attribute, nodes_with, set_attribute
-from .rois import draw_as_outline, paint
+from .raster import Raster
+from .rois import box_of, draw_as_outline, paint
 
 LESION_TYPES = ("mass", "calcification")
 COLORS = (
     (1.0, 0.84, 0.1), (0.2, 0.85, 1.0), (1.0, 0.45, 0.75), (0.45, 1.0, 0.4),
     (1.0, 0.55, 0.15), (0.72, 0.55, 1.0), (0.2, 0.95, 0.75), (1.0, 0.35, 0.3),
 )  # fmt: skip
+CROP_NAMES = ("Volume rendering ROI", "Crop Volume ROI")
+_RESULT = re.compile(rf"({'|'.join(status.value for status in Status)}), score \d")
 
 
 def lesions(prior) -> list:
@@ -18,8 +25,45 @@ def lesions(prior) -> list:
 
 
 def unclaimed_rois(scene) -> list:
-    """Return the ROI nodes that are neither lesions nor made by MammoTracker."""
-    return nodes_with(scene, ROI, "")
+    """Return the ROI nodes that may be lesions: neither MammoTracker's nor another module's."""
+    rois = nodes_with(scene, ROI, "")
+    return [roi for roi in rois if not is_loaded_result(roi) and not _is_of_another_module(roi)]
+
+
+def is_loaded_result(roi) -> bool:
+    """Whether an ROI was read from a result's file, of the module or of the command."""
+    # Of all that such a file says about its ROI, Slicer keeps this.
+    count = roi.GetNumberOfControlPoints()
+    return count > 0 and bool(_RESULT.match(roi.GetNthControlPointDescription(0)))
+
+
+def _is_of_another_module(roi) -> bool:
+    """Whether an ROI is what another module crops with, or is no business of the user's."""
+    if roi.GetHideFromEditors() or (roi.GetName() or "").startswith(CROP_NAMES):
+        return True
+    scene = roi.GetScene()
+    nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+    return any(
+        scene.IsNodeReferencingNodeID(node, roi.GetID())
+        for node in nodes
+        if node is not roi and not node.IsA("vtkMRMLSelectionNode")  # which ROI was drawn last
+    )
+
+
+def claim_new_rois(prior) -> None:
+    """Make lesions of the ROIs on the prior that may be some; mark results that were loaded."""
+    scene = prior.GetScene()
+    for roi in nodes_with(scene, ROI, ""):
+        if is_loaded_result(roi):
+            set_attribute(roi, "Role", "result")
+    columns, rows = Raster(prior).size
+    for roi in unclaimed_rois(scene):
+        try:
+            box = box_of(roi, prior)
+        except MammoTrackerError:
+            continue
+        if box.area < columns * rows / 2:  # what is larger crops the image, and is no lesion
+            claim_lesion(roi, prior)
 
 
 def claim_lesion(roi, prior, lesion_type: str = "") -> None:

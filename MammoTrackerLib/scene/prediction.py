@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from ..box import Box
 from ..track import Candidate, Status, Track
 from .lesion import lesions
 from .nodes import ROI, attribute, do_not_save, new_node, node_with, referenced, set_attribute
-from .rois import draw_as_outline, paint, place_roi, show_only_in, unplace
+from .rois import (
+    bounds_of,
+    draw_as_outline,
+    is_placed,
+    paint,
+    place_roi,
+    show_only_in,
+    unplace,
+)
 
 
 def show_track(lesion, current, track: Track):
@@ -81,7 +91,20 @@ def review_of(prediction) -> str:
 def set_review(prediction, review: str) -> None:
     """Set what the user says; a rejected prediction is hidden, any other shown."""
     set_attribute(prediction, "Review", review)
+    # By this, its file is known for a result when it is loaded: see `is_loaded_result`.
+    text = f"{status_of(prediction)}, score {score_of(prediction):.2f}: {reason_of(prediction)}"
+    for index in range(prediction.GetNumberOfControlPoints()):
+        prediction.SetNthControlPointDescription(index, text)
     prediction.GetDisplayNode().SetVisibility(review != "rejected")
+
+
+def is_as_tracked(prediction) -> bool:
+    """Whether a prediction is where the tracker put it, to a hundredth of a pixel."""
+    if status_of(prediction) == Status.NOT_FOUND.value or not is_placed(prediction):
+        return False
+    box = bounds_of(prediction, referenced(prediction, "Current"))
+    off = np.subtract(box.as_tuple(), json.loads(attribute(prediction, "Box")))
+    return bool(np.abs(off).max() < 0.01)
 
 
 def candidates_of(prediction) -> list[Candidate]:

@@ -26,6 +26,8 @@ COLUMNS = (
     "Height (mm)", "Area (mm2)", "Longest (mm)", "Change (mm)", "Change (%)",
 )  # fmt: skip
 _TABLE = "vtkMRMLTableNode"
+LONGEST_NAME = 100
+"""Bytes of a file's name; file systems take 255, some paths on Windows no more in all."""
 
 
 def results_table(prior, current):
@@ -126,13 +128,22 @@ def export(prior, current, folder: str | Path) -> list[Path]:
             storage.SetFileName(str(temporary / names[-1]))
             if not storage.WriteData(roi):
                 raise MammoTrackerError(
-                    f"The ROI {roi.GetName()} could not be written: choose another folder."
+                    f"{names[-1]} could not be written: choose another folder."
                 )
     return [folder / name for name in names]
 
 
+def _ends(name: bytes) -> tuple[bytes, bytes]:
+    return name[: LONGEST_NAME - 20], name[-20:]
+
+
 def _file_name(name: str, taken: Iterable[str]) -> str:
-    stem = re.sub(r"[^\w ()+-]", "_", name).strip() or "Lesion"
+    stem = re.sub(r"[^\w ()+-]", "_", name)
+    # What ends the name, as in "Lesion 1 (current)", tells files of long names apart.
+    if len(stem.encode()) > LONGEST_NAME:
+        start, end = (part.decode(errors="ignore") for part in _ends(stem.encode()))
+        stem = f"{start}_{end}"
+    stem = stem.strip() or "Lesion"
     taken = {other.casefold() for other in taken}
     numbers = itertools.chain([""], (f" {number}" for number in itertools.count(2)))
     names = (f"{stem}{number}.mrk.json" for number in numbers)

@@ -7,6 +7,17 @@ import pytest
 from PIL import Image
 
 
+@pytest.fixture(autouse=True)
+def nothing_raises(request):
+    """What a click or an event calls must not fail, also where nobody is there to catch it."""
+    yield
+    if "shell" in request.fixturenames:
+        errors = request.getfixturevalue("shell").errors
+        found = errors[:]
+        errors.clear()
+        assert found == []
+
+
 @pytest.fixture(scope="module")
 def panel(shell):
     """The module's widget, opened once; its worker stays up from test to test."""

@@ -41,6 +41,15 @@ def test_another_breast_blocks_until_it_is_forced(panel, shell, tmp_path):
     shell.scene.Clear()
 
 
+@pytest.mark.parametrize("index", [0, 1], ids=["prior", "current"])
+def test_no_other_image_takes_the_place_of_a_deleted_one(panel, shell, pair, index):
+    shell.scene.RemoveNode(pair[index])
+    shell.process(0.4)
+    assert panel.exams.pair[index] is None
+    assert panel.exams.pair[1 - index] is pair[1 - index]
+    assert "Select a prior and a current" in panel.ui.pairLabel.text
+
+
 def test_a_volume_of_several_slices_is_refused(panel, shell, pair):
     import numpy as np
     import slicer

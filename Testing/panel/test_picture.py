@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_exams import MARK, ROWS, SIZE, add_volume, on_screen, squares
+from drawn_exams import MARK, ROWS, SIZE, add_lesion, add_volume, on_screen, squares
 from PIL import Image
 
 from MammoTrackerLib import MammoTrackerError
@@ -24,21 +24,60 @@ def test_views_of_another_size_are_one_picture(shell, views, tmp_path) -> None:
     )
 
 
-def test_capture_leaves_out_what_slicer_writes_about_the_patient(layouts, views, picture) -> None:
+def corner_text(layouts):
+    return layouts.sliceWidget("MammoTrackerPrior").sliceView().cornerAnnotation()
+
+
+def title_of_a_legend(layouts):
     import vtk
 
+    legend = vtk.vtkScalarBarActor()
+    legend.SetLookupTable(vtk.vtkLookupTable())
+    window = layouts.sliceWidget("MammoTrackerPrior").sliceView().renderWindow()
+    window.GetRenderers().GetFirstRenderer().AddViewProp(legend)
+    return legend
+
+
+@pytest.mark.parametrize("writer", [corner_text, title_of_a_legend])
+def test_capture_leaves_out_what_slicer_writes_about_the_patient(
+    shell, layouts, views, picture, writer
+) -> None:
     views.show(add_volume(), add_volume())
     plain = picture()
-    text = vtk.vtkCornerAnnotation()
-    text.SetText(2, "Doe, Jane")
-    window = layouts.sliceWidget("MammoTrackerPrior").sliceView().renderWindow()
-    window.GetRenderers().GetFirstRenderer().AddViewProp(text)
+    text = writer(layouts)
+    if writer is corner_text:
+        text.SetText(2, "Doe, Jane")
+    else:
+        text.SetTitle("Doe, Jane")
+    view = layouts.sliceWidget("MammoTrackerPrior").sliceView()
+    shown = []
+    tag = view.renderWindow().AddObserver("EndEvent", lambda *_: shown.append(text.GetVisibility()))
     try:
-        for view, one in zip(picture(), plain, strict=True):
-            np.testing.assert_array_equal(view, one)
-        assert text.GetVisibility()
+        view.forceRender()
+        assert shown[-1], "the text is on the screen"
+        for now, before in zip(picture(), plain, strict=True):
+            np.testing.assert_array_equal(now, before)
+        shell.process(0.2)
+        assert shown[-1], "and comes back on it"
     finally:
-        window.GetRenderers().GetFirstRenderer().RemoveViewProp(text)
+        view.renderWindow().RemoveObserver(tag)
+        if writer is corner_text:
+            text.ClearAllTexts()
+        else:
+            view.renderWindow().GetRenderers().GetFirstRenderer().RemoveViewProp(text)
+
+
+def test_capture_leaves_out_the_handles(shell, layouts, views, picture) -> None:
+    prior = add_volume()
+    views.show(prior, add_volume())
+    lesion = add_lesion(prior)
+    views.assign()
+    plain = picture()
+    lesion.GetDisplayNode().SetHandlesInteractive(True)
+    shell.process(0.2)
+    for now, before in zip(picture(), plain, strict=True):
+        np.testing.assert_array_equal(now, before)
+    assert lesion.GetDisplayNode().GetHandlesInteractive()
 
 
 def test_capture_says_what_is_wrong(views, tmp_path) -> None:

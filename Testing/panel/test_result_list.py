@@ -54,6 +54,17 @@ def test_accept_and_reject(panel, shell, pair):
     assert rows_of(panel)[0][3] == "" and prediction.GetDisplayNode().GetVisibility()
 
 
+def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
+    prior, current, lesion = pair
+    answer = Track(TRUTH, TRUTH, 0.9, Status.FOUND, "Here.", (Candidate(TRUTH, 0.9, 0.9),), TRUTH)
+    show(panel, lesion, current, answer)
+    shell.drag(current, TRUTH.center, (TRUTH.center[0] + 20, TRUTH.center[1]))
+    assert rows_of(panel)[0][3] == "corrected"
+    view = panel.ui.resultsTableView
+    for column in range(len(rows_of(panel)[0])):
+        assert view.columnWidth(column) >= view.sizeHintForColumn(column)
+
+
 def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     from MammoTrackerLib import scene
 

@@ -195,6 +195,34 @@ def test_registered_prior_over_the_current(layouts, views, picture) -> None:
     np.testing.assert_allclose(squares(now)[0], on_screen(MARK), atol=1)
 
 
+@pytest.mark.parametrize("width", [120, 400])
+def test_the_names_of_the_views_are_not_cut(shell, layouts, views, width: int) -> None:
+    import qt
+
+    for name in ("MammoTrackerPrior", "MammoTrackerCurrent"):
+        shell.resizeView(name, width, 300)
+    views.show(add_volume(), add_volume())
+    shell.process(0.2)
+    for name, text in (("MammoTrackerPrior", "Prior"), ("MammoTrackerCurrent", "Current")):
+        label = layouts.sliceWidget(name).findChild(qt.QLabel, "ViewLabel")
+        assert label.text == text
+        assert label.width >= label.sizeHint.width()
+
+
+def test_a_result_that_was_loaded_is_in_the_currents_view_only(views, picture) -> None:
+    prior, current = add_volume(), add_volume(np.zeros((ROWS, COLUMNS)))
+    views.show(prior, current)
+    plain = picture()
+    roi = add_lesion(prior, Box(160, 300, 200, 330))
+    roi.SetNthControlPointDescription(0, "found, score 0.97: One place looks like the lesion.")
+    roi.SetAttribute("MammoTracker.Role", None)
+    bridge.claim_new_rois(prior)
+    views.assign()
+    before, now = picture()
+    np.testing.assert_array_equal(before, plain[0])
+    np.testing.assert_allclose(outline(now), on_screen(Box(160, 300, 200, 330)), atol=1)
+
+
 def test_volume_of_many_slices_is_refused(views, picture) -> None:
     views.show(add_volume(), add_volume())
     plain = picture()

@@ -45,6 +45,28 @@ def test_a_cancelled_run_ends_at_once_and_the_next_one_works(panel, shell, pair)
     assert len(rows_of(panel)) == 1
 
 
+@pytest.mark.parametrize("index", [0, 1], ids=["prior", "current"])
+def test_an_exam_that_is_deleted_meanwhile_ends_the_run(panel, shell, pair, index):
+    import slicer
+
+    shell.click(panel.ui.trackAllButton)
+    shell.scene.RemoveNode(pair[index])
+    assert panel.exams.pair[index] is None and panel.exams.pair[1 - index] is pair[1 - index]
+    shell.wait(lambda: not panel.tracking.running)
+    assert "deleted" in panel.ui.statusLabel.text
+    assert not panel.ui.trackAllButton.enabled
+    transforms = slicer.util.getNodesByClass("vtkMRMLTransformNode")
+    assert not [node for node in transforms if node.GetAttribute("MammoTracker.Role")]
+    assert rows_of(panel) == []
+
+
+def test_a_lesion_that_is_deleted_meanwhile_has_no_result(panel, shell, pair):
+    shell.click(panel.ui.trackAllButton)
+    shell.scene.RemoveNode(pair[2])
+    shell.wait(lambda: not panel.tracking.running)
+    assert rows_of(panel) == []
+
+
 def test_a_killed_process_is_explained_and_replaced(panel, shell, pair):
     track(panel, shell)
     killed = panel.tracking.process._child.pid

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from mrml import AS_READ, COLUMNS, LAYOUTS, PARENTS, ROTATION, ROWS, add_linear, add_volume
@@ -10,18 +12,19 @@ slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer li
 vtk = pytest.importorskip("vtk")
 
 
-
-
 @pytest.fixture(scope="session")
-def app():
-    core = pytest.importorskip("trame_slicer.core")
-    return core.SlicerApp()
+def the_scene():
+    if "real_slicer" in sys.modules:
+        yield slicer.mrmlScene
+        return
+    app = pytest.importorskip("trame_slicer.core").SlicerApp()
+    yield app.scene
 
 
 @pytest.fixture
-def scene(app):
-    yield app.scene
-    app.scene.Clear(False)
+def scene(the_scene):
+    yield the_scene
+    the_scene.Clear(False)
 
 
 @pytest.fixture(params=LAYOUTS)

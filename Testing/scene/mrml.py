@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +133,17 @@ def pixels_inside(roi, volume) -> np.ndarray:
     roi.GetSizeWorld(size)
     offsets = (world_points(volume) - center) @ axes.T
     return (np.abs(offsets) <= np.array(size) / 2).all(axis=-1)
+
+
+def read_roi(scene, path, markup: dict | None = None):
+    """Read an ROI's file as Slicer does, after writing it if its text is given."""
+    if markup is not None:
+        path.write_text(json.dumps(markup), encoding="utf-8")
+    roi = scene.AddNewNodeByClass(ROI)
+    storage = slicer.vtkMRMLMarkupsROIJsonStorageNode()
+    storage.SetFileName(str(path))
+    assert storage.ReadData(roi)
+    return roi
 
 
 def assert_same_box(a: Box, b: Box, tolerance: float = 0.01):

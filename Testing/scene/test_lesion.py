@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from mrml import ROI, SQUARE, add_lesion, add_volume, make_track
+from mrml import ROI, SQUARE, add_lesion, add_volume, make_track, read_roi
 
 slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
 vtk = pytest.importorskip("vtk")
 
 
+from MammoTrackerLib import Box, Status  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.command.outputs import Geometry, track_as_markup  # noqa: E402
 
 
 def test_claiming_rois(scene, pair):
@@ -33,6 +35,98 @@ def test_claiming_rois(scene, pair):
     assert not a.GetDisplayNode().GetFillVisibility()
     bridge.claim_lesion(a, prior)
     assert a.GetDisplayNode().GetSelectedColor() == colors[0]
+
+
+def add_roi(scene, prior, name="R", box=SQUARE):
+    roi = scene.AddNewNodeByClass(ROI, name)
+    bridge.place_roi(roi, prior, box)
+    return roi
+
+
+def test_rois_on_the_prior_become_lesions(scene, pair):
+    prior, current = pair
+    here, elsewhere = add_roi(scene, prior), add_roi(scene, prior, box=Box(-9, -9, -2, -2))
+    scene.GetNodeByID("vtkMRMLSelectionNodeSingleton").SetActivePlaceNodeID(here.GetID())
+    bridge.claim_new_rois(prior)
+    assert bridge.lesions(prior) == [here]
+    assert bridge.unclaimed_rois(scene) == [elsewhere]
+
+
+def of_crop_volume(scene, roi):
+    scene.AddNewNodeByClass("vtkMRMLCropVolumeParametersNode").SetROINodeID(roi.GetID())
+
+
+def of_volume_rendering(scene, roi):
+    node = scene.AddNewNodeByClass("vtkMRMLGPURayCastVolumeRenderingDisplayNode")
+    node.SetAndObserveROINodeID(roi.GetID())
+
+
+def of_a_module_in_python(scene, roi):
+    node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    node.SetNodeReferenceID("inputROI", roi.GetID())
+
+
+def hidden(scene, roi):
+    roi.HideFromEditorsOn()
+
+
+def saved_by_volume_rendering(scene, roi):
+    roi.SetName("Volume rendering ROI_1")
+
+
+def saved_by_crop_volume(scene, roi):
+    roi.SetName("Crop Volume ROI")
+
+
+def around_the_image(scene, roi):
+    roi.SetSize(90, 90, 90)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        of_crop_volume, of_volume_rendering, of_a_module_in_python, hidden,
+        saved_by_volume_rendering, saved_by_crop_volume, around_the_image,
+    ],
+)  # fmt: skip
+def test_rois_that_others_crop_with_are_left_alone(scene, pair, use):
+    prior, _ = pair
+    roi = add_roi(scene, prior)
+    use(scene, roi)
+    bridge.claim_new_rois(prior)
+    assert bridge.lesions(prior) == []
+    bridge.claim_lesion(roi, prior)  # unless the user says so
+    assert bridge.lesions(prior) == [roi]
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.NOT_FOUND])
+def test_results_of_the_command_are_no_lesions(scene, pair, tmp_path, status):
+    prior, _ = pair
+    geometry = Geometry((-12, 30, 5), (0.2, 0, 0), (0, 0.3, 0))
+    markup = track_as_markup(1, make_track(SQUARE, status), geometry)
+    roi = read_roi(scene, tmp_path / "lesion-1.mrk.json", markup)
+    assert bridge.box_of(roi, prior).iou(SQUARE) > 0.99
+    assert bridge.is_loaded_result(roi)
+    assert bridge.unclaimed_rois(scene) == []
+    bridge.claim_new_rois(prior)
+    assert bridge.lesions(prior) == []
+    assert roi.GetAttribute("MammoTracker.Role") == "result"
+
+
+@pytest.mark.parametrize("review", ["", "accepted", "corrected"])
+def test_results_that_were_exported_are_no_lesions(scene, pair, tmp_path, review):
+    prior, current = pair
+    lesion = add_lesion(scene, prior, SQUARE)
+    roi = bridge.show_track(lesion, current, make_track())
+    if review == "corrected":
+        bridge.unplace(roi)
+        bridge.place_roi(roi, current, Box(3, 4, 9, 12))
+    bridge.set_review(roi, review)
+    before, result = bridge.export(prior, current, tmp_path)[1:]
+    before, result = read_roi(scene, before), read_roi(scene, result)
+    bridge.claim_new_rois(prior)
+    assert bridge.lesions(prior) == [lesion, before]
+    assert result.GetAttribute("MammoTracker.Role") == "result"
 
 
 def test_the_colour_of_slicers_settings_is_no_colour_of_its_own():

@@ -135,3 +135,19 @@ def test_predictions_are_in_the_order_of_the_lesions(scene, pair):
     early = bridge.show_track(first, current, make_track())
     assert bridge.predictions(prior, current) == [early, late]
     assert bridge.predictions(current, prior) == []
+
+
+def test_what_nobody_moved_is_as_tracked(scene, pair):
+    prior, current = pair
+    lesion = add_lesion(scene, prior, SQUARE)
+    roi = bridge.show_track(lesion, current, make_track())
+    bridge.set_review(roi, "accepted")
+    assert bridge.is_as_tracked(roi)
+    bridge.set_spacing(current, 0.07)
+    assert bridge.is_as_tracked(roi)
+    bridge.place_roi(roi, current, Box(FOUND_BOX.x0 + 0.1, *FOUND_BOX.as_tuple()[1:]))
+    assert not bridge.is_as_tracked(roi)
+    missing = bridge.show_track(lesion, current, make_track(status=Status.NOT_FOUND))
+    assert not bridge.is_as_tracked(missing)
+    bridge.use_candidate(missing, 0)
+    assert not bridge.is_as_tracked(missing)

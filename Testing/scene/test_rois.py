@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mrml import (
+    COLUMNS,
     FOUND_BOX,
     LAYOUTS,
     ROI,
     ROTATION,
+    ROWS,
     SQUARE,
     add_bent,
+    add_dicom_volume,
     add_lesion,
     add_linear,
     add_volume,
@@ -18,6 +21,7 @@ from mrml import (
     make_track,
     pixels_inside,
     pixels_with_square,
+    read_roi,
     world_points,
 )
 
@@ -30,8 +34,9 @@ from slicer.util import (  # noqa: E402
     vtkMatrixFromArray,
 )
 
-from MammoTrackerLib import Box, MammoTrackerError  # noqa: E402
+from MammoTrackerLib import Box, Mammogram, MammoTrackerError  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.command.outputs import Geometry, track_as_markup  # noqa: E402
 
 
 def test_an_roi_goes_where_its_pixels_are_and_back(scene, layout, parent):
@@ -246,6 +251,30 @@ def test_boxes_on_their_own_volume(scene, pair):
     assert bridge.box_if_placed(roi) is None
     bridge.place_roi(roi, current, Box(-9, -9, -2, -2))
     assert bridge.box_if_placed(roi) is None
+
+
+@pytest.mark.parametrize("across", [0, 1, 2], ids=["sagittal", "coronal", "axial"])
+def test_the_commands_roi_lies_on_the_lesion(scene, tmp_path, across):
+    """Slicer reads the image's file and the ROI's as they are."""
+    import SimpleITK as sitk
+
+    shape = [COLUMNS, ROWS]
+    shape.insert(across, 1)
+    image = sitk.Image(shape, sitk.sitkUInt8) + 1
+    spacing = [0.2, 0.3]
+    spacing.insert(across, 2.0)
+    image.SetSpacing(spacing)
+    image.SetOrigin((12.0, -30.0, 5.0))
+    path = tmp_path / "image.nrrd"
+    sitk.WriteImage(image, str(path))
+    volume = add_dicom_volume(scene, path)
+    mammogram = Mammogram(np.eye(ROWS, COLUMNS), (0.2, 0.3))
+    markup = track_as_markup(1, make_track(FOUND_BOX), Geometry.of(path, mammogram))
+    roi = read_roi(scene, tmp_path / "lesion-1.mrk.json", markup)
+    assert_same_box(bridge.box_of(roi, volume), FOUND_BOX)
+    inside = np.zeros((ROWS, COLUMNS), bool)
+    inside[12:20, 10:18] = True
+    np.testing.assert_array_equal(pixels_inside(roi, volume), inside)
 
 
 def test_views(scene, pair):

@@ -110,3 +110,14 @@ def test_export(scene, pair, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MammoTrackerError, match="Cannot write"):
         bridge.export(prior, current, tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "乳"])
+def test_long_names_make_short_files(scene, pair, tmp_path, letter):
+    prior, current = pair
+    for _ in range(2):
+        bridge.show_track(add_lesion(scene, prior, SQUARE, 300 * letter), current, make_track())
+    files = bridge.export(prior, current, tmp_path)
+    assert len(set(files)) == 5
+    assert all(file.is_file() and len(file.name.encode()) <= 120 for file in files)
+    assert sum("(current)" in file.name for file in files) == 2

@@ -83,6 +83,9 @@ class Shell:
         Texts of the message boxes that were shown, details last; none of them waits.
     answers
         What the user answers to the next questions; True when there is none left.
+    errors
+        Exceptions that nobody caught, in what a signal or an event calls; reset does not forget
+        them.
     """
 
     def __init__(self) -> None:
@@ -100,7 +103,7 @@ class Shell:
         )
         from trame_slicer.core import SlicerApp
 
-        from . import application, python_base
+        from . import application, python_base, widgets
 
         python_base.pythonModules()
         self._qApplication = QApplication.instance() or QApplication(["Slicer"])
@@ -108,6 +111,8 @@ class Shell:
         self.scene = self._core.scene
         self.messages: list[str] = []
         self.answers: list[bool] = []
+        self.errors: list[BaseException] = []
+        sys.excepthook = self._onError
         self._opened = None
         self._sized = set()
 
@@ -129,6 +134,7 @@ class Shell:
         self.window.resize(*WINDOW_SIZE)
 
         slicer.mrmlScene = self.scene
+        slicer.qSlicerMarkupsPlaceWidget = widgets.qSlicerMarkupsPlaceWidget
         slicer.modules = SimpleNamespace(
             sampleDataSources={}, markupsLogic=self._core.markups_logic._logic
         )
@@ -147,6 +153,10 @@ class Shell:
             setattr(slicer.util, name, self._ask)
         self.window.show()
         self.process()
+
+    def _onError(self, kind, error, traceback) -> None:
+        self.errors.append(error)
+        sys.__excepthook__(kind, error, traceback)
 
     def _tell(self, text: str, *_arguments, **options) -> None:
         self.messages.append("\n".join([text, *filter(None, [options.get("detailedText")])]))
@@ -191,6 +201,7 @@ class Shell:
     def closeModule(self) -> None:
         """Leave the module that is open, if one is, and unload it."""
         import shiboken6
+        from PySide6.QtWidgets import QPushButton
 
         from .widgets import qMRMLWidget
 
@@ -200,6 +211,9 @@ class Shell:
         self._opened.cleanup()
         self._opened = None
         parent = self._panels.takeWidget()
+        # Qt deletes a widget's children in their order, buttons before what is beside them.
+        for button in parent.findChildren(QPushButton):
+            shiboken6.delete(button)
         for panel in parent.findChildren(qMRMLWidget):
             panel.setMRMLScene(None)
         shiboken6.delete(parent)
@@ -284,10 +298,9 @@ class Shell:
                 return widget
         raise AssertionError("the volume is in no view")
 
-    def onScreen(self, volume, x: float, y: float):
-        """Return where a pixel of a volume is in its view, as a QPoint."""
+    def onScreen(self, volume, x: float, y: float) -> tuple[int, int]:
+        """Return where a pixel of a volume is in its view."""
         import vtk
-        from PySide6.QtCore import QPoint
 
         from MammoTrackerLib import scene
 
@@ -296,15 +309,15 @@ class Shell:
         to_screen = vtk.vtkMatrix4x4()
         vtk.vtkMatrix4x4.Invert(widget.mrmlSliceNode().GetXYToRAS(), to_screen)
         u, v = to_screen.MultiplyPoint((*world, 1))[:2]
-        return QPoint(round(u), round(widget.sliceView().height() - 1 - v))
+        return round(u), round(widget.sliceView().height() - 1 - v)
 
     def clickPixel(self, volume, x: float, y: float) -> None:
         """Click a pixel of a volume in its slice view."""
-        from PySide6.QtCore import Qt
+        from PySide6.QtCore import QPoint, Qt
         from PySide6.QtTest import QTest
 
         view = self._view_of(volume).sliceView()
-        point = self.onScreen(volume, x, y)
+        point = QPoint(*self.onScreen(volume, x, y))
         QTest.mouseMove(view, point)
         self.process(0.05)
         QTest.mouseClick(view, Qt.LeftButton, Qt.NoModifier, point)
@@ -312,11 +325,11 @@ class Shell:
 
     def drag(self, volume, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the left button at a pixel of a volume, move to another one, and release."""
-        from PySide6.QtCore import Qt
+        from PySide6.QtCore import QPoint, Qt
         from PySide6.QtTest import QTest
 
         view = self._view_of(volume).sliceView()
-        first, last = self.onScreen(volume, *start), self.onScreen(volume, *end)
+        first, last = (QPoint(*self.onScreen(volume, *place)) for place in (start, end))
         QTest.mouseMove(view, first)
         self.process(0.05)
         QTest.mousePress(view, Qt.LeftButton, Qt.NoModifier, first)

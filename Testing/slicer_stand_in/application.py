@@ -4,8 +4,9 @@ Checked against Slicer ``Base/QTGUI/qSlicerApplication.h``,
 ``Base/QTCore`` (qSlicerCoreApplication.h, qSlicerCoreCommandOptions.h), ``Libs/MRML/Widgets``
 (qMRMLLayoutManager.h, qMRMLSliceWidget.h, qMRMLSliceView.h) and ``Base/Python/slicer/util.py``, and
 against CTK ``Libs/Visualization/VTK/Widgets/ctkVTKAbstractView.cpp``: what is hidden renders
-nothing. A slice view is Slicer's own, rendered off screen, and painted into a widget; the
-widget's mouse events go to the view's interactor.
+nothing, what Qt has not shown yet cannot be rendered, and the interactor never renders by itself,
+also when `vtkWindowToImageFilter` asks it to. A slice view is Slicer's own, rendered off screen,
+and painted into a widget; the widget's mouse events go to the view's interactor.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ import slicer
 import vtk
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QImage, QPainter
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 from trame_slicer.views import SliceView
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -31,6 +40,13 @@ class qMRMLSliceView(QWidget):
     def __init__(self, view: SliceView) -> None:
         super().__init__()
         self._view, self._image, self._pending = view, None, False
+        self._isReady = False
+        window = view.render_window()
+        window.Render, window.GetNeverRendered = lambda: None, lambda: 1
+        self._corner = vtk.vtkCornerAnnotation()
+        window.GetRenderers().GetFirstRenderer().AddViewProp(self._corner)
+        view.interactor().EnableRenderOff()
+        view.interactor().AddObserver("RenderEvent", lambda *_: self.scheduleRender())
         self.setMouseTracking(True)
         self.setMinimumSize(*self.SMALLEST)
         view.set_scheduled_render(self)
@@ -45,19 +61,26 @@ class qMRMLSliceView(QWidget):
         pass
 
     def schedule_render(self) -> None:
-        if not self._pending:
-            self._pending = True
-            QTimer.singleShot(0, self.forceRender)
+        self.scheduleRender()
 
     # qMRMLSliceView
 
     def renderWindow(self):
         return self._view.render_window()
 
+    def cornerAnnotation(self):
+        return self._corner
+
+    def scheduleRender(self) -> None:
+        if not self._pending:
+            self._pending = True
+            QTimer.singleShot(0, self.forceRender)
+
     def forceRender(self) -> None:
         self._pending = False
-        if not self.isVisible():
+        if not self.isVisible() or not self._isReady:
             return
+        self._annotate()
         window = self.renderWindow()
         window.Render()
         grabber = vtk.vtkWindowToImageFilter()
@@ -71,6 +94,17 @@ class qMRMLSliceView(QWidget):
         self._image = QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888).copy()
         self.update()
 
+    def _annotate(self) -> None:
+        """Write the volume's name into the corner, as the module Data Probe does."""
+        volume = self._view._logic.GetBackgroundLayer().GetVolumeNode()
+        self._corner.SetText(0, volume.GetName() if volume else "")
+
+    def _initialize(self) -> None:
+        """Let the window render: Qt makes a widget's OpenGL when it is on the screen."""
+        self._isReady = True
+        del self.renderWindow().Render, self.renderWindow().GetNeverRendered
+        self.scheduleRender()
+
     # QWidget
 
     def resizeEvent(self, _event) -> None:
@@ -79,6 +113,8 @@ class qMRMLSliceView(QWidget):
         self.schedule_render()
 
     def showEvent(self, _event) -> None:
+        if not self._isReady:
+            QTimer.singleShot(0, self._initialize)
         self.schedule_render()
 
     def paintEvent(self, _event) -> None:
@@ -115,9 +151,18 @@ class qMRMLSliceWidget(QWidget):
         super().__init__()
         self._slice = SliceView(scene, applicationLogic, name)
         self._view = qMRMLSliceView(self._slice)
-        bar = QLabel(label)
-        bar.setAlignment(Qt.AlignCenter)
+        bar = QWidget()
         bar.setStyleSheet(f"background: {color}; color: black; padding: 2px")
+        text = QLabel(label)
+        text.setObjectName("ViewLabel")
+        text.setMinimumWidth(text.fontMetrics().horizontalAdvance("XX"))
+        slider = QSlider(Qt.Horizontal)  # of the slice's offset
+        slider.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
+        slider.setMinimumWidth(60)
+        barLayout = QHBoxLayout(bar)
+        barLayout.setContentsMargins(8, 0, 8, 0)
+        barLayout.addWidget(text)
+        barLayout.addWidget(slider, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -200,8 +245,8 @@ class Application:
     def applicationLogic(self):
         return self._applicationLogic
 
-    def processEvents(self) -> None:
-        self._qApplication.processEvents()
+    def processEvents(self, *flags) -> None:
+        self._qApplication.processEvents(*flags)
 
     def testingEnabled(self) -> bool:
         return False
@@ -257,4 +302,18 @@ def saveScene(path, properties=None) -> bool:
 
 
 def loadScene(path, properties=None) -> bool:
-    return bool(slicer.mrmlScene.ReadFromMRB(str(path), True))
+    """Load a scene; as in Slicer, modules' parameters change before other nodes read their files.
+
+    (A GUI that is connected to them sets them meanwhile, which Slicer's own wrapper tells of.)
+    """
+    scene = slicer.mrmlScene
+
+    def change(*_) -> None:
+        for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode"):
+            node.Modified()
+
+    tag = scene.AddObserver(scene.NewSceneEvent, change)
+    try:
+        return bool(scene.ReadFromMRB(str(path), True))
+    finally:
+        scene.RemoveObserver(tag)

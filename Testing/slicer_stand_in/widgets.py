@@ -9,6 +9,7 @@ qMRMLTableView.h, qMRMLTableModel.cxx) and ``Modules/Loadable/Markups/Widgets``
 from __future__ import annotations
 
 import slicer
+import vtk
 from PySide6.QtCore import Property, QPoint, QRect, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtGui import QPainter, QPalette, QPolygon, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
@@ -178,24 +179,34 @@ class qMRMLNodeComboBox(QWidget):
             self._scene.RemoveObserver(tag)
         self._scene, self._tags = scene, []
         if scene:
-            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
-            events += (scene.EndImportEvent, scene.EndBatchProcessEvent)
+            events = scene.NodeAddedEvent, scene.EndCloseEvent, scene.EndImportEvent
             self._tags = [scene.AddObserver(event, self._fill) for event in events]
+            removing = scene.NodeAboutToBeRemovedEvent
+            self._tags.append(scene.AddObserver(removing, self._onRemoving, -10.0))
         self._fill()
 
-    def _fill(self, _caller=None, _event=None) -> None:
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onRemoving(self, _caller, _event, node) -> None:
+        self._fill(leaving=node)
+
+    def _fill(self, _caller=None, _event=None, leaving=None) -> None:
+        """Show the scene's nodes; in place of one that goes, Qt takes the next, else the last."""
+        if self._scene and (self._scene.IsClosing() or self._scene.IsImporting()):
+            return  # it looks again at the end
+        before = self._nodes.index(self._current) if self._current in self._nodes else 0
         nodes = []
         for kind in self._types if self._scene else ():
             count = self._scene.GetNumberOfNodesByClass(kind)
             nodes += [self._scene.GetNthNodeByClass(index, kind) for index in range(count)]
         self._nodes = [None] + [
             node for node in nodes if node.GetClassName() in self._types
-            and not node.GetHideFromEditors()
+            and not node.GetHideFromEditors() and node is not leaving
         ]  # fmt: skip
         self._box.clear()
         self._box.addItems([node.GetName() if node else "None" for node in self._nodes])
         if self._current not in self._nodes:
-            self.setCurrentNode(None)
+            isGone = leaving is not self._current  # with the whole scene
+            self.setCurrentNode(None if isGone else self._nodes[min(before, len(self._nodes) - 1)])
         else:
             self._box.setCurrentIndex(self._nodes.index(self._current))
 
@@ -245,6 +256,7 @@ class qMRMLTableView(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectRows)
         self.selectionModel().selectionChanged.connect(lambda *_: self.cellsSelected.emit())
         self.verticalHeader().setVisible(False)
+        self.horizontalHeader().setMinimumSectionSize(60)
 
     def setMRMLScene(self, scene) -> None:
         self.setMRMLTableNode(None)
@@ -263,6 +275,7 @@ class qMRMLTableView(QTableView):
             if table:
                 self._tag = table.AddObserver("ModifiedEvent", self._fill)
         self._fill()
+        self.resizeColumnsToContents()
         self.cellsSelected.emit()
 
     def _fill(self, _caller=None, _event=None) -> None:
@@ -284,10 +297,11 @@ class qMRMLTableView(QTableView):
                     self._model.setItem(row, column, item)
                 if item.text() != text:
                     item.setText(text)
-        self.resizeColumnsToContents()
 
 
 class qSlicerMarkupsPlaceWidget(QWidget):
+    ShowPlaceMultipleMarkupsOption, HidePlaceMultipleMarkupsOption = 0, 1
+    ForcePlaceSingleMarkup, ForcePlaceMultipleMarkups = 2, 3
     SIGNALS = {"activeMarkupsPlaceModeChanged(bool)": "activeMarkupsPlaceModeChanged"}
     connect = _connect
     activeMarkupsPlaceModeChanged = Signal(bool)
@@ -297,7 +311,12 @@ class qSlicerMarkupsPlaceWidget(QWidget):
         self._node, self._interaction, self._selection = None, None, None
         self._observed = []
         self._wasEnabled = False
-        self._buttons = True
+        self._buttons, self._multiple = True, self.ShowPlaceMultipleMarkupsOption
+        self._delete = QToolButton()
+        self._delete.setText("Delete")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._delete)
 
     def setMRMLScene(self, scene) -> None:
         for node, tag in self._observed:
@@ -305,6 +324,7 @@ class qSlicerMarkupsPlaceWidget(QWidget):
         self._observed = []
         if scene is None:
             self._node = self._interaction = self._selection = None
+            self._update()
             return
         self._interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
         self._selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
@@ -317,6 +337,7 @@ class qSlicerMarkupsPlaceWidget(QWidget):
 
     def setCurrentNode(self, node) -> None:
         self._node = node
+        self._delete.setVisible(True)  # whatever buttonsVisible says
         self._update()
 
     def _isEnabled(self) -> bool:
@@ -330,7 +351,9 @@ class qSlicerMarkupsPlaceWidget(QWidget):
         if enabled and self._node:
             self._selection.SetReferenceActivePlaceNodeClassName(self._node.GetClassName())
             self._selection.SetActivePlaceNodeID(self._node.GetID())
-            self._interaction.SetPlaceModePersistence(False)
+            if self._multiple >= self.ForcePlaceSingleMarkup:
+                isPersistent = self._multiple == self.ForcePlaceMultipleMarkups
+                self._interaction.SetPlaceModePersistence(isPersistent)
             self._interaction.SetCurrentInteractionMode(self._interaction.Place)
         elif not enabled and self._isEnabled():
             self._interaction.SetCurrentInteractionMode(self._interaction.ViewTransform)
@@ -343,9 +366,14 @@ class qSlicerMarkupsPlaceWidget(QWidget):
 
     def _showButtons(self, visible: bool) -> None:
         self._buttons = visible
+        self._delete.setVisible(visible)
+
+    def _setMultiple(self, option: int) -> None:
+        self._multiple = option
 
     placeModeEnabled = Property(bool, _isEnabled, _enable)
     buttonsVisible = Property(bool, lambda self: self._buttons, _showButtons)
+    placeMultipleMarkups = Property(int, lambda self: self._multiple, _setMultiple)
 
 
 CTK = (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit)

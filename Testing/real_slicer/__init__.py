@@ -1,0 +1,252 @@
+"""The same Shell as the stand-in's, on a running 3D Slicer: its own widgets, views and scene.
+
+Not for import elsewhere. `run_tests.py` runs the tests with it; that both Shells have the same
+methods is tested without Slicer.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+
+ROOT = Path(__file__).parents[2]
+WINDOW_SIZE = 1500, 950
+LARGEST = 16777215
+_shell: Shell | None = None
+
+
+def start() -> Shell:
+    """Take over the application, once in a process."""
+    global _shell
+    if _shell is None:
+        _shell = Shell()
+    return _shell
+
+
+class Database:
+    """``slicer.dicomDatabase``, in which nothing has to be imported."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    def fileForInstance(self, uid: str) -> str:
+        return self.files.get(uid, "")
+
+
+class Shell:
+    """The application, its window, and a user at it.
+
+    Attributes
+    ----------
+    scene
+        The vtkMRMLScene.
+    messages
+        Texts of the message boxes that were shown, details last; none of them waits.
+    answers
+        What the user answers to the next questions; True when there is none left.
+    errors
+        Exceptions that nobody caught, in what a signal or an event calls; reset does not forget
+        them.
+    """
+
+    def __init__(self) -> None:
+        self.scene = slicer.mrmlScene
+        self.messages: list[str] = []
+        self.answers: list[bool] = []
+        self.errors: list[BaseException] = []
+        sys.excepthook = self._onError
+        self._sized = set()
+        self.window = slicer.util.mainWindow()
+        slicer.dicomDatabase = Database()
+        for name in ("errorDisplay", "warningDisplay", "infoDisplay", "delayDisplay"):
+            setattr(slicer.util, name, self._tell)
+        for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay"):
+            setattr(slicer.util, name, self._ask)
+        self.window.resize(*WINDOW_SIZE)
+        self.process(0.5)
+
+    def _onError(self, kind, error, traceback) -> None:
+        self.errors.append(error)
+        sys.__excepthook__(kind, error, traceback)
+
+    def _tell(self, text: str, *_arguments, **options) -> None:
+        self.messages.append("\n".join([text, *filter(None, [options.get("detailedText")])]))
+
+    def _ask(self, text: str, *arguments, **options) -> bool:
+        self._tell(text, *arguments, **options)
+        return self.answers.pop(0) if self.answers else True
+
+    # the application
+
+    def addModulePath(self, name: str) -> None:
+        """Let Python find a scripted module and its parts."""
+        for folder in (str(ROOT), str(ROOT / name)):
+            if folder not in sys.path:
+                sys.path.insert(0, folder)
+
+    def openModule(self, name: str):
+        """Load a scripted module and open its panel; returns the module's widget."""
+        self.addModulePath(name)
+        slicer.util.selectModule(name)
+        self.process(0.5)
+        self.module = getattr(slicer.modules, name.lower())
+        return self.module.widgetRepresentation().self()
+
+    def closeModule(self) -> None:
+        """Leave the module that is open, if one is."""
+        slicer.util.selectModule("Data")
+        self.process()
+
+    def reset(self) -> None:
+        """Leave nothing for the next user: no open module, node, layout, message or size."""
+        self.closeModule()
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        for view in self._sized:
+            view.setMinimumSize(0, 0)
+            view.setMaximumSize(LARGEST, LARGEST)
+        self._sized.clear()
+        self.scene.Clear()
+        for kept in (slicer.dicomDatabase.files, self.messages, self.answers):
+            kept.clear()
+        self.window.resize(*WINDOW_SIZE)
+        self.process()
+
+    def process(self, seconds: float = 0.0) -> None:
+        """Let the application run, at least until nothing is waiting."""
+        end = time.monotonic() + seconds
+        for _ in range(3):
+            slicer.app.processEvents()
+        while time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+
+    def wait(self, condition, seconds: float = 20.0) -> None:
+        """Let the application run until something is true."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "the application did not get there in time"
+            self.process(0.02)
+        self.process(0.05)
+
+    def resizeView(self, name: str, width: int, height: int) -> None:
+        """Give a view of the layout a size in pixels, which it keeps."""
+        view = slicer.app.layoutManager().sliceWidget(name).sliceView()
+        self._sized.add(view)
+        view.setFixedSize(width, height)
+
+    # a user's hands
+
+    def _send(self, widget, kind, place: tuple[int, int], button, buttons) -> None:
+        onScreen = widget.mapToGlobal(qt.QPoint(*place))
+        event = qt.QMouseEvent(
+            kind, qt.QPointF(*place), qt.QPointF(onScreen), button, buttons, qt.Qt.NoModifier
+        )
+        qt.QCoreApplication.sendEvent(widget, event)
+
+    def _move(self, widget, place, buttons=qt.Qt.NoButton) -> None:
+        self._send(widget, qt.QEvent.MouseMove, place, qt.Qt.NoButton, buttons)
+        self.process(0.1)
+
+    def _press(self, widget, place) -> None:
+        left = qt.Qt.LeftButton
+        self._send(widget, qt.QEvent.MouseButtonPress, place, left, left)
+
+    def _release(self, widget, place) -> None:
+        left = qt.Qt.LeftButton
+        self._send(widget, qt.QEvent.MouseButtonRelease, place, left, qt.Qt.NoButton)
+        self.process(0.2)
+
+    def click(self, widget) -> None:
+        """Click a button or a check box, opening the section that it is in."""
+        for parent in _parents(widget):
+            if parent.inherits("ctkCollapsibleButton") and parent.collapsed:
+                parent.collapsed = False
+        self.process(0.05)
+        for parent in _parents(widget):
+            if parent.inherits("QScrollArea"):
+                parent.ensureWidgetVisible(widget)
+        self.process()
+        assert widget.visible, "hidden widgets cannot be clicked"
+        assert widget.enabled, "disabled widgets cannot be clicked"
+        x = 8 if widget.inherits("QCheckBox") else widget.width // 2
+        place = x, widget.height // 2
+        self._press(widget, place)
+        self._release(widget, place)
+
+    def _view_of(self, volume):
+        for name in ("MammoTrackerPrior", "MammoTrackerCurrent"):
+            if self.compositeNode(name).GetBackgroundVolumeID() == volume.GetID():
+                return slicer.app.layoutManager().sliceWidget(name)
+        raise AssertionError("the volume is in no view")
+
+    def onScreen(self, volume, x: float, y: float) -> tuple[int, int]:
+        """Return where a pixel of a volume is in its view."""
+        from MammoTrackerLib import scene
+
+        widget = self._view_of(volume)
+        world = scene.Raster(volume).to_world([(x, y, 0)])[0]
+        to_screen = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(widget.mrmlSliceNode().GetXYToRAS(), to_screen)
+        u, v = to_screen.MultiplyPoint((*world, 1))[:2]
+        return round(u), round(widget.sliceView().height - 1 - v)
+
+    def clickPixel(self, volume, x: float, y: float) -> None:
+        """Click a pixel of a volume in its slice view."""
+        view = self._view_of(volume).sliceView().VTKWidget()
+        place = self.onScreen(volume, x, y)
+        self._move(view, place)
+        self._press(view, place)
+        self._release(view, place)
+
+    def drag(self, volume, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the left button at a pixel of a volume, move to another one, and release."""
+        view = self._view_of(volume).sliceView().VTKWidget()
+        first, last = (self.onScreen(volume, *place) for place in (start, end))
+        self._move(view, first)
+        self._press(view, first)
+        for step in (0.3, 0.7, 1.0):
+            place = tuple(round(a + (b - a) * step) for a, b in zip(first, last, strict=True))
+            self._move(view, place, qt.Qt.LeftButton)
+        self._release(view, last)
+
+    def shownVolumes(self) -> list:
+        """Return the volumes in the views, from the left."""
+        names = ("MammoTrackerPrior", "MammoTrackerCurrent")
+        return [
+            self.scene.GetNodeByID(self.compositeNode(name).GetBackgroundVolumeID())
+            for name in names
+        ]
+
+    def compositeNode(self, name: str):
+        widget = slicer.app.layoutManager().sliceWidget(name)
+        return widget.sliceLogic().GetSliceCompositeNode()
+
+    def loadDicom(self, path: Path):
+        """Load a DICOM file as the DICOM module does: its source is known by its instance UID."""
+        import pydicom
+
+        uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+        slicer.dicomDatabase.files[uid] = str(path)
+        volume = slicer.util.loadVolume(str(path), properties={"singleFile": True})
+        storage = volume.GetStorageNode()
+        volume.SetAndObserveStorageNodeID(None)
+        self.scene.RemoveNode(storage)
+        volume.SetAttribute("DICOM.instanceUIDs", uid)
+        return volume
+
+    def screenshot(self, path) -> None:
+        """Save what the window shows as a PNG."""
+        self.process(0.3)
+        self.window.grab().save(str(path))
+
+
+def _parents(widget):
+    parent = widget.parentWidget()
+    while parent is not None:
+        yield parent
+        parent = parent.parentWidget()
