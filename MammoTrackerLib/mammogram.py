@@ -33,6 +33,13 @@ class Mammogram:
         Of the exam, where known.
     patient_id
         Only for comparing two exams; ``repr`` shows neither this nor the date.
+    orientation
+        Where the rows (to the right) and the columns (downward) point in the patient, as
+        DICOM says it: ("A", "FR"), for example. None where it is unknown.
+    modifiers
+        What makes it no standard view, where the header tells: of "spot", "magnified",
+        "implant displaced", "rolled", "cleavage", "axillary tail", "tangential", "axillary
+        tissue", "nipple in profile", "anterior compression", "inframammary fold", "partial".
 
     Raises
     ------
@@ -47,6 +54,8 @@ class Mammogram:
     view: str | None = None
     date: datetime.date | None = None
     patient_id: str | None = None
+    orientation: tuple[str, str] | None = None
+    modifiers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels))
@@ -100,7 +109,7 @@ class Header:
     ----------
     spacing
         (x, y) mm per pixel of the breast; None if unknown.
-    laterality, view, date, patient_id
+    laterality, view, date, patient_id, orientation, modifiers
         As in `Mammogram`.
     window
         (centre, width) of the first window, in the values that ITK, and so Slicer, reads:
@@ -116,6 +125,8 @@ class Header:
     patient_id: str | None = None
     window: tuple[float, float] | None = None
     inverted: bool = False
+    orientation: tuple[str, str] | None = None
+    modifiers: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Header(spacing={self.spacing}, laterality={self.laterality!r}, view={self.view!r})"

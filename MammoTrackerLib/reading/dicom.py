@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,58 +12,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import MammoTrackerError
-from ..mammogram import Header, Mammogram, spacing_pair
+from ..mammogram import Header, Mammogram
 from .files import no_image, no_spacing, truncated
+from .header import breast_spacing, facts
 
 if TYPE_CHECKING:
     import pydicom
 
 _BREAST_TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
-_VIEW_CODES = {
-    "CC": "CranioCaudal",
-    "MLO": "MedioLateralObliqueProjection",
-    "ML": "MedioLateralProjection",
-    "LM": "LateroMedial",
-    "LMO": "LateroMedialOblique",
-    "XCCL": "CranioCaudalExaggeratedLaterally",
-    "XCCM": "CranioCaudalExaggeratedMedially",
-    "FB": "CaudoCranial",
-    "SIO": "SuperolateralToInferomedialOblique",
-    "ISO": "InferomedialToSuperolateralOblique",
-}
 
 
 def read_dicom(path: Path, spacing: tuple[float, float] | None) -> Mammogram:
     with _opened(path, with_pixels=True) as header:
         if spacing is None:
-            spacing = _header_spacing(header)
+            spacing = breast_spacing(header)
         if spacing is None:
             raise no_spacing(path)
         return Mammogram(
             _density(_stored_values(header, path), header),
             spacing,
-            _laterality(header),
-            _view(header),
-            _date(header),
-            _patient_id(header),
+            **facts(header),
         )
 
 
 def read_dicom_header(path: Path) -> Header:
     with _opened(path, with_pixels=False) as header:
         try:
-            spacing = _header_spacing(header)
+            spacing = breast_spacing(header)
         except MammoTrackerError:
             spacing = None
         return Header(
             spacing,
-            _laterality(header),
-            _view(header),
-            _date(header),
-            _patient_id(header),
-            _window(header),
-            header.get("PhotometricInterpretation") == "MONOCHROME1",
+            window=_window(header),
+            inverted=header.get("PhotometricInterpretation") == "MONOCHROME1",
+            **facts(header),
         )
 
 
@@ -116,58 +98,6 @@ def _check_is_mammogram(header: pydicom.Dataset, path: Path, with_pixels: bool) 
         raise truncated(path)
     if not str(header.get("PhotometricInterpretation")).startswith("MONOCHROME"):
         raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
-
-
-def _header_spacing(header: pydicom.Dataset) -> tuple[float, float] | None:
-    """Return (x, y) mm per pixel of the breast; DICOM gives the rows' spacing first."""
-    magnification = float(header.get("EstimatedRadiographicMagnificationFactor") or 1)
-    for keyword, factor in (
-        ("ImagerPixelSpacing", magnification),
-        ("PixelSpacing", 1.0),
-        ("NominalScannedPixelSpacing", 1.0),
-    ):
-        if header.get(keyword):
-            row_spacing, column_spacing = header[keyword].value
-            return spacing_pair((column_spacing / factor, row_spacing / factor))
-    return None
-
-
-def _laterality(header: pydicom.Dataset) -> str | None:
-    for keyword in ("ImageLaterality", "FrameLaterality", "Laterality"):
-        side = str(header.get(keyword) or "").strip().upper()
-        if side in ("L", "R"):
-            return side
-    return None
-
-
-def _view(header: pydicom.Dataset) -> str | None:
-    """Read ViewPosition, ViewCodeSequence or, as in CBIS-DDSM, PatientOrientation."""
-    position = str(header.get("ViewPosition") or "").strip().upper()
-    if position:
-        return position
-    for item in header.get("ViewCodeSequence") or ():
-        from pydicom.sr.codedict import Code, codes
-
-        code = Code(item.CodeValue, item.CodingSchemeDesignator, "")
-        for view, name in _VIEW_CODES.items():
-            if code == getattr(codes.cid4014, name):
-                return view
-    orientation = str(header.get("PatientOrientation") or "").strip().upper()
-    return orientation if orientation in _VIEW_CODES else None
-
-
-def _date(header: pydicom.Dataset) -> datetime.date | None:
-    for keyword in ("StudyDate", "AcquisitionDate", "ContentDate"):
-        try:
-            text = str(header.get(keyword) or "")
-            return datetime.datetime.strptime(text, "%Y%m%d").date()
-        except ValueError:
-            continue
-    return None
-
-
-def _patient_id(header: pydicom.Dataset) -> str | None:
-    return str(header.get("PatientID") or "").strip() or None
 
 
 def _window(header: pydicom.Dataset) -> tuple[float, float] | None:
