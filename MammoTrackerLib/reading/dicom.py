@@ -141,7 +141,7 @@ def _check_is_mammogram(header: pydicom.Dataset, path: Path) -> None:
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise MammoTrackerError(
             f"In {path}, PhotometricInterpretation is {'unknown' if photometric else 'missing'}, "
-            "so nobody can tell whether low values are bright: export the file again."
+            "so nobody can tell whether low values are bright: export or copy the file again."
         )
 
 

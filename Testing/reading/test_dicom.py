@@ -563,7 +563,7 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
         (color, "colour"),
         (black, "is empty"),
         (padding_alone, "is empty"),
-        (truncated_header, "damaged"),
+        (truncated_header, "PhotometricInterpretation is unknown"),
         (truncated_plain, "truncated"),
         (truncated_deflated, "truncated|damaged"),
         (truncated_rle, "truncated"),
