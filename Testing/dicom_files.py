@@ -62,3 +62,11 @@ def write_dicom(path: Path, values: np.ndarray, bits: int | None = None, frame=N
         enforce_file_format=True,
     )
     return path
+
+
+def item(**attributes) -> list[pydicom.Dataset]:
+    """Return a sequence of one item."""
+    dataset = pydicom.Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return [dataset]

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_files import SECRETS, write_dicom
+from dicom_files import SECRETS, item, write_dicom
 from pydicom import uid
 
 from MammoTrackerLib.errors import MammoTrackerError
@@ -21,14 +21,6 @@ def read_values(tmp_path: Path, values, **attributes) -> list[list[float]]:
     """Write the values as DICOM and return them as they are read."""
     path = write_dicom(tmp_path / "values.dcm", np.asarray(values), **attributes)
     return Mammogram.read(path).pixels.tolist()
-
-
-def item(**attributes) -> list[pydicom.Dataset]:
-    """Return a sequence of one item."""
-    dataset = pydicom.Dataset()
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    return [dataset]
 
 
 def test_real_film_needs_a_spacing(mammogram_paths):
@@ -562,7 +554,7 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (tomosynthesis, "is tomosynthesis"),
+        (tomosynthesis, "holds several frames"),
         (tomosynthesis_slice, "is tomosynthesis"),
         (chest_x_ray, "not a mammogram.*DX"),
         (report, "not a mammogram.*SR"),
@@ -571,7 +563,7 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
         (color, "colour"),
         (black, "is empty"),
         (padding_alone, "is empty"),
-        (truncated_header, "truncated|does not say|not a mammogram"),
+        (truncated_header, "PhotometricInterpretation is unknown"),
         (truncated_plain, "truncated"),
         (truncated_deflated, "truncated|damaged"),
         (truncated_rle, "truncated"),
@@ -580,8 +572,8 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
         (truncated_jpeg_ls_frame, "truncated"),
         (truncated_jpeg_2000_frame, "truncated"),
         (wrong_rows, "truncated or damaged"),
-        (wrong_spacing, "0 x 0 mm"),
-        (unreadable_number, "damaged"),
+        (wrong_spacing, "ImagerPixelSpacing cannot"),
+        (unreadable_number, "ImagerPixelSpacing cannot"),
     ],
 )
 def test_bad_dicom_says_one_sentence_without_patient_data(
@@ -619,7 +611,15 @@ def test_header(tmp_path):
         EstimatedRadiographicMagnificationFactor=2, WindowCenter=[700, 5], WindowWidth=[300, 5],
     )  # fmt: skip
     assert Header.read(path) == Header(
-        (0.05, 0.1), "L", "CC", datetime.date(2024, 2, 29), "SECRET-ID", (700, 300), False
+        (0.05, 0.1),
+        "L",
+        "CC",
+        datetime.date(2024, 2, 29),
+        "SECRET-ID",
+        (700, 300),
+        False,
+        None,
+        ("magnified",),
     )
     assert not any(secret in repr(Header.read(path)) for secret in SECRETS)
 
