@@ -6,7 +6,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from .box import Box
 
+SKIN_PX = 2
 MAX_FRAME_PX, FRAME_SHARE, FRAME_EVENNESS = 20, 0.7, 0.08
 NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
 
@@ -50,9 +52,9 @@ def without_frame(image: np.ndarray) -> tuple[slice, slice]:
 def breast_mask(image: np.ndarray) -> np.ndarray:
     """Separate the breast from the background, from labels and from a film's white frame.
 
-    Otsu's threshold on log intensity, opened by two pixels, the largest component, its holes
-    filled. Where the image shows no air, so that the threshold would part fat from gland, all of
-    it is breast.
+    Otsu's threshold on log intensity, opened by two pixels, the component with the most light, its
+    holes filled. Where the image shows no air, so that the threshold would part fat from gland, all
+    of it is breast.
 
     Parameters
     ----------
@@ -81,7 +83,8 @@ def _unframed_mask(image: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(mask)
     if count == 0:
         return mask
-    largest = np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    light = np.bincount(labels.ravel(), weights=(image - image.min()).ravel())
+    largest = np.argmax(light[1:]) + 1
     return ndimage.binary_fill_holes(labels == largest)
 
 
@@ -95,6 +98,38 @@ def _shows_air(image: np.ndarray, log: np.ndarray, above: np.ndarray) -> bool:
     )
     gap = np.median(log[above]) - np.median(log[~above])
     return middle < NO_AIR_LEVEL or high - low < NO_AIR_SPREAD or gap > NO_AIR_GAP
+
+
+def breast_share(box: Box, breast: np.ndarray, factor: np.ndarray) -> float:
+    """Return how much of a box, as far as it is on the image, lies on the breast.
+
+    What is up to two pixels of the outline outside of it counts as breast, since a lesion under
+    the skin reaches to the air.
+
+    Parameters
+    ----------
+    box
+        In image pixels.
+    breast
+        (rows, columns) bool outline.
+    factor
+        (2,) x, y: image pixels per pixel of the outline.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 for a box that is not on the image.
+    """
+    rows, columns = (
+        np.clip(np.minimum(edges + 1, end) - np.maximum(edges, start), 0, 1)
+        for edges, start, end in (
+            (np.arange(breast.shape[0]), box.y0 / factor[1], box.y1 / factor[1]),
+            (np.arange(breast.shape[1]), box.x0 / factor[0], box.x1 / factor[0]),
+        )
+    )
+    area = rows.sum() * columns.sum()
+    near = ndimage.binary_dilation(breast, iterations=SKIN_PX)
+    return float(rows @ near @ columns / area) if area > 0 else 0.0
 
 
 def lean(breast: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from .box import Box
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
+from .patches import is_sideways
 from .pictures import Picture, Reduced, side
 from .start import Rotated, rotations, usual_start, wide_starts
 
@@ -18,7 +19,8 @@ SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
 MAX_DICE_LOSS = 0.06
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
 PLAUSIBLE_DICE, MIN_LIKENESS = 0.93, 0.1
-WIDE_STARTS, MIN_GAIN, FAR_MM = 4, 1.1, 20.0
+WIDE_STARTS, MIN_GAIN, MIN_TURN_GAIN, FAR_MM = 4, 1.1, 1.2, 20.0
+PARTIAL_SHARE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,12 @@ class Alignment:
     dice: float
     warnings: tuple[str, ...]
 
+    @property
+    def current_size(self) -> tuple[int, int]:
+        """(columns, rows) of the current, but for a rest of less than an outline's pixel."""
+        columns, rows = self.current_breast.shape[::-1] * np.asarray(self.current_factor)
+        return int(columns), int(rows)
+
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current.
 
@@ -79,11 +87,12 @@ class Alignment:
         """Map a box: its centre as a point, its sides by the affine map's scale along each."""
         x, y = self.map_points(np.array(box.center))[0]
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
+        width = box.width * x_scale * self.prior_spacing[0]
+        height = box.height * y_scale * self.prior_spacing[1]
+        if is_sideways(self.matrix):
+            width, height = height, width
         return Box.from_center(
-            x,
-            y,
-            box.width * x_scale * self.prior_spacing[0] / self.current_spacing[0],
-            box.height * y_scale * self.prior_spacing[1] / self.current_spacing[1],
+            x, y, width / self.current_spacing[0], height / self.current_spacing[1]
         )
 
     def grid(self, step_mm: float = 5.0) -> np.ndarray:
@@ -272,7 +281,7 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     transform, stage, dice = best.affine, best.stage, best.dice
     if bspline and stage == "affine" and fixed.breast.any():
         transform, stage, dice = _with_bspline(fixed, best, before)
-    warnings = _warnings(stage, dice, best, turn)
+    warnings = _warnings(stage, dice, fixed, best)
 
     # From the whole stored images' corners, not those of the pictures.
     back = sitk.AffineTransform(2)
@@ -304,7 +313,9 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     )
 
 
-def _usual_turn(prior: Mammogram, current: Mammogram, before: Reduced, after: Reduced) -> tuple[Turn, bool]:
+def _usual_turn(
+    prior: Mammogram, current: Mammogram, before: Reduced, after: Reduced
+) -> tuple[Turn, bool]:
     """Say how the current lies, and whether the headers say so.
 
     Else it is where the breasts lean that tells. Headers that turn the breast away from the side
@@ -340,12 +351,14 @@ def _best_of_all(
     fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
 ) -> _Fit:
     """Try all turns of the current, and images that show a part of the breast, too."""
-    fits = [usual]
+    best, worth = usual, MIN_GAIN * usual.worth
     for start in wide_starts(rotated, stored)[:WIDE_STARTS]:
         moving = Picture.of(after, start.turn)
-        fits.append(_fitted(fixed, moving, start.turn, start.affine))
-    best = max(fits, key=lambda fit: fit.worth)
-    return best if best.worth > MIN_GAIN * usual.worth else usual
+        fit = _fitted(fixed, moving, start.turn, start.affine)
+        own = fit.worth / (1 if fit.turn == usual.turn else MIN_TURN_GAIN)
+        if own > worth:
+            best, worth = fit, own
+    return best
 
 
 def _with_bspline(
@@ -364,10 +377,21 @@ def _with_bspline(
     return fit.affine, fit.stage, fit.dice
 
 
-def _warnings(stage: str, dice: float, fit: _Fit, usual: Turn) -> tuple[str, ...]:
+def _warnings(stage: str, dice: float, fixed: Picture, fit: _Fit) -> tuple[str, ...]:
+    """Say what is implausible, and what was done to make the images fit."""
     warnings = []
+    if fit.turn != UNTURNED:
+        warnings.append(
+            f"The current lies otherwise than the prior: {TURNS[fit.turn]}, it fits."
+        )
     if stage in ("start", "coarse"):
         warnings.append("The affine registration failed; a coarser alignment is used.")
+    smaller, larger = sorted((fixed.breast.sum(), fit.moving.breast.sum()))
+    if smaller < PARTIAL_SHARE * larger:
+        warnings.append(
+            "One image shows under "
+            f"{100 * PARTIAL_SHARE:.0f} % of the breast that the other shows; check the place."
+        )
     if dice < PLAUSIBLE_DICE:
         warnings.append(
             f"The breast outlines overlap by only {dice:.2f} after alignment; check the pair."

@@ -16,7 +16,8 @@ from .pictures import Picture
 
 START_MM = 4.5
 START_ANGLES = (-14.0, -7.0, 0.0, 7.0, 14.0)
-MIN_IMAGE_OVERLAP, MIN_BREAST_OVERLAP, MIN_PARTIAL_OVERLAP = 0.45, 0.60, 0.25
+MIN_IMAGE_OVERLAP, MIN_BREAST_OVERLAP, MIN_PARTIAL_OVERLAP = 0.45, 0.60, 0.18
+_IDENTITY = sitk.Transform(2, sitk.sitkIdentity)
 
 
 def _spectra(image: np.ndarray, breast: np.ndarray, shape: list[int]) -> np.ndarray:
@@ -51,7 +52,7 @@ def _normalised(count, sum_p, sum_c, squares_p, squares_c, product) -> np.ndarra
 
 
 def _shrunk(picture: Picture) -> list[sitk.Image]:
-    """The coarse contrast and the mask at about 4.5 mm."""
+    """Shrink the coarse contrast and the mask to about 4.5 mm."""
     images = (picture.coarse, picture.mask)
     return [sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat64), [4, 4]) for image in images]
 
@@ -92,7 +93,7 @@ def rotations(prior: Picture) -> list[Rotated]:
 
 
 def _padded(first: tuple[int, int], second: tuple[int, int]) -> list[int]:
-    """The shape at which all shifts of images of two shapes fit."""
+    """Return the shape at which all shifts of images of two shapes fit."""
     sides = zip(first, second, strict=True)
     return [fft.next_fast_len(a + b - 1, real=True) for a, b in sides]
 
@@ -127,7 +128,7 @@ def usual_start(rotated: Sequence[Rotated], current: Picture) -> sitk.AffineTran
     current
         Turned as the prior.
     """
-    moving, moving_breast = _on_grid(_shrunk(current), sitk.Transform(2, sitk.sitkIdentity), current.size)
+    moving, moving_breast = _on_grid(_shrunk(current), _IDENTITY, current.size)
     best_score, best = -2.0, sitk.AffineTransform(2)
     spectra = None
     for rotation, fixed, fixed_breast in rotated:
@@ -163,7 +164,7 @@ class Start:
 def wide_starts(rotated: Sequence[Rotated], current: Picture) -> list[Start]:
     """Find a start for each turn of the current, also where an image shows a part of the breast.
 
-    The tissue alone is correlated, without outlines, where 60 % of the smaller and 25 % of the
+    The tissue alone is correlated, without outlines, where 60 % of the smaller and 18 % of the
     larger breast overlap.
 
     Parameters
@@ -182,7 +183,7 @@ def wide_starts(rotated: Sequence[Rotated], current: Picture) -> list[Start]:
         (rotation, breast.sum(), _spectra_by_shape(image, breast))
         for rotation, image, breast in rotated
     ]
-    stored = _on_grid(_shrunk(current), sitk.Transform(2, sitk.sitkIdentity), current.size)
+    stored = _on_grid(_shrunk(current), _IDENTITY, current.size)
     starts = []
     for turn in TURNS:
         moving = [turned(image, turn) for image in stored]
