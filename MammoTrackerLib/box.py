@@ -70,6 +70,16 @@ class Box:
         """Return the box with its coordinates multiplied, as for an image of other pixels."""
         return Box(self.x0 * x_factor, self.y0 * y_factor, self.x1 * x_factor, self.y1 * y_factor)
 
+    def onto(self, columns: int, rows: int) -> Box:
+        """Return the box, moved onto an image of this size if its centre is outside of it."""
+        x, y = self.center
+        if 0 <= x <= columns and 0 <= y <= rows:
+            return self
+        width, height = min(self.width, columns), min(self.height, rows)
+        x = min(max(x, width / 2), columns - width / 2)
+        y = min(max(y, height / 2), rows - height / 2)
+        return Box.from_center(x, y, width, height)
+
     def iou(self, other: Box) -> float:
         """Intersection over union, 0 to 1."""
         width = min(self.x1, other.x1) - max(self.x0, other.x0)

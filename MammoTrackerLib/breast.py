@@ -6,12 +6,55 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from .box import Box
+
+SKIN_PX = 2
+MAX_FRAME_PX, FRAME_SHARE, FRAME_EVENNESS = 20, 0.7, 0.08
+NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
+
+
+def without_frame(image: np.ndarray) -> tuple[slice, slice]:
+    """Find what lies inside a bright frame, as around scanned films.
+
+    From each side, up to 20 lines are cut off, to the last one that is evenly bright along 70 %
+    of its length, and darker by as much just inside of it; so a frame may have one to four
+    sides, and a black margin around it.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm.
+
+    Returns
+    -------
+    tuple of slice
+        The rows and the columns that are image; all of them where there is no frame.
+    """
+    lowest, highest = np.percentile(image, [0.5, 99.8])
+    even = FRAME_EVENNESS * (highest - lowest)
+    bright = lowest + (highest - lowest) / 2
+    ends = []
+    for lines in (image, image.T):
+        sides = []
+        for side in (lines, lines[::-1]):
+            outer = side[: min(MAX_FRAME_PX, len(side) // 4)]
+            inner = side[2 : 2 + len(outer)]
+            level = np.median(outer, axis=1, keepdims=True)
+            inside = (np.abs(outer - level) <= even) & (outer - inner > even)
+            is_last = (inside.mean(axis=1) >= FRAME_SHARE) & (level[:, 0] >= bright)
+            last = int(np.flatnonzero(is_last).max(initial=0))
+            # A single line is no frame; the line inside of a frame shows both.
+            sides.append(last + 2 if last else 0)
+        ends.append(slice(sides[0], len(lines) - sides[1]))
+    return ends[0], ends[1]
+
 
 def breast_mask(image: np.ndarray) -> np.ndarray:
-    """Separate the breast from the background and from labels.
+    """Separate the breast from the background, from labels and from a film's white frame.
 
-    Otsu's threshold on log intensity, opened by two pixels, the largest component, its holes
-    filled.
+    Otsu's threshold on log intensity, opened by two pixels, the component with the most light, its
+    holes filled. Where the image shows no air, so that the threshold would part fat from gland, all
+    of it is breast.
 
     Parameters
     ----------
@@ -23,15 +66,70 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (rows, columns) bool; empty where nothing stands out.
     """
+    shown = without_frame(image)
+    mask = np.zeros(image.shape, bool)
+    mask[shown] = _unframed_mask(image[shown])
+    return mask
+
+
+def _unframed_mask(image: np.ndarray) -> np.ndarray:
     log = np.log1p(np.maximum(image - image.min(), 0) * (1000 / max(np.ptp(image), 1e-6)))
     threshold = sitk.OtsuThreshold(sitk.GetImageFromArray(log.astype(np.float32)), 0, 1)
-    mask = np.pad(sitk.GetArrayFromImage(threshold) > 0, 2, mode="edge")
+    above = sitk.GetArrayFromImage(threshold) > 0
+    if not _shows_air(image, log, above):
+        return np.ones(image.shape, bool)
+    mask = np.pad(above, 2, mode="edge")
     mask = ndimage.binary_opening(mask, iterations=2)[2:-2, 2:-2]
     labels, count = ndimage.label(mask)
     if count == 0:
         return mask
-    largest = np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    light = np.bincount(labels.ravel(), weights=(image - image.min()).ravel())
+    largest = np.argmax(light[1:]) + 1
     return ndimage.binary_fill_holes(labels == largest)
+
+
+def _shows_air(image: np.ndarray, log: np.ndarray, above: np.ndarray) -> bool:
+    """Whether what is under the threshold is dark, or even, or far from the rest, as air is."""
+    if above.all() or not above.any():
+        return True
+    lowest = image.min()
+    low, middle, high = (np.percentile(image[~above], [10, 50, 90]) - lowest) / max(
+        np.percentile(image, 99) - lowest, 1e-6
+    )
+    gap = np.median(log[above]) - np.median(log[~above])
+    return middle < NO_AIR_LEVEL or high - low < NO_AIR_SPREAD or gap > NO_AIR_GAP
+
+
+def breast_share(box: Box, breast: np.ndarray, factor: np.ndarray) -> float:
+    """Return how much of a box, as far as it is on the image, lies on the breast.
+
+    What is up to two pixels of the outline outside of it counts as breast, since a lesion under
+    the skin reaches to the air.
+
+    Parameters
+    ----------
+    box
+        In image pixels.
+    breast
+        (rows, columns) bool outline.
+    factor
+        (2,) x, y: image pixels per pixel of the outline.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 for a box that is not on the image.
+    """
+    rows, columns = (
+        np.clip(np.minimum(edges + 1, end) - np.maximum(edges, start), 0, 1)
+        for edges, start, end in (
+            (np.arange(breast.shape[0]), box.y0 / factor[1], box.y1 / factor[1]),
+            (np.arange(breast.shape[1]), box.x0 / factor[0], box.x1 / factor[0]),
+        )
+    )
+    area = rows.sum() * columns.sum()
+    near = ndimage.binary_dilation(breast, iterations=SKIN_PX)
+    return float(rows @ near @ columns / area) if area > 0 else 0.0
 
 
 def lean(breast: np.ndarray) -> float:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import fft, ndimage
 
 from .box import Box
-from .breast import breast_mask, lean
-from .errors import MammoTrackerError
 from .mammogram import Mammogram
-from .patches import reduce_to
+from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
+from .patches import is_sideways
+from .pictures import Picture, Reduced, side
+from .start import Rotated, rotations, usual_start, wide_starts
 
-GRID_MM = 1.1
-COARSE_SIGMA_MM, FINE_SIGMA_MM = 8.0, 4.0
-START_MM = 4.5
-START_ANGLES = (-14.0, -7.0, 0.0, 7.0, 14.0)
-MIN_IMAGE_OVERLAP, MIN_BREAST_OVERLAP = 0.45, 0.60
 SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
 MAX_DICE_LOSS = 0.06
-MIN_LEAN, MIN_BREAST_SHARE = 0.03, 0.02
-MIN_SIDE_PX = 8
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
-PLAUSIBLE_DICE = 0.93
+PLAUSIBLE_DICE, MIN_LIKENESS = 0.93, 0.1
+WIDE_STARTS, MIN_GAIN, MIN_TURN_GAIN, FAR_MM = 4, 1.1, 1.2, 20.0
+PARTIAL_SHARE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +64,12 @@ class Alignment:
     dice: float
     warnings: tuple[str, ...]
 
+    @property
+    def current_size(self) -> tuple[int, int]:
+        """(columns, rows) of the current, but for a rest of less than an outline's pixel."""
+        columns, rows = self.current_breast.shape[::-1] * np.asarray(self.current_factor)
+        return int(columns), int(rows)
+
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current.
 
@@ -85,11 +87,12 @@ class Alignment:
         """Map a box: its centre as a point, its sides by the affine map's scale along each."""
         x, y = self.map_points(np.array(box.center))[0]
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
+        width = box.width * x_scale * self.prior_spacing[0]
+        height = box.height * y_scale * self.prior_spacing[1]
+        if is_sideways(self.matrix):
+            width, height = height, width
         return Box.from_center(
-            x,
-            y,
-            box.width * x_scale * self.prior_spacing[0] / self.current_spacing[0],
-            box.height * y_scale * self.prior_spacing[1] / self.current_spacing[1],
+            x, y, width / self.current_spacing[0], height / self.current_spacing[1]
         )
 
     def grid(self, step_mm: float = 5.0) -> np.ndarray:
@@ -114,145 +117,6 @@ class Alignment:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Picture:
-    """A mammogram reduced for registration; images in mm from the top-left corner."""
-
-    breast: np.ndarray
-    factor: np.ndarray
-    spacing: np.ndarray
-    coarse: sitk.Image
-    fine: sitk.Image
-    mask: sitk.Image
-
-
-def _to_sitk(array: np.ndarray, spacing: np.ndarray) -> sitk.Image:
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing([float(s) for s in spacing])
-    image.SetOrigin([float(s) / 2 for s in spacing])
-    return image
-
-
-def _feature(log: np.ndarray, breast: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Local contrast inside the breast, plus 0.5, so that tissue is compared, not exposure."""
-    weight = breast.astype(np.float32)
-
-    def smooth(image: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(image, sigma[::-1], truncate=3.0)
-
-    norm = np.maximum(smooth(weight), 1e-3)
-    mean = smooth(log * weight) / norm
-    deviation = np.sqrt(np.maximum(smooth(log**2 * weight) / norm - mean**2, 0)) + 0.02
-    return (np.clip((log - mean) / deviation, -2.5, 2.5) + 0.5) * weight
-
-
-def _picture(mammogram: Mammogram, flip: bool = False) -> _Picture:
-    image, factor = reduce_to(mammogram, GRID_MM)
-    if min(image.shape) < MIN_SIDE_PX:
-        raise MammoTrackerError(
-            f"An image is only {min(image.shape) * GRID_MM:.0f} mm wide or high: too small "
-            "for a mammogram. Check the file and the pixel spacing."
-        )
-    if flip:
-        image = image[:, ::-1]
-    breast = breast_mask(image)
-    spacing = factor * np.asarray(mammogram.spacing)
-    log = np.log1p(np.maximum(image - image.min(), 0) * (1000 / np.ptp(image)))
-    values = log[breast] if breast.any() else log.ravel()
-    low, high = np.percentile(values, [2, 98])
-    log = ((log - low) / max(high - low, 1e-6)).astype(np.float32)
-    return _Picture(
-        breast,
-        factor,
-        spacing,
-        _to_sitk(_feature(log, breast, COARSE_SIGMA_MM / spacing), spacing),
-        _to_sitk(_feature(log, breast, FINE_SIGMA_MM / spacing), spacing),
-        _to_sitk(breast.astype(np.uint8), spacing),
-    )
-
-
-def _side(breast: np.ndarray) -> int:
-    """Return -1 if the breast lies at the image's left, 1 at its right, 0 if one cannot say."""
-    if breast.sum() < MIN_BREAST_SHARE * breast.size:
-        return 0
-    side = lean(breast)
-    return int(np.sign(side)) if abs(side) >= MIN_LEAN else 0
-
-
-def _spectra(image: np.ndarray, breast: np.ndarray, shape: list[int]) -> np.ndarray:
-    """Fourier transforms of the image's support, the image, its square and the breast."""
-    return fft.rfft2(np.stack([np.ones_like(image), image, image**2, breast]), shape)
-
-
-def _best_shift(prior, current, prior_breast, current_breast, spectra, shape):
-    """Normalised cross-correlation over all shifts, with enough overlap.
-
-    All images in float64; `spectra` are the current's, of this padded shape. Returns the score
-    and the shift (y, x) in pixels that takes prior to current.
-    """
-    ones_c, image_c, square_c, breast_c = spectra
-    ones_p, image_p, square_p, breast_p = np.conj(_spectra(prior, prior_breast, shape))
-    products = [
-        ones_p * ones_c, image_p * ones_c, ones_p * image_c, square_p * ones_c,
-        ones_p * square_c, image_p * image_c, breast_p * ones_c, ones_p * breast_c,
-    ]  # fmt: skip
-    count, sum_p, sum_c, squares_p, squares_c, product, breast_p, breast_c = fft.irfft2(
-        np.stack(products), shape
-    )
-    count = np.maximum(count, 1)
-    variances = (squares_p - sum_p**2 / count) * (squares_c - sum_c**2 / count)
-    score = (product - sum_p * sum_c / count) / np.sqrt(np.maximum(variances, 1e-6))
-    enough = count >= MIN_IMAGE_OVERLAP * min(prior.size, current.size)
-    enough &= breast_p >= MIN_BREAST_OVERLAP * prior_breast.sum()
-    enough &= breast_c >= MIN_BREAST_OVERLAP * current_breast.sum()
-    score = np.where(enough, score, -1)
-    peak = np.array(np.unravel_index(np.argmax(score), score.shape))
-    shift = np.where(peak >= np.array(current.shape), peak - np.array(shape), peak)
-    return float(score.max()), shift.astype(float)
-
-
-def _start(prior: _Picture, current: _Picture) -> sitk.AffineTransform:
-    """Find rotation and shift on images of 4.5 mm pixels, by correlation over all shifts."""
-    shrunk = [
-        [sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat64), [4, 4]) for image in images]
-        for images in ((prior.coarse, prior.mask), (current.coarse, current.mask))
-    ]
-    extents = [np.array(p.coarse.GetSize()) * p.coarse.GetSpacing() for p in (prior, current)]
-
-    def on_grid(which: int, transform: sitk.Transform) -> list[np.ndarray]:
-        size = [max(1, int(np.ceil(side / START_MM))) for side in extents[which]]
-        return [
-            sitk.GetArrayFromImage(
-                sitk.Resample(
-                    image, size, transform, sitk.sitkLinear, [START_MM / 2] * 2, [START_MM] * 2
-                )
-            )
-            for image in shrunk[which]
-        ]
-
-    moving, moving_breast = on_grid(1, sitk.Transform(2, sitk.sitkIdentity))
-    middle = [float(side / 2) for side in extents[0]]
-    best_score, best = -2.0, sitk.AffineTransform(2)
-    spectra = None
-    for angle in START_ANGLES:
-        turn = sitk.Euler2DTransform(middle, float(np.deg2rad(angle)))
-        turned, turned_breast = on_grid(0, turn.GetInverse())
-        if spectra is None:
-            shape = [
-                fft.next_fast_len(a + b - 1, real=True)
-                for a, b in zip(turned.shape, moving.shape, strict=True)
-            ]
-            spectra = _spectra(moving, moving_breast, shape)
-        score, shift = _best_shift(turned, moving, turned_breast, moving_breast, spectra, shape)
-        if score > best_score:
-            affine = sitk.AffineTransform(2)
-            affine.SetMatrix(turn.GetMatrix())
-            affine.SetCenter(turn.GetCenter())
-            affine.SetTranslation([float(s) for s in shift[::-1] * START_MM])
-            best_score, best = score, affine
-    return best
-
-
 def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:
     """Correlation at one resolution; one thread, so that the result is always the same."""
     method = sitk.ImageRegistrationMethod()
@@ -268,7 +132,7 @@ def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageReg
 
 
 def _register_affine(
-    prior: _Picture, current: _Picture, initial: sitk.AffineTransform, coarse: bool
+    prior: Picture, current: Picture, initial: sitk.AffineTransform, coarse: bool
 ) -> sitk.AffineTransform:
     if coarse:
         fixed, moving, step, iterations = prior.coarse, current.coarse, 4.0, 40
@@ -285,11 +149,15 @@ def _register_affine(
 
 
 def _register_bspline(
-    prior: _Picture, current: _Picture, affine: sitk.AffineTransform
+    prior: Picture, current: Picture, affine: sitk.AffineTransform, before: Reduced
 ) -> sitk.BSplineTransform:
-    extent = np.array(prior.fine.GetSize()) * prior.fine.GetSpacing()
-    mesh = [max(1, round(side / BSPLINE_GRID_MM)) for side in extent]
-    spline = sitk.BSplineTransformInitializer(prior.fine, mesh, 3)
+    """Register over the prior's whole image, so that the map goes on under a film's frame."""
+    whole = sitk.Image(*before.shape[::-1], sitk.sitkUInt8)
+    whole.SetSpacing(prior.fine.GetSpacing())
+    whole.SetOrigin((np.array(prior.fine.GetOrigin()) - before.corner).tolist())
+    extent = np.array(whole.GetSize()) * whole.GetSpacing()
+    mesh = [max(1, round(length / BSPLINE_GRID_MM)) for length in extent]
+    spline = sitk.BSplineTransformInitializer(whole, mesh, 3)
     method = _method(2, 1.0, prior.mask)
     method.SetOptimizerAsLBFGS2(numberOfIterations=8, lineSearchMaximumEvaluations=5)
     method.SetMovingInitialTransform(affine)
@@ -298,7 +166,7 @@ def _register_bspline(
     return spline
 
 
-def _bspline_is_sound(spline: sitk.BSplineTransform, prior: _Picture) -> bool:
+def _bspline_is_sound(spline: sitk.BSplineTransform, prior: Picture) -> bool:
     field = sitk.TransformToDisplacementField(
         spline, sitk.sitkVectorFloat64, prior.fine.GetSize(), prior.fine.GetOrigin(),
         prior.fine.GetSpacing(), prior.fine.GetDirection(),
@@ -308,7 +176,7 @@ def _bspline_is_sound(spline: sitk.BSplineTransform, prior: _Picture) -> bool:
     return moved.max() <= BSPLINE_MAX_MM and jacobian[prior.breast].min() >= BSPLINE_MIN_JACOBIAN
 
 
-def _dice(prior: _Picture, current: _Picture, transform: sitk.Transform) -> float:
+def _dice(prior: Picture, current: Picture, transform: sitk.Transform) -> float:
     """Overlap of the outlines, counting only what both images show."""
     coded = sitk.Resample(current.mask + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
     coded = sitk.GetArrayFromImage(coded)  # 0 beyond the current, 1 background, 2 breast
@@ -332,6 +200,54 @@ def _implausible(affine: sitk.AffineTransform) -> str | None:
     return None
 
 
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """An affine map of the prior to the turned current, and how well it fits."""
+
+    turn: Turn
+    moving: Picture
+    affine: sitk.AffineTransform
+    stage: str
+    dice: float
+    likeness: float
+    worth: float
+
+
+def _likeness(prior: Picture, current: Picture, transform: sitk.Transform) -> tuple[float, float]:
+    """Correlation of the tissue where both images show it; and times the root of its area."""
+    fine, mask = (
+        sitk.GetArrayFromImage(sitk.Resample(image, prior.mask, transform, kind, 0))
+        for image, kind in (
+            (current.fine, sitk.sitkLinear), (current.mask, sitk.sitkNearestNeighbor),
+        )
+    )  # fmt: skip
+    both = prior.breast & (mask > 0)
+    if both.sum() < 2:
+        return 0.0, 0.0
+    a, b = sitk.GetArrayViewFromImage(prior.fine)[both], fine[both]
+    if min(a.std(), b.std()) == 0:
+        return 0.0, 0.0
+    likeness = float(np.corrcoef(a, b)[0, 1])
+    return likeness, likeness * float(np.sqrt(both.sum()))
+
+
+def _fitted(
+    fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTransform
+) -> _Fit:
+    """Refine a start by the two affine stages."""
+    affine, stage = start, "start"
+    dice = _dice(fixed, moving, affine)
+    for name in ("coarse", "affine"):
+        try:
+            tried = _register_affine(fixed, moving, affine, coarse=name == "coarse")
+        except RuntimeError:  # ITK gives up where the images do not overlap
+            continue
+        overlap = _dice(fixed, moving, tried)
+        if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
+            affine, stage, dice = tried, name, overlap
+    return _Fit(turn, moving, affine, stage, dice, *_likeness(fixed, moving, affine))
+
+
 def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignment:
     """Register two mammograms of one breast and view.
 
@@ -353,61 +269,131 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
         Deterministic for the same input.
     """
     sitk.ProcessObject.GlobalWarningDisplayOff()
-    fixed, moving = _picture(prior), _picture(current)
-    flip = _side(fixed.breast) * _side(moving.breast) < 0
-    if flip:
-        moving = _picture(current, flip=True)
-    width = moving.fine.GetSize()[0] * moving.fine.GetSpacing()[0]
-
-    affine, stage, warnings = _start(fixed, moving), "start", []
-    dice = _dice(fixed, moving, affine)
-    for name in ("coarse", "affine"):
-        try:
-            tried = _register_affine(fixed, moving, affine, coarse=name == "coarse")
-        except RuntimeError:  # ITK gives up where the images do not overlap
-            continue
-        overlap = _dice(fixed, moving, tried)
-        if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
-            affine, stage, dice = tried, name, overlap
-    if stage != "affine":
-        warnings.append("The affine registration failed; a coarser alignment is used.")
-    transform: sitk.Transform = affine
+    before, after = Reduced.of(prior), Reduced.of(current)
+    fixed = Picture.of(before)
+    rotated = rotations(fixed)
+    turn, is_stated = _usual_turn(prior, current, before, after)
+    moving = Picture.of(after, turn)
+    best = _fitted(fixed, moving, turn, usual_start(rotated, moving))
+    stored = moving if turn == UNTURNED else Picture.of(after)
+    if _is_doubtful(fixed, rotated, stored, best, is_stated):
+        best = _best_of_all(fixed, rotated, stored, after, best)
+    transform, stage, dice = best.affine, best.stage, best.dice
     if bspline and stage == "affine" and fixed.breast.any():
-        try:
-            spline = _register_bspline(fixed, moving, affine)
-        except RuntimeError:
-            spline = None
-        if spline is not None and _bspline_is_sound(spline, fixed):
-            composite = sitk.CompositeTransform([affine, spline])
-            overlap = _dice(fixed, moving, composite)
-            if overlap >= dice - MAX_DICE_LOSS:
-                transform, stage, dice = composite, "B-spline", overlap
+        transform, stage, dice = _with_bspline(fixed, best, before)
+    warnings = _warnings(stage, dice, fixed, best)
+
+    # From the whole stored images' corners, not those of the pictures.
+    back = sitk.AffineTransform(2)
+    linear = np.array(best.turn)
+    extent = best.moving.size[::-1] if is_quarter(best.turn) else best.moving.size
+    corner = after.corner + extent / 2 - linear @ best.moving.size / 2
+    back.SetMatrix(linear.ravel().astype(float).tolist())
+    back.SetTranslation(corner.tolist())
+    parts = [transform]
+    if best.turn != UNTURNED or corner.any():
+        parts.insert(0, back)
+    if before.corner.any():
+        parts.append(sitk.TranslationTransform(2, (-before.corner).tolist()))
+    offset = np.array(best.affine.TransformPoint((-before.corner).tolist()))
+    return Alignment(
+        matrix=linear @ np.array(best.affine.GetMatrix()).reshape(2, 2),
+        offset=linear @ offset + corner,
+        transform=sitk.CompositeTransform(parts) if len(parts) > 1 else transform,
+        prior_spacing=prior.spacing,
+        current_spacing=current.spacing,
+        prior_size=prior.pixels.shape[::-1],
+        prior_breast=before.whole_breast,
+        current_breast=after.whole_breast,
+        prior_factor=before.factor,
+        current_factor=after.factor,
+        stage=stage,
+        dice=dice,
+        warnings=warnings,
+    )
+
+
+def _usual_turn(
+    prior: Mammogram, current: Mammogram, before: Reduced, after: Reduced
+) -> tuple[Turn, bool]:
+    """Say how the current lies, and whether the headers say so.
+
+    Else it is where the breasts lean that tells. Headers that turn the breast away from the side
+    where the prior's is are not believed.
+    """
+    stated = stated_turn(prior.orientation, current.orientation)
+    if stated is not None and side(before.breast) * side(turned(after.breast, stated)) >= 0:
+        return stated, True
+    return (MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED), False
+
+
+def _is_doubtful(
+    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, fit: _Fit, is_stated: bool
+) -> bool:
+    """Whether other turns and places should be tried.
+
+    So it is where the fit is poor; or, unless the headers say how the images lie, where the
+    tissue alone is more alike in another turn or more than 20 mm away.
+    """
+    if fit.stage != "affine" or fit.dice < PLAUSIBLE_DICE or fit.likeness < MIN_LIKENESS:
+        return True
+    if is_stated:
+        return False
+    start = wide_starts(rotated[1:-1], stored)[0]
+    if start.turn != fit.turn:
+        return True
+    middle = [float(side / 2) for side in fixed.size]
+    apart = np.subtract(start.affine.TransformPoint(middle), fit.affine.TransformPoint(middle))
+    return np.hypot(*apart) > FAR_MM
+
+
+def _best_of_all(
+    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
+) -> _Fit:
+    """Try all turns of the current, and images that show a part of the breast, too."""
+    best, worth = usual, MIN_GAIN * usual.worth
+    for start in wide_starts(rotated, stored)[:WIDE_STARTS]:
+        moving = Picture.of(after, start.turn)
+        fit = _fitted(fixed, moving, start.turn, start.affine)
+        own = fit.worth / (1 if fit.turn == usual.turn else MIN_TURN_GAIN)
+        if own > worth:
+            best, worth = fit, own
+    return best
+
+
+def _with_bspline(
+    fixed: Picture, fit: _Fit, before: Reduced
+) -> tuple[sitk.Transform, str, float]:
+    """Refine by a B-spline, if that is sound: the map, the stage and the outlines' overlap."""
+    try:
+        spline = _register_bspline(fixed, fit.moving, fit.affine, before)
+    except RuntimeError:
+        return fit.affine, fit.stage, fit.dice
+    if _bspline_is_sound(spline, fixed):
+        composite = sitk.CompositeTransform([fit.affine, spline])
+        overlap = _dice(fixed, fit.moving, composite)
+        if overlap >= fit.dice - MAX_DICE_LOSS:
+            return composite, "B-spline", overlap
+    return fit.affine, fit.stage, fit.dice
+
+
+def _warnings(stage: str, dice: float, fixed: Picture, fit: _Fit) -> tuple[str, ...]:
+    """Say what is implausible, and what was done to make the images fit."""
+    warnings = []
+    if fit.turn != UNTURNED:
+        warnings.append(
+            f"The current lies otherwise than the prior: {TURNS[fit.turn]}, it fits."
+        )
+    if stage in ("start", "coarse"):
+        warnings.append("The affine registration failed; a coarser alignment is used.")
+    smaller, larger = sorted((fixed.breast.sum(), fit.moving.breast.sum()))
+    if smaller < PARTIAL_SHARE * larger:
+        warnings.append(
+            "One image shows under "
+            f"{100 * PARTIAL_SHARE:.0f} % of the breast that the other shows; check the place."
+        )
     if dice < PLAUSIBLE_DICE:
         warnings.append(
             f"The breast outlines overlap by only {dice:.2f} after alignment; check the pair."
         )
-
-    matrix = np.array(affine.GetMatrix()).reshape(2, 2)
-    offset = np.array(affine.TransformPoint((0.0, 0.0)))
-    if flip:
-        mirror = sitk.AffineTransform(2)
-        mirror.SetMatrix([-1.0, 0.0, 0.0, 1.0])
-        mirror.SetTranslation([width, 0.0])
-        transform = sitk.CompositeTransform([mirror, transform])
-        matrix = np.diag([-1.0, 1.0]) @ matrix
-        offset = np.array([width - offset[0], offset[1]])
-    return Alignment(
-        matrix=matrix,
-        offset=offset,
-        transform=transform,
-        prior_spacing=prior.spacing,
-        current_spacing=current.spacing,
-        prior_size=prior.pixels.shape[::-1],
-        prior_breast=fixed.breast,
-        current_breast=moving.breast[:, ::-1] if flip else moving.breast,
-        prior_factor=fixed.factor,
-        current_factor=moving.factor,
-        stage=stage,
-        dice=dice,
-        warnings=tuple(warnings),
-    )
+    return tuple(warnings)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .box import Box
 from .errors import MammoTrackerError
 from .mammogram import Header, Mammogram
+
+SPECIAL = (
+    "spot", "magnified", "implant displaced", "rolled", "cleavage", "axillary tail", "tangential",
+    "axillary tissue", "anterior compression", "inframammary fold", "partial",
+)  # fmt: skip
+MIN_LESION_PX, MIN_LESION_MM, MAX_LESION_MM = 3.0, 0.5, 150.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class PairProblem:
     blocks
         Whether tracking makes no sense; laterality and view can be forced nevertheless.
     kind
-        "laterality", "view", "patient", "dates" or "spacing".
+        "laterality", "view", "patient", "dates", "modifiers" or "spacing".
     """
 
     message: str
@@ -60,11 +68,27 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
             "The two mammograms have different patient IDs: make sure that they show one woman."
         )
         problems.append(PairProblem(message, False, "patient"))
+    if special(prior) != special(current):
+        message = (
+            f"The prior is {_kind(prior)} and the current {_kind(current)}: places may be wrong; "
+            "select two mammograms of one kind."
+        )
+        problems.append(PairProblem(message, False, "modifiers"))
     if None not in (prior.date, current.date) and prior.date >= current.date:
         when = "on the day of" if prior.date == current.date else "after"
         message = f"The prior was taken {when} the current: make sure that they are not swapped."
         problems.append(PairProblem(message, False, "dates"))
     return problems
+
+
+def special(mammogram: Header | Mammogram) -> tuple[str, ...]:
+    """Return what makes a view show other tissue, or in another way, than a standard one."""
+    return tuple(name for name in SPECIAL if name in mammogram.modifiers)
+
+
+def _kind(mammogram: Header | Mammogram) -> str:
+    names = special(mammogram)
+    return f"a special view ({', '.join(names)})" if names else "a standard view"
 
 
 def check_pair(prior: Mammogram, current: Mammogram) -> None:
@@ -86,8 +110,20 @@ def check_box(box: Box, mammogram: Mammogram) -> None:
     Raises
     ------
     MammoTrackerError
-        If the box's centre is outside the image.
+        If the box's centre is outside the image, or no lesion is as small or as large.
     """
+    sides = np.array([box.width, box.height])
+    longest = box.longest_side(mammogram.spacing)
+    if min(sides) < MIN_LESION_PX or longest < MIN_LESION_MM:
+        raise MammoTrackerError(
+            f"The box {box} is too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide "
+            f"and high, and {MIN_LESION_MM:g} mm long. Give x0 y0 x1 y1 in pixels of the prior."
+        )
+    if longest > MAX_LESION_MM:
+        raise MammoTrackerError(
+            f"The box {box} is too large for a lesion: its side is {longest:.0f} mm. Give x0 y0 x1 "
+            "y1 in pixels of the prior, and check the pixel spacing."
+        )
     rows, columns = mammogram.pixels.shape
     x, y = box.center
     if not (0 <= x <= columns and 0 <= y <= rows):

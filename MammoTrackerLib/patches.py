@@ -71,13 +71,25 @@ class PatchFrame:
         """Map a box: its centre as a point, its sides by the frame's scale along each axis."""
         x, y = self.to_image(np.array(box.center))
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
-        return Box.from_center(x, y, box.width * x_scale, box.height * y_scale)
+        width, height = box.width * x_scale, box.height * y_scale
+        if is_sideways(self.matrix):
+            width, height = height, width
+        return Box.from_center(x, y, width, height)
 
     def box_to_patch(self, box: Box) -> Box:
         """Inverse of `box_to_image`."""
         x, y = self.to_patch(np.array(box.center))
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
-        return Box.from_center(x, y, box.width / x_scale, box.height / y_scale)
+        width, height = box.width, box.height
+        if is_sideways(self.matrix):
+            width, height = height, width
+        return Box.from_center(x, y, width / x_scale, height / y_scale)
+
+
+def is_sideways(matrix: np.ndarray) -> bool:
+    """Whether a linear map (2, 2) takes x rather to y, as a quarter turn does."""
+    (a, b), (c, d) = np.abs(matrix)
+    return bool(b * c > a * d)
 
 
 def block_mean(image: np.ndarray, factor_y: int, factor_x: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .box import Box
+from .breast import breast_share
 from .confidence import evidence, probability, rival_share
 from .global_search import Alignment, align
 from .local_search import Layers, search
@@ -18,6 +19,7 @@ from .settings import Settings
 from .track import Candidate, Status, Track
 
 RIVAL_SHARE = 0.7
+MIN_BREAST = 0.5
 
 
 def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Candidate, ...]:
@@ -33,6 +35,20 @@ def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Can
         )
 
     return tuple(sorted(candidates, key=worth, reverse=True))
+
+
+def _is_on_prior(box: Box, alignment: Alignment) -> bool:
+    """Whether at least half of a box is breast; so it is where no breast was made out."""
+    breast = alignment.prior_breast
+    return not breast.any() or breast_share(box, breast, alignment.prior_factor) >= MIN_BREAST
+
+
+def _is_on_current(box: Box, alignment: Alignment) -> bool:
+    """Whether a box's centre is on the image, and at least half of the box is breast."""
+    if box.onto(*alignment.current_size) != box:
+        return False
+    breast = alignment.current_breast
+    return not breast.any() or breast_share(box, breast, alignment.current_factor) >= MIN_BREAST
 
 
 class LesionTracker:
@@ -146,7 +162,11 @@ class LesionTracker:
     ) -> list[Track]:
         """Track lesions in one batch, as many as are tracked at once."""
         s, networks = self.settings, self.load()
-        searched = [box for box in boxes if box.longest_side(prior.spacing) <= s.max_lesion_mm]
+        searched = [
+            box
+            for box in boxes
+            if box.longest_side(prior.spacing) <= s.max_lesion_mm and _is_on_prior(box, alignment)
+        ]
         found = {}
         if searched:
             candidates = search(networks.tracking, prior, current, searched, alignment, s)
@@ -162,6 +182,19 @@ class LesionTracker:
     ) -> Track:
         """Choose among a lesion's candidates; without any it keeps the registration's box."""
         settings, registered = self.settings, alignment.map_box(box)
+        size = alignment.current_size
+        shown = registered.onto(*size)
+        if not _is_on_prior(box, alignment):
+            reason = "There is no breast in the box on the prior: check the box's coordinates."
+            return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
+        if shown != registered:
+            beyond = "Its place is beyond the edge of the current image."
+        elif not _is_on_current(registered, alignment):
+            beyond = "Its place is in the air beside the breast on the current image."
+        else:
+            beyond = ""
+        if candidates is None and beyond:
+            return Track(box, shown, 0.0, Status.NOT_FOUND, beyond, (), shown)
         calibration = self._card.get("calibration")
         if candidates is None:
             return Track(
@@ -171,13 +204,19 @@ class LesionTracker:
                 (), registered,
             )  # fmt: skip
         candidates = rank(candidates, settings.similarity_weight)
+        candidates = tuple(c for c in candidates if _is_on_current(c.box, alignment))
+        if not candidates:
+            reason = beyond or "What looks most like the lesion lies in the air beside the breast."
+            return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
         score = candidates[0].score
         if calibration is not None:
             coefficients = calibration["coefficients"]
             values = evidence(candidates, registered, alignment)
             score = float(probability(values, coefficients))
         status, reason = self._judge(score, candidates, alignment)
-        return Track(box, candidates[0].box, score, status, reason, candidates, registered)
+        if beyond and status is not Status.FOUND:
+            reason = f"{reason} {beyond}"
+        return Track(box, candidates[0].box, score, status, reason, candidates, shown)
 
     def _judge(
         self, score: float, candidates: tuple[Candidate, ...], alignment: Alignment

@@ -14,6 +14,7 @@ from slicer.util import arrayFromVolume
 
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
+from ..pair import special
 from .nodes import attribute
 from .raster import Raster
 
@@ -98,7 +99,14 @@ def mammogram_of(volume) -> Mammogram:
         if header.inverted:
             pixels = pixels.max() + pixels.min() - pixels
     return Mammogram(
-        pixels, header.spacing, header.laterality, header.view, header.date, header.patient_id
+        pixels,
+        header.spacing,
+        header.laterality,
+        header.view,
+        header.date,
+        header.patient_id,
+        header.orientation,
+        header.modifiers,
     )
 
 
@@ -126,9 +134,10 @@ def _file_pixels(volume, header: Header, voxels: np.ndarray) -> np.ndarray | Non
 def propose_pair(volumes: Iterable) -> tuple | None:
     """Choose the current mammogram, and the prior before it, among the loaded volumes.
 
-    Both show one breast of one woman in one view. Where this holds for several pairs (other
-    breast, other view), the one of the first volumes is chosen. None if no pair is clear: too
-    little is known, or two volumes have the same date.
+    Both show one breast of one woman in one standard view: spot, magnified, implant-displaced or
+    rolled views are not proposed. Where this holds for several pairs (other breast, other view),
+    the one of the first volumes is chosen. None if no pair is clear: too little is known, or two
+    volumes have the same date.
 
     Returns
     -------
@@ -142,7 +151,7 @@ def propose_pair(volumes: Iterable) -> tuple | None:
         except MammoTrackerError:
             continue
         image = header.patient_id, header.laterality, header.view
-        if header.date is not None and None not in image:
+        if header.date is not None and None not in image and not special(header):
             exams[image][header.date].append(volume)
     for by_date in exams.values():
         newest = [by_date[date] for date in sorted(by_date)[-2:]]
