@@ -24,6 +24,10 @@ LOADING_SHARE = 0.5
 class TrackerProcess:
     """Tracks lesions in another process, which stays up between runs.
 
+    LiteRT could run in Slicer itself, as it does for scripts. But so a run is cancelled at once
+    whatever it does, what crashes (TensorFlow on a GPU, beside software OpenGL) takes no scene
+    along, and views are drawn while large mammograms are aligned.
+
     The callbacks are attributes, called by Qt's event loop: ``onReady(info)`` when the process
     has loaded its networks, where ``info`` has the keys "runtime", "device" and "weights";
     ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with
