@@ -1,7 +1,9 @@
 # `make demo` tracks a lesion on a real mammogram; `make test` runs everything that is tested;
-# `make screenshots` draws the pictures of the module.
+# `make screenshots` draws the pictures of the module; `make slicer-test SLICER=/path/to/Slicer` runs the
+# tests of panel, views and scene in the real application.
 
 PYTHON ?= python3
+SLICER ?= Slicer
 VENV := .venv
 BIN := $(VENV)/bin
 # TensorFlow has an environment of its own: nothing but training and a GPU needs it, and it crashes
@@ -15,7 +17,7 @@ SCREEN := xvfb libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libdbus-1-3 libfontco
 	libxcb-render-util0 libxcb-shape0 libxcb-xkb1
 QT_SCREEN = $(VENV)/lib/python3*/site-packages/PySide6/Qt/plugins/platforms/libqxcb.so
 
-.PHONY: demo test test-tracking test-training screenshots screen clean
+.PHONY: demo test test-tracking test-training slicer-test screenshots screen clean
 
 demo: $(VENV)/demo
 	$(BIN)/python Testing/demo.py
@@ -29,6 +31,10 @@ test-tracking: $(VENV)/test screen
 
 test-training: $(TRAIN)/test
 	$(TRAIN)/bin/python -m pytest -m train
+
+slicer-test:
+	$(SLICER) --no-splash --additional-module-paths $(CURDIR)/MammoTracker $(CURDIR) \
+		--python-script $(CURDIR)/Testing/real_slicer/run_tests.py
 
 screenshots: $(VENV)/test screen
 	$(BIN)/python Testing/screenshots.py

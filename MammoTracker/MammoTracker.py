@@ -223,8 +223,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.exportButton.enabled = complete and marked
         ui.installButton.enabled = idle
 
-    # Views and export
-
     def onSideBySide(self) -> None:
         """Show the pair in the layout that is made for it."""
         from MammoTrackerLib import MammoTrackerError
@@ -333,11 +331,11 @@ class MammoTrackerTest(ScriptedLoadableModuleTest):
 
     def test_trackSamplePair(self) -> None:
         """Track the sample's lesion, and compare with where it was put."""
-        from MammoTrackerPanel import installer
+        from MammoTrackerPanel.installer import missing
 
         from MammoTrackerLib import Box, scene
 
-        if installer.missing():
+        if missing():
             self.delayDisplay("Not tested: install the Python packages in the module first.")
             return
         prior, current, lesion = loadSamplePair()

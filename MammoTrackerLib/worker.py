@@ -42,6 +42,8 @@ def write_mammogram(mammogram: Mammogram, path: Path) -> None:
         spacing=mammogram.spacing,
         laterality=mammogram.laterality or "",
         view=mammogram.view or "",
+        orientation=mammogram.orientation or (),
+        modifiers=mammogram.modifiers,
     )
 
 
@@ -63,6 +65,8 @@ def take_mammogram(path: Path) -> Mammogram:
                 tuple(values["spacing"].tolist()),
                 str(values["laterality"]) or None,
                 str(values["view"]) or None,
+                orientation=tuple(values["orientation"].astype(str).tolist()) or None,
+                modifiers=tuple(values["modifiers"].astype(str).tolist()),
             )
     except FileNotFoundError:
         raise MammoTrackerError(

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from MammoTrackerLib import Box, MammoTrackerError, Status, Track
+from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film
 from MammoTrackerLib.worker import take_mammogram, write_mammogram
 
@@ -81,6 +82,16 @@ def test_a_mammogram_is_handed_over_without_its_patient(tmp_path):
     assert np.array_equal(again.pixels, prior.pixels)
     assert (again.spacing, again.laterality, again.view) == (prior.spacing, "L", "MLO")
     assert (again.patient_id, again.date) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "modifiers"), [(("P", "F"), ("spot", "rolled")), (None, ())]
+)
+def test_how_an_image_lies_is_handed_over(tmp_path, orientation, modifiers):
+    image = replace(Mammogram(np.eye(400), 0.1), orientation=orientation, modifiers=modifiers)
+    write_mammogram(image, tmp_path / "prior.npz")
+    again = take_mammogram(tmp_path / "prior.npz")
+    assert (again.orientation, again.modifiers) == (orientation, modifiers)
 
 
 class Talk:
