@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,7 @@ def test_track_finds_the_lesion_and_writes_everything(
 
     shown = done.stdout + done.stderr + (out / "tracks.json").read_text()
     shown += (out / "lesion-1.mrk.json").read_text()
+    shown = re.sub(r"\d+\.\d+", "", shown)  # the digits of a number are no year
     for secret in ("SECRET", "2023", "2024"):
         assert secret not in shown
 
