@@ -19,6 +19,7 @@ _LOCK = "mammotracker.lock"
 _BEYOND_THE_END = 2**30
 """On Windows a lock keeps others from reading, so it lies where no file has content."""
 _FORGOTTEN_S = 24 * 3600.0
+_JUST_MADE_S = 60.0
 _TAKEN = ("EACCES", "EAGAIN", "EWOULDBLOCK", "EDEADLK", "EDEADLOCK")
 
 
@@ -77,7 +78,18 @@ def temporary_folder(home: Path, prefix: str) -> Iterator[Path]:
                 yield folder
                 return
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock last: if that is interrupted, the next one goes on."""
+    with suppress(OSError):
+        for entry in [entry for entry in folder.iterdir() if entry.name != _LOCK]:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clear(home: Path, prefix: str) -> None:
@@ -90,14 +102,17 @@ def _clear(home: Path, prefix: str) -> None:
             is_own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
             if not (stat.S_ISDIR(about.st_mode) and is_own):
                 continue
+            if time.time() - about.st_mtime > _JUST_MADE_S:
+                with suppress(OSError):
+                    folder.rmdir()  # which only does it if there is nothing in it
             with open(folder / _LOCK, "r+b", opener=_open_file) as file:
                 is_free = lock(file)
                 if is_free is None:
                     is_free = time.time() - about.st_mtime > _FORGOTTEN_S
                 if is_free:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
             if is_free:  # Windows keeps the lock's file as long as it is open
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
 
 
 def _open_file(path: str, flags: int) -> int:

@@ -106,6 +106,21 @@ def test_without_locks_only_old_folders_are_cleared(tmp_path, monkeypatch):
     assert names(tmp_path) == {".mine-new"}
 
 
+def test_what_was_left_in_the_middle_of_making_or_removing_is_cleared(tmp_path):
+    for name in (".mine-new", ".mine-empty", ".mine-users"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".mine-users" / "note").write_text("mine")
+    then = time.time() - 100
+    for name in (".mine-empty", ".mine-users"):
+        os.utime(tmp_path / name, (then, then))
+    with temporary_folder(tmp_path, ".mine-") as folder:
+        (folder / "a").write_text("")
+        (folder / "b").mkdir()
+        (folder / "c").symlink_to(tmp_path / ".mine-users")
+    assert names(tmp_path) == {".mine-new", ".mine-users"}
+    assert names(tmp_path / ".mine-users") == {"note"}
+
+
 def test_a_file_is_locked_once(tmp_path):
     path = tmp_path / "file"
     path.write_text("")

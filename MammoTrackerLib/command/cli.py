@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        with tidy_end(), private_temporary_files():
+        with tidy_end(), private_temporary_files(), warnings.catch_warnings():
+            if not sys.warnoptions:  # warnings quote headers
+                warnings.simplefilter("ignore")
             check_packages()
             arguments.run(arguments)
     except MammoTrackerError as error:
@@ -197,17 +200,18 @@ def _track(arguments: argparse.Namespace) -> None:
     keep_freed_memory()
     boxes = [Box(*numbers) for numbers in arguments.boxes]
     with OutputFolder(arguments.out, "lesion-*.mrk.json", is_own_result) as folder:
-        prior = Mammogram.read(arguments.prior, arguments.prior_spacing)
-        current = Mammogram.read(arguments.current, arguments.current_spacing)
-        if not arguments.force:
-            check_pair(prior, current)
-        remarks = [problem.message for problem in pair_problems(prior, current)]
-        alignment = align(prior, current)
+        # Readers print what they find in a header.
         with quiet_framework():
+            prior = Mammogram.read(arguments.prior, arguments.prior_spacing)
+            current = Mammogram.read(arguments.current, arguments.current_spacing)
+            if not arguments.force:
+                check_pair(prior, current)
+            remarks = [problem.message for problem in pair_problems(prior, current)]
+            alignment = align(prior, current)
             tracks = LesionTracker().track(prior, current, boxes, alignment, arguments.force)
+            geometry = Geometry.of(arguments.current, current)
         content = tracks_as_json(prior, current, alignment, tracks, remarks)
         (folder / "tracks.json").write_text(json.dumps(content, indent=2) + "\n")
-        geometry = Geometry.of(arguments.current, current)
         for number, track in enumerate(tracks, 1):
             (folder / f"lesion-{number}.mrk.json").write_text(
                 json.dumps(track_as_markup(number, track, geometry), indent=2) + "\n"

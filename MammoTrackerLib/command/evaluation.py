@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..track import Status
+from .outputs import quiet_framework
 from .scores import (
     Lesion,
     check_plot,
@@ -135,6 +136,7 @@ def current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:
         spacing = read_spacing(text)
         if spacing is not None:
             return spacing, spacing
-        return Mammogram.read(folder / name).spacing
+        with quiet_framework():  # readers print what they find in a header
+            return Mammogram.read(folder / name).spacing
 
     return spacing_of

@@ -233,7 +233,7 @@ def size_mm(box: Box, mammogram: Mammogram) -> tuple[float, float]:
 
 @contextmanager
 def quiet_framework() -> Iterator[None]:
-    """Keep the messages of LiteRT and TensorFlow at their start off the screen.
+    """Keep the messages of LiteRT, TensorFlow and image readers off the screen.
 
     No setting turns all of them off. Whoever sets TF_CPP_MIN_LOG_LEVEL sees them.
     """

@@ -30,7 +30,7 @@ _MADE_FROM = (
 class Results:
     """The table of results: locked while it is open, and never left with half a row.
 
-    A table that did not exist (``is_new``), and into which no row came, goes again.
+    A table that did not exist (``is_new``) goes again if an error comes before its first row.
     """
 
     def __init__(self, out: Path, resume: bool) -> None:
@@ -59,8 +59,8 @@ class Results:
             f"Another run is writing {out}: wait until it is done, or choose another name."
         )
 
-    def __exit__(self, *_: object) -> None:
-        is_unused = self.is_new and self._end <= len(_line(RESULT_COLUMNS))
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        is_unused = kind and self.is_new and self._end <= len(_line(RESULT_COLUMNS))
         with suppress(OSError):
             if is_unused and os.name != "nt":  # first, as nobody else may open it meanwhile
                 self._out.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -273,3 +275,21 @@ def test_a_run_that_is_ended_leaves_nothing_or_the_next_one_clears_it(
         shutil.rmtree(out)
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
     assert not list(temporary.iterdir())
+
+
+def test_what_readers_print_is_not_shown(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    real = Mammogram.read.__func__
+
+    def read(cls: type, path: Path, spacing: float | None = None) -> Mammogram:
+        warnings.warn("Invalid value: DOE^JANE", stacklevel=2)
+        logging.getLogger("a reader").warning("DOE^JANE")
+        os.write(2, b"DOE^JANE")
+        return real(cls, path, spacing)
+
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setattr(Mammogram, "read", classmethod(read))
+    assert main(["track", *pair.arguments, "--out", str(tmp_path)]) == 0
+    captured = capfd.readouterr()
+    assert "DOE" not in captured.out + captured.err

@@ -129,12 +129,21 @@ def test_a_second_run_on_one_file_is_refused(copied, capsys, tmp_path):
     assert out.read_bytes() == before
     assert main(resume(manifest, out)) == 0
     new = tmp_path / "new.csv"
-    with Results(new, resume=False):
+    with pytest.raises(ValueError), Results(new, resume=False):
         with pytest.raises(MammoTrackerError, match="exists already"), Results(new, resume=False):
             pass
         with pytest.raises(MammoTrackerError, match="Another run"), Results(new, resume=True):
             pass
+        raise ValueError
     assert not new.exists(), "no row came into it"
+
+
+def test_a_table_without_rows_gives_one_without_rows(manifest, results, tmp_path):
+    table, out = tmp_path / "table.csv", tmp_path / "out.csv"
+    table.write_text(manifest.read_text().splitlines()[0] + "\n")
+    assert main(["batch", str(table), "--out", str(out)]) == 0
+    assert out.read_text() == results.read_text().splitlines()[0] + "\n"
+    assert main(resume(table, out)) == 0
 
 
 def test_two_batches_at_once_write_each_row_once(manifest, results, tmp_path):
