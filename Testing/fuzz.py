@@ -269,6 +269,7 @@ def run(count: int, seed: int = 0, first: int = 0) -> tuple[collections.Counter,
                 [sys.executable, __file__, "--read", str(first), str(last), str(seed)],
                 stdout=subprocess.PIPE,
                 stderr=said,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
             )
             begun, buffer, ending = first, b"", None
             while ending is None and first < last:
@@ -284,6 +285,7 @@ def run(count: int, seed: int = 0, first: int = 0) -> tuple[collections.Counter,
                         outcomes[outcome] += 1
                     else:
                         problems.append(f"{first}: {outcome}")
+                        print(problems[-1], flush=True)
                     first += 1
             child.kill()
             status = child.wait()
@@ -294,6 +296,7 @@ def run(count: int, seed: int = 0, first: int = 0) -> tuple[collections.Counter,
             if ending and first < last and not (problems and " GB" in problems[-1]):
                 what = f"over {LONGEST_S} s" if ending == "hang" else f"crash, exit {status}"
                 problems.append(f"{first}: {what}: {text[-300:]}")
+                print(problems[-1], flush=True)
                 first += 1
     return outcomes, problems
 

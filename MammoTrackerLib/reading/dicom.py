@@ -14,7 +14,7 @@ from ..mammogram import Header, Mammogram
 from .brightness import brightness, first_window
 from .files import check_amount, no_image, truncated
 from .header import breast_spacing, facts
-from .stored_values import check_pixels, stored_values
+from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
     import pydicom
@@ -25,6 +25,7 @@ _OTHER_MODALITIES = (
     "CR", "CT", "DX", "ES", "IO", "KO", "MR", "NM", "OT", "PR", "PT", "PX", "RF", "RG", "SC",
     "SEG", "SM", "SR", "US", "XA", "XC",
 )  # fmt: skip
+_BEFORE_PIXELS = 0x7FE00000
 _HOLOGIC_TOMOSYNTHESIS = 0x7E01
 
 
@@ -64,8 +65,8 @@ def _opened(path: Path) -> Iterator[pydicom.Dataset]:
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
         try:
-            _check_inflated_size(path)
-            header = pydicom.dcmread(path, force=True, stop_before_pixels=True, defer_size=2**20)
+            _check_beginning(path)
+            header = read_until(path, _BEFORE_PIXELS, defer_size=2**20)
             if "SOPClassUID" not in header and "Modality" not in header:
                 raise truncated(path) if header.file_meta else no_image(path)
             _flatten(header)
@@ -79,8 +80,11 @@ def _opened(path: Path) -> Iterator[pydicom.Dataset]:
             ) from None
 
 
-def _check_inflated_size(path: Path) -> None:
-    """Refuse a deflated file that would fill the memory, which pydicom inflates at once."""
+def _check_beginning(path: Path) -> None:
+    """Refuse what pydicom would read for ever or into all of the memory.
+
+    It reads groups 2 and 0 before all others, and then inflates a deflated file at once.
+    """
     from pydicom.filereader import read_dataset
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -88,9 +92,14 @@ def _check_inflated_size(path: Path) -> None:
         file.seek(128)
         if file.read(4) != b"DICM":
             file.seek(0)
-        meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+        meta = read_dataset(
+            file, False, True, stop_when=stop_when(path, lambda tag: tag >> 16 != 2)
+        )
+        begin = file.tell()
+        read_dataset(file, True, True, stop_when=stop_when(path, lambda tag: tag >> 16 != 0))
         if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             return
+        file.seek(begin)
         size, stream, content = 0, zlib.decompressobj(-zlib.MAX_WBITS), file.read()
     try:
         while content:

@@ -49,6 +49,7 @@ def image_format(path: Path, head: bytes) -> str | None:
 
 
 def read_image(path: Path, spacing: tuple[float, float] | None, format_name: str) -> Mammogram:
+    check_amount(path, 0, path.stat().st_size)
     check_header(path, format_name)
     if _has_grey_and_alpha(path, format_name):
         pixels, file_spacing = _without_alpha(path), None
@@ -81,8 +82,8 @@ def _read_with_simpleitk(
         raise no_image(path) from None
     components = reader.GetNumberOfComponents()
     axes = _axes(path, reader)
-    check_amount(path, int(np.prod(reader.GetSize())), _byte_count(reader))
     _check_kind(path, reader, format_name, components)
+    check_amount(path, int(np.prod(reader.GetSize())), _byte_count(reader))
     x, y = (reader.GetSpacing()[axis] for axis in axes)
     is_known = format_name in _FORMATS_WITH_SPACING and not x == y == 1
     if format_name == "JPEGImageIO" and b"\xff\xd9" not in path.read_bytes()[-1024:]:

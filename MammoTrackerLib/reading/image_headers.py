@@ -125,7 +125,9 @@ def _check_own_file(path: Path, name: str) -> None:
             "in the same folder and have the same name, but for its ending."
         )
     own = path.with_name(name)
-    if own.is_symlink() or (own.exists() and not stat.S_ISREG(own.stat().st_mode)):
+    if not own.is_symlink() and not own.exists():
+        raise MammoTrackerError(f"The file of the pixels of {path} is missing: copy it, too.")
+    if own.is_symlink() or not stat.S_ISREG(own.stat().st_mode):
         raise MammoTrackerError(f"The pixels of {path} are in no regular file: copy them there.")
 
 

@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import MammoTrackerError
-from .files import check_amount, truncated
+from .files import check_amount, no_image, truncated
 
 if TYPE_CHECKING:
     import pydicom
 
+_PIXEL_DATA = 0x7FE00010
+_MOST_ELEMENTS = 10_000
+_JPEG_XL = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112))
 _LEFT_OUT = (
     "Bits of the pixels beyond BitsStored hold something else, often an old overlay: "
     "it was left out."
 )
 _ALL_USED = "BitsStored or HighBit does not fit the pixels' values: all their bits were used."
+
+
+def read_until(path: Path, last_tag: int, defer_size: int | None = None) -> pydicom.FileDataset:
+    """Read a file's elements up to a tag, but not for ever: zeros are millions of elements."""
+    from pydicom.filereader import read_partial
+
+    with path.open("rb") as file:
+        stop = stop_when(path, lambda tag: tag > last_tag)
+        return read_partial(file, stop, defer_size, force=True)
+
+
+def stop_when(path: Path, is_end: Callable[[int], bool]) -> Callable[[int, str | None, int], bool]:
+    """Return what pydicom asks at each element: whether it is enough, or no DICOM at all."""
+    count = 0
+
+    def is_enough(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal count
+        count += 1
+        if count > _MOST_ELEMENTS:
+            raise no_image(path)
+        return is_end(tag)
+
+    return is_enough
 
 
 def check_pixels(header: pydicom.Dataset, path: Path) -> None:
@@ -33,10 +60,11 @@ def check_pixels(header: pydicom.Dataset, path: Path) -> None:
     syntax = _syntax(header)
     if syntax not in _plain() and syntax not in _compressed():
         # Only a name of the standard is shown, nothing that a file says.
-        name = f" ({syntax.name})" if syntax.is_transfer_syntax and not syntax.is_private else ""
+        name = "JPEG XL" if syntax in _JPEG_XL else syntax.name
         raise MammoTrackerError(
-            f"{path} has a TransferSyntaxUID that is not supported{name}: export it "
-            "uncompressed, or as JPEG 2000 or JPEG-LS."
+            f"{path} has a TransferSyntaxUID that is not supported"
+            f"{f' ({name})' if name != syntax else ''}: export it uncompressed, or as JPEG 2000 "
+            "or JPEG-LS."
         )
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
@@ -50,7 +78,7 @@ def check_pixels(header: pydicom.Dataset, path: Path) -> None:
             f"{path} has a BitsAllocated that is not supported: "
             "export the mammogram with 8 or 16 bits per pixel."
         )
-    check_amount(path, header.Rows * header.Columns, 0)
+    check_amount(path, header.Rows * header.Columns, path.stat().st_size)
 
 
 def stored_values(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -114,7 +142,7 @@ def _decoded(header: pydicom.Dataset, path: Path) -> np.ndarray:
     import pydicom
     from pydicom.encaps import generate_frames
 
-    whole = pydicom.dcmread(path, force=True)
+    whole = read_until(path, _PIXEL_DATA)
     if "PixelData" not in whole:
         raise truncated(path)
     syntax, data = _syntax(header), whole.PixelData
@@ -124,8 +152,8 @@ def _decoded(header: pydicom.Dataset, path: Path) -> np.ndarray:
     shape = header.Rows, header.Columns
     size = header.Rows * header.Columns * dtype.itemsize
     if syntax in _plain():
-        # Some files are padded, but not by a row.
-        if not size <= len(data) < size + header.Columns * dtype.itemsize + 2:
+        # Some files are padded, but a row or column less in the header than there is skews all.
+        if not size <= len(data) < size + max(min(shape) * dtype.itemsize, 2):
             raise truncated(path)
         if syntax == pydicom.uid.ExplicitVRBigEndian:
             dtype = dtype.newbyteorder(">")
