@@ -92,6 +92,15 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _remove(folder: Path) -> None:
+    # Windows keeps a file until the last process that had it open is gone.
+    for _ in range(20 if os.name == "nt" else 1):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
+
+
 def _clear(home: Path, prefix: str) -> None:
     found: list[Path] = []
     with suppress(OSError):  # a folder may be one to write, but not to look into

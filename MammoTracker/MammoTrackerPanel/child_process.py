@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import qt
+
+from MammoTrackerLib.temporary import temporary_folder
 
 POLL_MS = 100
 
@@ -32,9 +33,7 @@ class ChildProcess:
     arguments
         For Slicer's Python.
     directory
-        Where it runs; its private folder if not given.
-    files
-        Names and texts of files to put into the private folder first.
+        Where it runs.
 
     Notes
     -----
@@ -48,30 +47,26 @@ class ChildProcess:
         If the program cannot be started.
     """
 
-    def __init__(
-        self,
-        arguments: list[str],
-        directory: Path | None = None,
-        files: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, arguments: list[str], directory: Path) -> None:
         self.onOutput: Callable[[str], None] = _ignore
         self.onLog: Callable[[str], None] = _ignore
         self.onExit: Callable[[int], None] = _ignore
         self.onPoll: Callable[[], None] = lambda: None
-        self.folder = Path(tempfile.mkdtemp(prefix="MammoTracker-"))
+        stack = ExitStack()
+        # What a Slicer that was killed has left goes when the next one makes its folder.
+        folder = temporary_folder(Path(tempfile.gettempdir()), "MammoTracker-")
+        self.folder = stack.enter_context(folder)
         paths = self.folder / "log", self.folder / "output"
         # What it leaves in the folder for temporary files goes with it when it is killed.
         temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.folder))
         try:
-            for name, text in (files or {}).items():
-                (self.folder / name).write_text(text)
             with paths[0].open("wb") as log, paths[1].open("wb") as output:
                 self._process = subprocess.Popen(
                     [shutil.which("PythonSlicer") or sys.executable, *arguments],
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=log,
-                    cwd=directory or self.folder,
+                    cwd=directory,
                     env={**os.environ, **temporary, "PYTHONIOENCODING": "utf-8"},
                     # PythonSlicer starts Python as a child of its own: as one group, both can
                     # be killed. On Windows, there must be no console window.
@@ -80,11 +75,11 @@ class ChildProcess:
                 )
             self._files = [path.open("rb") for path in paths]
         except OSError:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            stack.close()
             raise
         self._tails = [b"", b""]
         self._lines: list[deque[str]] = [deque(), deque()]
-        self._end = weakref.finalize(self, _end, self._process, self._files, self.folder)
+        self._end = weakref.finalize(self, _end, self._process, self._files, stack)
         self._watched = self._polling = False
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -156,7 +151,7 @@ def _ignore(_: object) -> None:
     """Stand in for a callback that nobody set."""
 
 
-def _end(process: subprocess.Popen, files: list[BinaryIO], folder: Path) -> None:
+def _end(process: subprocess.Popen, files: list[BinaryIO], folder: ExitStack) -> None:
     if process.poll() is None:
         if sys.platform == "win32":
             subprocess.run(
@@ -175,9 +170,4 @@ def _end(process: subprocess.Popen, files: list[BinaryIO], folder: Path) -> None
         process.stdin.close()
     for file in files:
         file.close()
-    # Windows keeps a file until the last process that had it open is gone.
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            break
-        time.sleep(0.05)
+    folder.close()

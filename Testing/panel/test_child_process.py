@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from recorded import CRASH, fake_runtime, is_alive, pid_of
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
 
+ROOT = Path(__file__).parents[2]
 FILM, BOX = Mammogram(np.eye(8), 0.1, "L", "MLO"), Box(1, 1, 3, 3)
 LAUNCHER = """#!/bin/sh
 # Runs Python as a child of its own and hides how it crashed, as PythonSlicer does.
@@ -75,3 +78,27 @@ def test_a_python_that_cannot_start_is_an_error(recorded, tmp_path, monkeypatch)
     with pytest.raises(MammoTrackerError, match="could not be started"):
         recorded.process.track(FILM, FILM, [BOX])
     assert not recorded.process.running
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_what_a_killed_application_left_goes_with_the_next_process(shell, tmp_path, monkeypatch):
+    from MammoTrackerPanel.child_process import ChildProcess
+
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from MammoTrackerLib.temporary import temporary_folder\n"
+        "with temporary_folder(Path(sys.argv[1]), 'MammoTracker-') as folder:\n"
+        "    (folder / 'prior.npz').touch(); print(flush=True); time.sleep(60)"
+    )
+    killed = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    killed.stdout.readline()
+    killed.kill()
+    killed.wait()
+    (left,) = tmp_path.iterdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    child = ChildProcess(["-c", "input()"], ROOT)
+    assert [*tmp_path.iterdir()] == [child.folder] != [left]
+    child.kill()
+    assert [*tmp_path.iterdir()] == []
