@@ -213,6 +213,6 @@ def check_size(shape: tuple[int, int], spacing: tuple[float, float]) -> None:
     is_fine = min(spacing) < _FINEST_SPACING_MM and max(sides) < _SMALLEST_SIDE_MM
     if is_fine or max(sides) > _LARGEST_SIDE_MM:
         raise MammoTrackerError(
-            f"With its pixel spacing, the image is {sides[0] / 10:.3g} x {sides[1] / 10:.3g} cm "
+            f"With its pixel spacing, the image is {sides[0] / 10:.4g} x {sides[1] / 10:.4g} cm "
             "(width x height), which no mammogram is: give the true spacing in mm."
         )

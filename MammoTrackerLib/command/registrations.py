@@ -26,7 +26,7 @@ SHRINK = 8
 def warm_up(register: Register) -> None:
     """Register noise, so that what a library loads when it is first used is not measured."""
     noise = ndimage.gaussian_filter(np.random.default_rng(0).random((512, 512)), 20)
-    image = Mammogram(noise / noise.max() * 1000, 0.4)
+    image = Mammogram(noise / noise.max() * 1000, 0.5)
     register(image, image)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
 # Of the pixels, how many a window must show between its black and its white.
-_SHOWN = 0.01
+_SHOWN = 0.005
 _MISSED = (
     "The file's window or VOI LUT (WindowCenter, VOILUTSequence) misses the pixels: "
     "another one, or none, was applied."

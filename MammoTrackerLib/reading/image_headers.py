@@ -1,4 +1,4 @@
-"""Headers of MetaImage, NRRD and NIfTI files, checked before ITK sees them and believes them."""
+"""Headers of MetaImage, NRRD, NIfTI and PNG files, checked before ITK believes them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .files import check_amount, first_bytes, truncated
 _LONGEST_LINE = 4096
 _MOST_LINES = 1000
 _LARGEST_NUMBER = 1e6
+_MOST_PACKED = 1_000_000
 
 _META_BITS = {
     "MET_CHAR": 8, "MET_UCHAR": 8, "MET_SHORT": 16, "MET_USHORT": 16, "MET_INT": 32,
@@ -65,6 +66,8 @@ def check_header(path: Path, format_name: str) -> None:
             _check_nrrd(path)
         elif format_name == "NiftiImageIO":
             _check_nifti(path)
+        elif format_name == "PNGImageIO":
+            _check_png(path)
     except MammoTrackerError:
         raise
     except (ValueError, KeyError, OverflowError, struct.error, OSError, EOFError, zlib.error):
@@ -169,6 +172,22 @@ def _check_nrrd(path: Path) -> None:
     for key in ("data file", "datafile"):
         if key in fields:
             _check_own_file(path, fields[key])
+
+
+def _check_png(path: Path) -> None:
+    """Check the chunks' lengths, which libpng takes memory for, and how much text can unpack."""
+    packed, left = 0, path.stat().st_size - 8
+    with path.open("rb") as file:
+        file.seek(8)
+        while left > 0:
+            length, kind = struct.unpack(">I4s", file.read(8))
+            packed += length if kind in (b"iCCP", b"zTXt", b"iTXt") else 0
+            left -= 12 + length
+            if left < 0 or packed > _MOST_PACKED:
+                raise truncated(path)
+            if kind == b"IEND":
+                return
+            file.seek(length + 4, 1)
 
 
 def is_nifti(path: Path) -> bool:

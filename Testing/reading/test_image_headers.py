@@ -1,10 +1,11 @@
-"""Headers of MHA, NRRD and NIfTI files that ITK must not see."""
+"""Headers of MHA, NRRD, NIfTI and PNG files that ITK must not see."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,19 @@ def test_dicom_without_a_preamble_that_is_called_img(tmp_path, film):
     path = write_dicom(tmp_path / "a.img", film)
     path.write_bytes(path.read_bytes()[132:])
     assert np.array_equal(Mammogram.read(path).pixels, film)
+
+
+def test_png_chunk_that_claims_too_much(tmp_path):
+    path = written(tmp_path / "a.png")
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + b"\x7f\xff\xff\xfftEXt" + content[33:])
+    refused(path)
+
+
+def test_png_text_that_fills_the_memory(tmp_path):
+    path = written(tmp_path / "a.png")
+    content = path.read_bytes()
+    text = b"zTXtComment\0\0" + zlib.compress(bytes(2**24)) * 80
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    path.write_bytes(content[:33] + chunk + content[33:])
+    refused(path)
