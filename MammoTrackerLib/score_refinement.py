@@ -66,7 +66,14 @@ def refine(
         registered = alignment.map_points(np.array(box.center))[0]
         for candidate in found:
             center = candidate.box.center if settings.refine_around_candidate else registered
-            frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
+            frame = PatchFrame.around(
+                center,
+                current.spacing,
+                side_mm,
+                side_px,
+                alignment.matrix,
+                is_sideways=alignment.is_sideways,
+            )
             frames.append(frame)
             patches.append(current.network_input(frame, candidate.box))
     counts = [len(found) for found in candidates]
