@@ -11,6 +11,13 @@ import numpy as np
 from .errors import MammoTrackerError
 
 _LARGEST_SPACING_MM = 5.0
+# Detectors and film scanners have square pixels; a file that was shrunk in one direction has not.
+_LARGEST_ASPECT = 2.5
+_LARGEST_SIDE_MM = 500.0
+# A breast has 30 mm and more. What is smaller can be a piece of a mammogram, unless its pixels are
+# finer than those of any detector, magnification views included.
+_SMALLEST_SIDE_MM = 30.0
+_FINEST_SPACING_MM = 0.025
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,12 +47,14 @@ class Mammogram:
         What makes it no standard view, where the header tells: of "spot", "magnified",
         "implant displaced", "rolled", "cleavage", "axillary tail", "tangential", "axillary
         tissue", "nipple in profile", "anterior compression", "inframammary fold", "partial".
+    remarks
+        Sentences for the user on what had to be guessed to read the file.
 
     Raises
     ------
     MammoTrackerError
         If the pixels are not a finite two-dimensional image, are all the same, or the
-        spacing or laterality makes no sense.
+        spacing, the size that it gives the image, or the laterality makes no sense.
     """
 
     pixels: np.ndarray
@@ -56,10 +65,12 @@ class Mammogram:
     patient_id: str | None = None
     orientation: tuple[str, str] | None = None
     modifiers: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels))
         object.__setattr__(self, "spacing", spacing_pair(self.spacing))
+        check_size(self.pixels.shape, self.spacing)
         if self.laterality not in ("L", "R", None):
             raise MammoTrackerError("The laterality of a mammogram is 'L', 'R' or None.")
 
@@ -76,10 +87,10 @@ class Mammogram:
     ) -> Mammogram:
         """Read a mammography DICOM file, or a PNG, TIFF, JPEG, NIfTI, NRRD or MHA image.
 
-        DICOM values go through the modality LUT or rescale, the first VOI LUT or window,
-        and, for MONOCHROME1, inversion. Images for processing, whose values count X-rays,
-        become minus their logarithm, from 0 to 4095. Rows and columns stay as they are
-        stored: nothing is flipped.
+        DICOM values go through the modality LUT or rescale, the first VOI LUT or window that
+        shows something, and, for MONOCHROME1, inversion. Images for processing, whose values
+        count X-rays, become minus their logarithm, from 0 to 4095. Rows and columns stay as
+        they are stored: nothing is flipped.
 
         Parameters
         ----------
@@ -89,6 +100,8 @@ class Mammogram:
             Pixel size in mm, one number or (x, y). Overrides what the file says, and is
             required where it says nothing. Only DICOM, NIfTI, NRRD and MHA files are
             believed, and of the latter three none that says 1 mm, which stands for unknown.
+            A header reads no file but its own: the pixels of an MHD, NHDR or HDR file are in
+            its folder and under its name.
 
         Raises
         ------
@@ -180,4 +193,26 @@ def spacing_pair(spacing: float | tuple[float, float]) -> tuple[float, float]:
             f"A pixel spacing of {x:g} x {y:g} mm is not a mammogram's: it must be above 0, "
             f"at most {_LARGEST_SPACING_MM:g}, and in mm (0.07, for example)."
         )
+    if max(x, y) > _LARGEST_ASPECT * min(x, y):
+        raise MammoTrackerError(
+            f"A pixel spacing of {x:g} x {y:g} mm is not a mammogram's, whose pixels are square: "
+            "give the true spacing in mm."
+        )
     return x, y
+
+
+def check_size(shape: tuple[int, int], spacing: tuple[float, float]) -> None:
+    """Refuse a spacing in mm that makes an image of (rows, columns) no breast's size.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the image is over 50 cm, or under 3 cm in pixels finer than any detector's.
+    """
+    sides = shape[1] * spacing[0], shape[0] * spacing[1]
+    is_fine = min(spacing) < _FINEST_SPACING_MM and max(sides) < _SMALLEST_SIDE_MM
+    if is_fine or max(sides) > _LARGEST_SIDE_MM:
+        raise MammoTrackerError(
+            f"With its pixel spacing, the image is {sides[0] / 10:.3g} x {sides[1] / 10:.3g} cm "
+            "(width x height), which no mammogram is: give the true spacing in mm."
+        )

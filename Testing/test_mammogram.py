@@ -53,6 +53,22 @@ def test_bad_spacing_is_refused(spacing):
         Mammogram(np.eye(3), spacing)
 
 
+@pytest.mark.parametrize("spacing", [1e-300, 1e-9, 0.005, 0.015, 0.5, 1, 5, (0.1, 0.5), (0.07, 5)])
+def test_size_that_no_breast_has(spacing):
+    """A whole breast of 1000 x 1600 pixels."""
+    pixels = np.arange(1_600_000, dtype=np.float32).reshape(1600, 1000)
+    with pytest.raises(MammoTrackerError, match="give the true spacing|must be above 0"):
+        Mammogram(pixels, spacing)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [((1600, 1000), 0.02), ((1600, 1000), 0.3), ((600, 500), 0.028), ((40, 40), 0.07)],
+)
+def test_sizes_of_breasts_and_pieces_of_them(shape, spacing: float):
+    assert Mammogram(np.arange(np.prod(shape)).reshape(shape), spacing).spacing[0] == spacing
+
+
 def test_bad_laterality_is_refused():
     with pytest.raises(MammoTrackerError, match="laterality"):
         Mammogram(np.eye(3), 0.07, laterality="left")

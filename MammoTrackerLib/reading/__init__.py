@@ -8,7 +8,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram, spacing_pair
 from .dicom import read_dicom, read_dicom_header
 from .files import first_bytes
-from .image import image_reader, read_image
+from .image import image_format, read_image
 
 
 def read_mammogram(path: Path, spacing: float | tuple[float, float] | None) -> Mammogram:
@@ -16,15 +16,15 @@ def read_mammogram(path: Path, spacing: float | tuple[float, float] | None) -> M
     if spacing is not None:
         spacing = spacing_pair(spacing)
     head = first_bytes(path)
-    reader = None if head[128:132] == b"DICM" else image_reader(path, head)
-    if reader is None:
+    format_name = None if head[128:132] == b"DICM" else image_format(path, head)
+    if format_name is None:
         return read_dicom(path, spacing)
-    return read_image(path, spacing, reader)
+    return read_image(path, spacing, format_name)
 
 
 def read_header(path: Path) -> Header:
     """Read the header of a mammography DICOM file: see `Header.read`."""
     head = first_bytes(path)
-    if head[128:132] != b"DICM" and image_reader(path, head) is not None:
+    if head[128:132] != b"DICM" and image_format(path, head) is not None:
         raise MammoTrackerError(f"{path} is no DICOM file: give a mammography DICOM file.")
     return read_dicom_header(path)

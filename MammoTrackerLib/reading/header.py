@@ -5,9 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..mammogram import spacing_pair
+import numpy as np
+
+from ..errors import MammoTrackerError
+from ..mammogram import check_size, spacing_pair
+from .files import no_spacing
 
 if TYPE_CHECKING:
     import pydicom
@@ -180,19 +185,55 @@ def _date(header: pydicom.Dataset) -> datetime.date | None:
     return None
 
 
-def breast_spacing(header: pydicom.Dataset) -> tuple[float, float] | None:
-    """Return (x, y) mm per pixel of the breast; DICOM gives the rows' spacing first."""
-    magnification = float(header.get("EstimatedRadiographicMagnificationFactor") or 1)
+def breast_spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float]:
+    """Return (x, y) mm per pixel of the breast; DICOM gives the rows' spacing first.
+
+    Of the attributes that give one, the first that a mammogram can have.
+
+    Raises
+    ------
+    MammoTrackerError
+        If none does.
+    """
+    found = []
     for keyword, factor in (
-        ("ImagerPixelSpacing", magnification),
+        ("ImagerPixelSpacing", _magnification(header)),
         ("PixelSpacing", 1.0),
         ("NominalScannedPixelSpacing", 1.0),
     ):
-        if header.get(keyword):
-            row_spacing, column_spacing = header[keyword].value
-            return spacing_pair((column_spacing / factor, row_spacing / factor))
-    return None
+        if header.get_item(keyword) is None:
+            continue
+        found.append(keyword)
+        numbers = _numbers(header, keyword)
+        if len(numbers) != 2:
+            continue
+        try:
+            spacing = spacing_pair((numbers[1] / factor, numbers[0] / factor))
+            check_size((header.get("Rows") or 1, header.get("Columns") or 1), spacing)
+        except MammoTrackerError:
+            continue
+        return spacing
+    if found:
+        raise MammoTrackerError(
+            f"In {path}, {' and '.join(found)} cannot be a mammogram's: give the spacing in mm."
+        )
+    raise no_spacing(path)
 
 
 def _magnification(header: pydicom.Dataset) -> float:
-    return float(header.get("EstimatedRadiographicMagnificationFactor") or 1)
+    """Return how much larger than the breast its image is; by the distances if nothing else."""
+    numbers = _numbers(header, "EstimatedRadiographicMagnificationFactor")
+    if not numbers or not numbers[0]:
+        detector = _numbers(header, "DistanceSourceToDetector")
+        patient = _numbers(header, "DistanceSourceToPatient")
+        numbers = [detector[0] / patient[0]] if detector and patient and patient[0] else []
+    return numbers[0] if numbers and 0.9 <= numbers[0] <= 10 else 1.0
+
+
+def _numbers(header: pydicom.Dataset, keyword: str) -> list[float]:
+    """Return an attribute's numbers; none where one cannot be read."""
+    try:
+        value = header.get(keyword)
+        return [] if value is None else np.atleast_1d(np.asarray(value, float)).tolist()
+    except Exception:  # pydicom reads values when they are asked for, and raises many kinds
+        return []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,101 +13,197 @@ import numpy as np
 
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
-from .files import no_image, no_spacing, truncated
+from .files import check_amount, no_image, no_spacing, truncated
+from .image_headers import check_header, is_nifti
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+_BEGINNINGS = {
+    b"\xff\xd8\xff": "JPEGImageIO",
+    b"\x89PNG\r\n\x1a\n": "PNGImageIO",
+    b"II*\0": "TIFFImageIO",
+    b"MM\0*": "TIFFImageIO",
+    b"II+\0": "TIFFImageIO",
+    b"MM\0+": "TIFFImageIO",
+    b"NRRD000": "NrrdImageIO",
+}
 _FORMATS_WITH_SPACING = {"NrrdImageIO", "MetaImageIO", "NiftiImageIO"}
+_META_ENDINGS = (".mha", ".mhd")
+_NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
+_SAMPLES_PER_PIXEL, _PHOTOMETRIC = 277, 262
 
 
-def image_reader(path: Path, head: bytes) -> sitk.ImageFileReader | None:
-    """Return a reader with its format set, or None if the file is none but perhaps DICOM."""
-    import SimpleITK as sitk
+def image_format(path: Path, head: bytes) -> str | None:
+    """Return ITK's name of a file's format, or None if it is none but perhaps DICOM.
 
-    if head.startswith(b"\xff\xd8\xff"):
-        name = "JPEGImageIO"
+    It goes by the first bytes, and by the name only where a format has no such bytes.
+    """
+    for beginning, format_name in _BEGINNINGS.items():
+        if head.startswith(beginning):
+            return format_name
+    name = path.name.lower()
+    if name.endswith(_META_ENDINGS):
+        return "MetaImageIO"
+    return "NiftiImageIO" if name.endswith(_NIFTI_ENDINGS) and is_nifti(path) else None
+
+
+def read_image(path: Path, spacing: tuple[float, float] | None, format_name: str) -> Mammogram:
+    check_amount(path, 0, path.stat().st_size)
+    check_header(path, format_name)
+    if _has_grey_and_alpha(path, format_name):
+        pixels, file_spacing = _without_alpha(path), None
     else:
-        name = sitk.ImageFileReader.GetImageIOFromFileName(str(path))
-    if name in ("", "GDCMImageIO"):
-        return None
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(name)
-    reader.SetFileName(str(path))
-    return reader
-
-
-def read_image(
-    path: Path, spacing: tuple[float, float] | None, reader: sitk.ImageFileReader
-) -> Mammogram:
-    import SimpleITK as sitk
-
-    format_name = reader.GetImageIO()
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise no_image(path) from error
-    axes = [axis for axis, length in enumerate(reader.GetSize()) if length > 1]
-    if len(axes) != 2:
-        raise MammoTrackerError(
-            f"{path} holds {'several slices' if len(axes) > 2 else 'no image'}: "
-            "give one two-dimensional mammogram."
-        )
+        with _named_for_itk(path) as name:
+            pixels, file_spacing = _read_with_simpleitk(path, name, format_name)
     if spacing is None:
-        x, y = (reader.GetSpacing()[axis] for axis in axes)
-        if format_name not in _FORMATS_WITH_SPACING or x == y == 1:
-            raise no_spacing(path)
-        spacing = x, y
-    if not _is_whole(path, format_name, int(np.prod(reader.GetSize()))):
-        raise truncated(path)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise truncated(path) from error
-    pixels = sitk.GetArrayViewFromImage(image).squeeze()
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        pixels = _grey(pixels, path)
-    if format_name == "TIFFImageIO" and _tiff_is_inverted(path):
+        spacing = file_spacing
+    if spacing is None:
+        raise no_spacing(path)
+    if format_name == "TIFFImageIO" and _tiff_tag(path, _PHOTOMETRIC) == 0:  # white is least
         pixels = pixels.max() - pixels
     return Mammogram(np.array(pixels, dtype=np.float32), spacing)
 
 
+def _read_with_simpleitk(
+    path: Path, name: str, format_name: str
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Return the pixels and, if the file's can be believed, their spacing."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(format_name)
+    reader.SetFileName(name)
+    # ITK's own words may repeat the header's.
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise no_image(path) from None
+    components = reader.GetNumberOfComponents()
+    axes = _axes(path, reader)
+    _check_kind(path, reader, format_name, components)
+    check_amount(path, int(np.prod(reader.GetSize())), _byte_count(reader))
+    x, y = (reader.GetSpacing()[axis] for axis in axes)
+    is_known = format_name in _FORMATS_WITH_SPACING and not x == y == 1
+    if format_name == "JPEGImageIO" and b"\xff\xd9" not in path.read_bytes()[-1024:]:
+        raise truncated(path)
+    try:
+        image = reader.Execute()
+    except RuntimeError:
+        raise truncated(path) from None
+    pixels = sitk.GetArrayFromImage(image).squeeze()
+    if components > 1:
+        pixels = _grey(pixels, path)
+    return pixels, (x, y) if is_known else None
+
+
+def _axes(path: Path, reader: sitk.ImageFileReader) -> list[int]:
+    axes = [axis for axis, length in enumerate(reader.GetSize()) if length > 1]
+    if len(axes) != 2:
+        what = "several slices, times or pages" if len(axes) > 2 else "no image"
+        raise MammoTrackerError(f"{path} holds {what}: give one two-dimensional mammogram.")
+    return axes
+
+
+def _byte_count(reader: sitk.ImageFileReader) -> int:
+    import SimpleITK as sitk
+
+    sample = sitk.Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
+    return int(np.prod(reader.GetSize())) * sitk.GetArrayViewFromImage(sample).nbytes
+
+
+def _check_kind(
+    path: Path, reader: sitk.ImageFileReader, format_name: str, components: int
+) -> None:
+    """Refuse complex numbers and vectors, of which a part would be lost."""
+    import SimpleITK as sitk
+
+    pixel_id = reader.GetPixelID()
+    is_complex = pixel_id in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
+    is_color = components in (3, 4) and (
+        format_name not in _FORMATS_WITH_SPACING or pixel_id == sitk.sitkVectorUInt8
+    )
+    if is_complex or (components > 1 and not is_color):
+        raise MammoTrackerError(
+            f"{path} holds {'complex numbers' if is_complex else 'several values per pixel'}: "
+            "give an image of one grey value per pixel."
+        )
+
+
 def _grey(pixels: np.ndarray, path: Path) -> np.ndarray:
     """Return the first of three equal channels; a fourth is transparency."""
-    colors = pixels[..., :3].astype(np.float32)
-    if np.ptp(colors, axis=-1).max() > 0.02 * colors.max():
-        raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
-    return colors[..., 0]
+    largest = float(pixels[..., :3].max())
+    for row in range(0, len(pixels), 256):  # in strips, since the differences need memory
+        colors = pixels[row : row + 256, :, :3].astype(np.float32)
+        if np.ptp(colors, axis=-1).max() > 0.02 * largest:
+            raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
+    return pixels[..., 0]
 
 
-def _is_whole(path: Path, format_name: str, pixel_count: int) -> bool:
-    """Check what SimpleITK does not: the end of a JPEG and the length of a NIfTI file."""
-    if format_name == "JPEGImageIO":
-        return b"\xff\xd9" in path.read_bytes()[-1024:]
-    if format_name == "NiftiImageIO" and path.suffix.lower() in (".nii", ".gz"):
-        try:
-            content = path.read_bytes()
-            if content.startswith(b"\x1f\x8b"):
-                content = gzip.decompress(content)
-        except (EOFError, OSError):
-            return False
-        order = "<" if content[:4] == struct.pack("<i", 348) else ">"
-        bits_per_pixel = struct.unpack_from(f"{order}h", content, 72)[0]
-        return len(content) >= 348 + pixel_count * bits_per_pixel // 8
-    return True
+def _has_grey_and_alpha(path: Path, format_name: str) -> bool:
+    """Whether each pixel has a grey value and its transparency, which SimpleITK cannot read."""
+    if format_name == "PNGImageIO":
+        with path.open("rb") as file:
+            return file.read(26)[25:] == b"\x04"
+    return format_name == "TIFFImageIO" and _tiff_tag(path, _SAMPLES_PER_PIXEL) == 2
 
 
-def _tiff_is_inverted(path: Path) -> bool:
-    """Read PhotometricInterpretation, which SimpleITK ignores: 0 means that white is least."""
+def _without_alpha(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            check_amount(path, image.width * image.height, 0)
+            if image.mode == "LA" and getattr(image, "n_frames", 1) == 1:
+                return np.asarray(image.getchannel("L"))
+    except MammoTrackerError:
+        raise
+    except Exception:  # Pillow raises many kinds
+        raise truncated(path) from None
+    raise MammoTrackerError(
+        f"{path} has transparency beside its grey values: save it without transparency."
+    )
+
+
+@contextmanager
+def _named_for_itk(path: Path) -> Iterator[str]:
+    """Give a file whose name is not UTF-8, which ends ITK's process, another name meanwhile."""
+    name = str(path)
+    if name.isascii() or name.encode("utf-8", "replace").decode("utf-8") == name:
+        yield name
+        return
+    ending = next((end for end in _NIFTI_ENDINGS + _META_ENDINGS if name.lower().endswith(end)), "")
+    try:
+        folder = tempfile.TemporaryDirectory()
+        with folder as place:
+            link = Path(place, f"image{ending}")
+            link.symlink_to(path.resolve())
+            yield str(link)
+    except OSError:
+        raise MammoTrackerError(
+            f"The name of {path} is not UTF-8: give the file another name."
+        ) from None
+
+
+def _tiff_tag(path: Path, wanted: int) -> int | None:
+    """Read one number of a TIFF file's first page, which SimpleITK ignores."""
     with path.open("rb") as file:
-        head = file.read(8)
+        head = file.read(16)
         order = "<" if head.startswith(b"II") else ">"
-        version, directory = struct.unpack(f"{order}HI", head[2:])
-        if version != 42:
-            return False
-        file.seek(directory)
-        for _ in range(struct.unpack(f"{order}H", file.read(2))[0]):
-            tag, value = struct.unpack(f"{order}H6xHxx", file.read(12))
-            if tag == 262:
-                return value == 0
-    return False
+        try:
+            if struct.unpack_from(f"{order}H", head, 2)[0] == 42:
+                directory, form, entry = struct.unpack_from(f"{order}I", head, 4)[0], "H", 12
+            else:  # BigTIFF
+                directory, form, entry = struct.unpack_from(f"{order}Q", head, 8)[0], "Q", 20
+            file.seek(directory)
+            count = struct.unpack(f"{order}{form}", file.read(struct.calcsize(form)))[0]
+            for _ in range(min(count, 2**16)):
+                content = file.read(entry)
+                if struct.unpack_from(f"{order}H", content)[0] == wanted:
+                    return struct.unpack_from(
+                        f"{order}H", content, entry - (4 if entry == 12 else 8)
+                    )[0]
+        except (struct.error, OSError, OverflowError, ValueError):
+            return None
+    return None

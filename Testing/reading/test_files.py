@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import traceback
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import write_dicom
+import SimpleITK as sitk
+from dicom_files import SECRETS, write_dicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from MammoTrackerLib.errors import MammoTrackerError
-from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.mammogram import Header, Mammogram
 
 
 def test_missing_file(tmp_path):
@@ -55,3 +61,73 @@ def test_no_permission(tmp_path, film, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(MammoTrackerError, match="Cannot open .*: Permission denied"):
         Mammogram.read(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, make_socket, lambda path: path.symlink_to("/dev/zero")]
+)
+def test_what_never_ends_is_refused_at_once(tmp_path, make):
+    path = tmp_path / "a.dcm"
+    make(path)
+    for read in (Mammogram.read, Header.read):
+        with pytest.raises(MammoTrackerError, match="a pipe or a device"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"new\nline.png", b"\x1b[31m.png"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_odd_names(tmp_path, film, name: bytes, is_whole: bool):
+    path = tmp_path / "a.png"
+    sitk.WriteImage(sitk.GetImageFromArray(film), str(path))
+    if not is_whole:
+        path.write_bytes(path.read_bytes()[:-500])
+    os.rename(path, os.path.join(os.fsencode(tmp_path), name))
+    path = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    if is_whole:
+        assert np.array_equal(Mammogram.read(path, spacing=0.07).pixels, film)
+        return
+    with pytest.raises(MammoTrackerError) as raised:
+        Mammogram.read(path, spacing=0.07)
+    assert str(raised.value).isprintable()
+    str(raised.value).encode()
+
+
+def test_zeros_are_refused_at_once(tmp_path):
+    path = tmp_path / "a.dcm"
+    with path.open("wb") as file:
+        file.truncate(10**9)
+    with pytest.raises(MammoTrackerError, match="not an image"):
+        Mammogram.read(path)
+
+
+def test_deflated_file_that_fills_the_memory(tmp_path, film):
+    """Some MB that become 500."""
+    path = write_dicom(tmp_path / "a.dcm", film, TransferSyntaxUID=DeflatedExplicitVRLittleEndian)
+    content = path.read_bytes()
+    begin = 144 + int.from_bytes(content[140:144], "little")
+    deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    stream = deflate.compress(zlib.decompress(content[begin:], -zlib.MAX_WBITS))
+    stream += deflate.compress(bytes.fromhex("e17f1000") + b"OB\0\0\xfe\xff\xff\xff")
+    stream += b"".join(deflate.compress(bytes(2**24)) for _ in range(32)) + deflate.flush()
+    path.write_bytes(content[:begin] + stream)
+    with pytest.raises(MammoTrackerError, match="too large"):
+        Mammogram.read(path)
+
+
+def test_damaged_length_before_the_name(tmp_path, film):
+    """The modality's value runs on into the patient's name: nothing of it is said."""
+    path = write_dicom(tmp_path / "a.dcm", film)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\x08\0\x60\0CS") + 7] = 1
+    path.write_bytes(content)
+    for read in (Mammogram.read, Header.read):
+        with pytest.raises(MammoTrackerError) as raised:
+            read(path)
+        said = "".join(traceback.format_exception(raised.value))
+        assert not [secret for secret in SECRETS if secret in said]
+        assert str(raised.value).isprintable()

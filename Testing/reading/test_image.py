@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Mammogram
@@ -113,3 +116,54 @@ def test_truncated_image_is_refused(tmp_path, grey, name: str, share: float):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(MammoTrackerError, match="truncated|not an image"):
         Mammogram.read(path, spacing=0.07)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha"])
+@pytest.mark.parametrize("kind", ["complex", "two", "three"])
+def test_several_values_per_pixel_are_refused(tmp_path, grey, name: str, kind: str):
+    if kind == "complex":
+        array = grey + 1j * grey[::-1]
+    else:
+        array = np.stack([grey] * (2 if kind == "two" else 3), axis=-1).astype(np.float32)
+    path = write_image(tmp_path / name, array, (0.1, 0.1), is_vector=kind != "complex")
+    with pytest.raises(MammoTrackerError, match="complex numbers|several values per pixel"):
+        Mammogram.read(path)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_grey_and_alpha(tmp_path, grey, name: str):
+    alpha = np.full_like(grey, 200)
+    Image.fromarray(np.dstack([grey, alpha]), "LA").save(tmp_path / name)
+    assert np.array_equal(Mammogram.read(tmp_path / name, spacing=0.07).pixels, grey)
+
+
+def test_grey_and_alpha_of_16_bits(tmp_path, film):
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(np.dstack([film, film])))
+    with pytest.raises(MammoTrackerError, match="without transparency"):
+        Mammogram.read(path, spacing=0.07)
+
+
+def test_several_pages_are_refused(tmp_path, grey):
+    page = Image.fromarray(grey)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
+    with pytest.raises(MammoTrackerError, match="several slices, times or pages"):
+        Mammogram.read(tmp_path / "a.tif", spacing=0.07)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha"])
+def test_four_dimensions_are_refused(tmp_path, grey, name: str):
+    path = tmp_path / name
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(grey[None])] * 2), str(path))
+    with pytest.raises(MammoTrackerError, match="several slices, times"):
+        Mammogram.read(path, spacing=0.07)
+
+
+def test_image_that_claims_too_much(tmp_path, grey):
+    path = write_image(tmp_path / "a.png", grey)
+    content = bytearray(path.read_bytes())
+    content[16:24] = (60000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    with pytest.raises(MammoTrackerError, match="too large"):
+        Mammogram.read(path, spacing=0.005)

@@ -1,0 +1,294 @@
+"""The values that a DICOM mammogram stores: decoded, and taken from their bits."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import MammoTrackerError
+from .files import check_amount, no_image, truncated
+
+if TYPE_CHECKING:
+    import pydicom
+
+_PIXEL_DATA = 0x7FE00010
+_MOST_ELEMENTS = 10_000
+_JPEG_XL = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112))
+_LEFT_OUT = (
+    "Bits of the pixels beyond BitsStored hold something else, often an old overlay: "
+    "it was left out."
+)
+_ALL_USED = "BitsStored or HighBit does not fit the pixels' values: all their bits were used."
+
+
+def read_until(path: Path, last_tag: int, defer_size: int | None = None) -> pydicom.FileDataset:
+    """Read a file's elements up to a tag, but not for ever: zeros are millions of elements."""
+    from pydicom.filereader import read_partial
+
+    with path.open("rb") as file:
+        stop = stop_when(path, lambda tag: tag > last_tag)
+        return read_partial(file, stop, defer_size, force=True)
+
+
+def stop_when(path: Path, is_end: Callable[[int], bool]) -> Callable[[int, str | None, int], bool]:
+    """Return what pydicom asks at each element: whether it is enough, or no DICOM at all."""
+    count = 0
+
+    def is_enough(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal count
+        count += 1
+        if count > _MOST_ELEMENTS:
+            raise no_image(path)
+        return is_end(tag)
+
+    return is_enough
+
+
+def check_pixels(header: pydicom.Dataset, path: Path) -> None:
+    """Refuse what cannot be decoded, by the header alone.
+
+    Raises
+    ------
+    MammoTrackerError
+        That names the keyword and what is wrong with it.
+    """
+    syntax = _syntax(header)
+    if syntax not in _plain() and syntax not in _compressed():
+        # Only a name of the standard is shown, nothing that a file says.
+        name = "JPEG XL" if syntax in _JPEG_XL else syntax.name
+        raise MammoTrackerError(
+            f"{path} has a TransferSyntaxUID that is not supported"
+            f"{f' ({name})' if name != syntax else ''}: export it uncompressed, or as JPEG 2000 "
+            "or JPEG-LS."
+        )
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
+    for keyword in ("Rows", "Columns", "BitsAllocated"):
+        if not isinstance(header.get(keyword), int) or header[keyword].value < 1:
+            raise MammoTrackerError(
+                f"In {path}, {keyword} is missing or damaged: export or copy the file again."
+            )
+    if header.BitsAllocated not in (8, 16):
+        raise MammoTrackerError(
+            f"{path} has a BitsAllocated that is not supported: "
+            "export the mammogram with 8 or 16 bits per pixel."
+        )
+    check_amount(path, header.Rows * header.Columns, path.stat().st_size)
+
+
+def stored_values(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decode the pixels: plain and RLE ones here, the JPEG family with SimpleITK.
+
+    Returns
+    -------
+    (values, remarks)
+        Integers of shape (rows, columns), of 8 or 16 bits.
+    """
+    try:
+        values = _decoded(header, path)
+    except MammoTrackerError:
+        raise
+    except Exception:  # the decoders raise many kinds
+        raise truncated(path) from None
+    if values.shape != (header.Rows, header.Columns) or values.dtype.itemsize > 2:
+        raise truncated(path)
+    return _of_their_bits(values, header, path)
+
+
+def _syntax(header: pydicom.Dataset) -> pydicom.uid.UID:
+    from pydicom import uid
+
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is not None:
+        return uid.UID(str(syntax))
+    is_implicit, is_little_endian = header.original_encoding
+    if is_implicit:
+        return uid.ImplicitVRLittleEndian
+    return uid.ExplicitVRLittleEndian if is_little_endian else uid.ExplicitVRBigEndian
+
+
+def _plain() -> tuple[str, ...]:
+    from pydicom import uid
+
+    return (
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    )
+
+
+def _compressed() -> tuple[str, ...]:
+    from pydicom import uid
+
+    return (
+        uid.RLELossless,
+        *uid.JPEGTransferSyntaxes,
+        *uid.JPEGLSTransferSyntaxes,
+        uid.JPEG2000Lossless,
+        uid.JPEG2000,
+        uid.HTJ2KLossless,
+        uid.HTJ2KLosslessRPCL,
+        uid.HTJ2K,
+    )
+
+
+def _decoded(header: pydicom.Dataset, path: Path) -> np.ndarray:
+    import pydicom
+    from pydicom.encaps import generate_frames
+
+    whole = read_until(path, _PIXEL_DATA)
+    if "PixelData" not in whole:
+        raise truncated(path)
+    syntax, data = _syntax(header), whole.PixelData
+    dtype = np.dtype(
+        f"{'i' if header.get('PixelRepresentation') else 'u'}{header.BitsAllocated // 8}"
+    )
+    shape = header.Rows, header.Columns
+    size = header.Rows * header.Columns * dtype.itemsize
+    if syntax in _plain():
+        # Some files are padded, but a row or column less in the header than there is skews all.
+        if not size <= len(data) < size + max(min(shape) * dtype.itemsize, 2):
+            raise truncated(path)
+        if syntax == pydicom.uid.ExplicitVRBigEndian:
+            dtype = dtype.newbyteorder(">")
+            if dtype.itemsize == 1 and whole["PixelData"].VR == "OW":
+                data = np.frombuffer(data, ">u2").astype("<u2").tobytes()
+        values = np.frombuffer(data, dtype, header.Rows * header.Columns)
+        return values.astype(dtype.newbyteorder("=")).reshape(shape)
+    frame = next(generate_frames(data, number_of_frames=1))
+    del whole, data
+    if syntax == pydicom.uid.RLELossless:
+        return _run_lengths_decoded(frame, size // dtype.itemsize, dtype).reshape(shape)
+    if _frame_size(frame) != shape:
+        raise truncated(path)
+    return _decoded_with_simpleitk(frame, syntax, header).reshape(shape)
+
+
+def _run_lengths_decoded(frame: bytes, count: int, dtype: np.dtype) -> np.ndarray:
+    """Decode one RLE frame: a segment for each byte of a value, highest first (PS3.5 annex G)."""
+    segments, *offsets = struct.unpack_from("<16I", frame)
+    if segments != dtype.itemsize:
+        raise ValueError("another number of segments than bytes")
+    ends = [*offsets[1:segments], len(frame)]
+    decoded = []
+    for start, end in zip(offsets[:segments], ends, strict=True):
+        segment, out, at = frame[start:end], bytearray(), 0
+        while len(out) < count:
+            length = segment[at] + 1
+            if length <= 128:
+                out += segment[at + 1 : at + 1 + length]
+                at += 1 + length
+            else:
+                if length > 129:
+                    out += segment[at + 1 : at + 2] * (258 - length)
+                at += 1 if length == 129 else 2
+        if len(out) != count or segment[at:].strip(b"\0\x80"):
+            raise ValueError("a segment of another length than the image")
+        decoded.append(np.frombuffer(out, np.uint8))
+    return np.stack(decoded, axis=-1).reshape(-1).view(dtype.newbyteorder(">")).astype(dtype)
+
+
+def _frame_size(frame: bytes) -> tuple[int, int]:
+    """Return the (rows, columns) that a frame of the JPEG family says it has, if it is grey."""
+    if not frame.startswith(b"\xff\xd8"):
+        at = frame.index(b"\xff\x4f\xff\x51")  # JPEG 2000: start, and sizes
+        columns, rows, left, top = struct.unpack_from(">8x4I", frame, at)
+        samples = struct.unpack_from(">H", frame, at + 40)[0]
+        return (rows - top, columns - left) if samples == 1 else (0, 0)
+    at = 2
+    while True:
+        if frame[at] != 0xFF:
+            raise ValueError("no marker where one must be")
+        marker = frame[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) or marker == 0xF7:
+            rows, columns, samples = struct.unpack_from(">HHB", frame, at + 5)
+            return (rows, columns) if samples == 1 else (0, 0)
+        if marker == 0xFF:  # fill
+            at += 1
+        else:
+            at += 2 + struct.unpack_from(">H", frame, at + 2)[0]
+
+
+def _decoded_with_simpleitk(frame: bytes, syntax: str, header: pydicom.Dataset) -> np.ndarray:
+    """Decode by way of a file that holds the pixels alone, with all of their bits.
+
+    So SimpleITK applies no rescale of its own, and needs no complete header.
+    """
+    import SimpleITK as sitk
+    from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+
+    pixels = Dataset()
+    pixels.Rows, pixels.Columns = header.Rows, header.Columns
+    pixels.BitsAllocated = pixels.BitsStored = header.BitsAllocated
+    pixels.HighBit = header.BitsAllocated - 1
+    pixels.PixelRepresentation = int(bool(header.get("PixelRepresentation")))
+    pixels.SamplesPerPixel = 1
+    pixels.PhotometricInterpretation = "MONOCHROME2"
+    pixels.SOPClassUID = SecondaryCaptureImageStorage
+    pixels.SOPInstanceUID = generate_uid()
+    pixels.PixelData = encapsulate([frame])
+    pixels["PixelData"].VR = "OB"
+    pixels.file_meta = FileMetaDataset()
+    pixels.file_meta.TransferSyntaxUID = syntax
+    try:
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        with folder as name:
+            file = Path(name, "pixels.dcm")
+            pixels.save_as(file, enforce_file_format=True)
+            return sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
+    except OSError as error:
+        raise MammoTrackerError(
+            "The compressed pixels pass through a temporary file, which cannot be written "
+            f"({error.strerror}): make room in {_temporary_folder()}, or name another folder "
+            "in the environment variable TMPDIR."
+        ) from None
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "the folder for temporary files"
+
+
+def _of_their_bits(
+    values: np.ndarray, header: pydicom.Dataset, path: Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Take the values from their bits: BitsStored of them, from HighBit down (PS3.5 8.1.1).
+
+    What the other bits hold was an overlay, once. Or BitsStored is wrong; then the values that
+    it cuts out jump where the whole ones do not.
+    """
+    allocated = 8 * values.dtype.itemsize
+    stored = header.get("BitsStored") or allocated
+    if not isinstance(stored, int) or not 1 <= stored <= header.BitsAllocated:
+        raise MammoTrackerError(f"In {path}, BitsStored is damaged: export or copy the file again.")
+    high_bit = header.get("HighBit")
+    is_shifted = isinstance(high_bit, int) and stored <= high_bit < allocated
+    shift = high_bit + 1 - stored if is_shifted else 0
+    if stored == allocated:
+        return values, ()
+    bits = values.view(f"u{values.dtype.itemsize}")
+    field = ((bits >> shift) << (allocated - stored)).view(values.dtype) >> (allocated - stored)
+    used = int(np.bitwise_or.reduce(bits, axis=None))
+    if not used & ~((2**stored - 1) << shift) or (not shift and np.array_equal(field, values)):
+        return field, ()
+    if shift and used < 2**stored:
+        return values, (_ALL_USED,)
+    if not shift and _roughness(values) < _roughness(field):
+        return values, (_ALL_USED,)
+    return field, (_LEFT_OUT,)
+
+
+def _roughness(values: np.ndarray) -> int:
+    sample = values[:: max(1, len(values) // 500)].astype(np.int32)
+    return int(np.abs(np.diff(sample, axis=1)).sum(dtype=np.int64))

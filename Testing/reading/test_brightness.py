@@ -1,0 +1,112 @@
+"""Windows and LUTs that the header tells wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import item, write_dicom
+from pydicom import uid
+
+from MammoTrackerLib.mammogram import Mammogram
+
+RAMP = (np.arange(1000) * 60).astype(np.uint16)
+
+
+def read(folder: Path, values: np.ndarray, **attributes) -> Mammogram:
+    return Mammogram.read(write_dicom(folder / "a.dcm", values, **attributes))
+
+
+def likeness(mammogram: Mammogram, values: np.ndarray) -> float:
+    return np.corrcoef(mammogram.pixels.ravel(), values.ravel().astype(float))[0, 1]
+
+
+def with_background(film: np.ndarray) -> np.ndarray:
+    """Return tissue from 12000 on, and black air beside it, as a window shows it that misses."""
+    values = (film // 16 + 12000).astype(np.uint16)
+    values[:, :100] = 0
+    return values
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"WindowCenter": 3174, "WindowWidth": 2426},
+        {"WindowCenter": 60000, "WindowWidth": 100},
+        {"WindowCenter": [3174, 60000], "WindowWidth": [2426, 50]},
+        {"WindowCenter": 3174, "WindowWidth": 2426, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowCenter": 3174, "WindowWidth": 300, "VOILUTFunction": "SIGMOID"},
+    ],
+)
+def test_window_that_misses_the_pixels_is_left_out(tmp_path, film, window: dict):
+    values = with_background(film)
+    mammogram = read(tmp_path, values, **window)
+    assert np.array_equal(mammogram.pixels, values)
+    assert len(mammogram.remarks) == 1
+
+
+def test_next_window_where_the_first_misses_the_pixels(tmp_path, film):
+    values = film // 16
+    mammogram = read(
+        tmp_path, values, bits=12, WindowCenter=[40000, 2000], WindowWidth=[1000, 4096]
+    )
+    assert likeness(mammogram, values) > 0.999
+    assert mammogram.pixels.max() < 4095
+    assert "misses the pixels" in mammogram.remarks[0]
+
+
+def test_window_where_the_lut_misses_the_pixels(tmp_path, film):
+    lut = item()
+    lut[0].add_new("LUTDescriptor", "US", [1000, 30000, 16])
+    lut[0].add_new("LUTData", "US", RAMP.tolist())
+    values = film // 16
+    mammogram = read(
+        tmp_path, values, bits=12, VOILUTSequence=lut, WindowCenter=2000, WindowWidth=4096
+    )
+    assert likeness(mammogram, values) > 0.999
+    assert mammogram.remarks
+
+
+def test_good_window_has_no_remark(tmp_path, film):
+    assert not read(tmp_path, film // 16, WindowCenter=2000, WindowWidth=3000).remarks
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+@pytest.mark.parametrize(("vr", "first"), [("SS", -300), ("US", 65236)])
+@pytest.mark.parametrize("kind", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_first_value_of_a_lut_counts_modulo_65536(
+    tmp_path, syntax, vr: str, first: int, kind: str, is_signed: bool
+):
+    """Values from -300 to 699, by their sign or by a rescale."""
+    if kind == "ModalityLUTSequence" and not is_signed:
+        pytest.skip("stored values without a sign are not below 0")
+    wanted = np.arange(-300, 700).reshape(20, 50)
+    values = wanted.astype(np.int16) if is_signed else (wanted + 300).astype(np.uint16)
+    lut = item()
+    lut[0].add_new("LUTDescriptor", vr, [1000, first, 16])
+    lut[0].add_new("LUTData", "OW", RAMP.tobytes())
+    attributes = {} if is_signed else {"RescaleSlope": 1, "RescaleIntercept": -300}
+    mammogram = read(tmp_path, values, TransferSyntaxUID=syntax, **{kind: lut}, **attributes)
+    assert mammogram.pixels.ravel().tolist() == RAMP.tolist()
+    assert not mammogram.remarks
+
+
+def test_first_value_above_32767(tmp_path):
+    lut = item()
+    lut[0].add_new("LUTDescriptor", "SS", [1000, 40000 - 65536, 16])
+    lut[0].add_new("LUTData", "OW", RAMP.tobytes())
+    values = np.arange(40000, 41000).astype(np.uint16).reshape(20, 50)
+    assert read(tmp_path, values, VOILUTSequence=lut).pixels.ravel().tolist() == RAMP.tolist()
+
+
+@pytest.mark.parametrize(("vr", "padding"), [("SS", -2000), ("US", 63536)])
+def test_padding_of_signed_pixels(tmp_path, vr: str, padding: int):
+    values = np.array([[-2000, 5], [7, 9]], dtype=np.int16)
+    path = write_dicom(tmp_path / "a.dcm", values)
+    header = pydicom.dcmread(path)
+    header.add_new("PixelPaddingValue", vr, padding)
+    header.save_as(path)
+    assert Mammogram.read(path).pixels.tolist() == [[5, 5], [7, 9]]

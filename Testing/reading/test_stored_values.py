@@ -1,0 +1,170 @@
+"""Bits that the header tells wrongly, frames of another size, and what cannot be decoded."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import write_dicom
+from pydicom import uid
+from pydicom.encaps import generate_frames
+
+from MammoTrackerLib.errors import MammoTrackerError
+from MammoTrackerLib.mammogram import Mammogram
+
+
+def encoded(syntax: str, values: np.ndarray) -> bytes | None:
+    if syntax == uid.JPEG2000Lossless:
+        return imagecodecs.jpeg2k_encode(values, level=0, codecformat="J2K", reversible=True)
+    if syntax == uid.JPEGLSLossless:
+        return imagecodecs.jpegls_encode(values)
+    if syntax == uid.JPEGLosslessSV1:
+        return imagecodecs.ljpeg_encode(values, bitspersample=16)
+    if syntax == uid.HTJ2KLossless:
+        return imagecodecs.htj2k_encode(values)
+    if syntax == uid.RLELossless:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_dicom(Path(folder, "a.dcm"), values, TransferSyntaxUID=syntax)
+            return next(generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=1))
+    return None
+
+
+SYNTAXES = [
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.RLELossless,
+    uid.JPEG2000Lossless,
+    uid.JPEGLSLossless,
+    uid.JPEGLosslessSV1,
+]
+
+
+def read(path: Path, values: np.ndarray, bits: int, syntax: str, **attributes) -> Mammogram:
+    return Mammogram.read(
+        write_dicom(
+            path / "a.dcm", values, bits, encoded(syntax, values), TransferSyntaxUID=syntax,
+            **attributes,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bit", [12, 15])
+def test_overlay_in_unused_bits_is_left_out(tmp_path, film, syntax, bit: int):
+    values, overlay = film >> 4, np.zeros_like(film)
+    overlay[10:60, 10:60] = 1 << bit
+    mammogram = read(tmp_path, values | overlay, 12, syntax)
+    assert np.array_equal(mammogram.pixels, values)
+    assert "overlay" in mammogram.remarks[0]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+def test_high_bit_above_the_bits_stored(tmp_path, film, syntax):
+    values = film >> 4
+    mammogram = read(tmp_path, values << 4, 12, syntax, HighBit=15)
+    assert np.array_equal(mammogram.pixels, values)
+    assert not mammogram.remarks
+
+
+def test_high_bit_above_the_bits_stored_and_an_overlay_below(tmp_path, film):
+    values = film >> 4
+    with_overlay = (values << 4) | (np.arange(values.shape[1]) % 3 == 0).astype(np.uint16)
+    mammogram = read(tmp_path, with_overlay, 12, uid.ExplicitVRLittleEndian, HighBit=15)
+    assert np.array_equal(mammogram.pixels, values)
+    assert mammogram.remarks
+
+
+def test_wrong_high_bit(tmp_path, film):
+    values = film >> 4
+    mammogram = read(tmp_path, values, 12, uid.ExplicitVRLittleEndian, HighBit=15)
+    assert np.array_equal(mammogram.pixels, values)
+    assert "HighBit" in mammogram.remarks[0]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bits", [8, 10])
+def test_too_few_bits_stored(tmp_path, film, syntax, bits: int):
+    values = film >> 4
+    mammogram = read(tmp_path, values, bits, syntax)
+    assert np.array_equal(mammogram.pixels, values)
+    assert "BitsStored" in mammogram.remarks[0]
+
+
+def test_signed_values_whose_unused_bits_hold_no_sign(tmp_path, film):
+    values = (film >> 4).astype(np.int16) - 2048
+    mammogram = read(tmp_path, values & 0xFFF, 12, uid.ExplicitVRLittleEndian)
+    assert np.array_equal(mammogram.pixels, values)
+
+
+def test_high_throughput_jpeg_2000(tmp_path, film):
+    mammogram = read(tmp_path, film, 16, uid.HTJ2KLossless)
+    assert np.array_equal(mammogram.pixels, film)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows, columns: {"Rows": rows - 1},
+        lambda rows, columns: {"Rows": rows // 2},
+        lambda rows, columns: {"Columns": columns - 1},
+        lambda rows, columns: {"Rows": columns, "Columns": rows - 5},
+        lambda rows, columns: {"Rows": rows + 1},
+    ],
+)
+def test_frame_of_another_size_is_damaged(tmp_path, film, syntax, change):
+    with pytest.raises(MammoTrackerError, match="truncated or damaged"):
+        read(tmp_path, film, 16, syntax, **change(*film.shape))
+
+
+def test_padded_pixels_are_read(tmp_path, film):
+    values = film[:, :-1]
+    path = write_dicom(tmp_path / "a.dcm", values, PixelData=values.tobytes() + bytes(6))
+    assert np.array_equal(Mammogram.read(path).pixels, values)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"TransferSyntaxUID": "1.2.840.10008.1.2.4.110"}, "TransferSyntaxUID .*JPEG XL"),
+        ({"TransferSyntaxUID": "1.2.840.113619.5.2"}, "TransferSyntaxUID"),
+        ({"BitsAllocated": 32, "BitsStored": 32}, "BitsAllocated.*8 or 16 bits"),
+        ({"BitsStored": 17}, "BitsStored is damaged"),
+        ({"Rows": None}, "Rows is missing"),
+        ({"Rows": 65000, "Columns": 65000}, "too large"),
+        ({"PhotometricInterpretation": None}, "PhotometricInterpretation is missing"),
+        ({"PhotometricInterpretation": "Doe^Jane"}, "PhotometricInterpretation is unknown"),
+        ({"SamplesPerPixel": 3}, "colour"),
+        ({"PhotometricInterpretation": "YBR_FULL"}, "colour"),
+    ],
+)
+def test_the_true_reason_is_said(tmp_path, film, attributes: dict, message: str):
+    syntax = attributes.pop("TransferSyntaxUID", None)
+    path = write_dicom(tmp_path / "a.dcm", film, **attributes)
+    if syntax:
+        old = str(uid.ExplicitVRLittleEndian).encode() + b"\0"
+        at = path.read_bytes().index(old)
+        content = path.read_bytes()
+        wanted = syntax.encode() + b"\0" * (len(syntax) % 2)
+        length = len(wanted).to_bytes(2, "little")
+        path.write_bytes(content[: at - 2] + length + wanted + content[at + len(old) :])
+    with pytest.raises(MammoTrackerError, match=message) as raised:
+        Mammogram.read(path)
+    assert "Jane" not in str(raised.value)
+
+
+def test_no_room_for_the_temporary_file(tmp_path, film, monkeypatch):
+    path = write_dicom(
+        tmp_path / "a.dcm", film, frame=encoded(uid.JPEGLSLossless, film),
+        TransferSyntaxUID=uid.JPEGLSLossless,
+    )  # fmt: skip
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device that is full")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(MammoTrackerError, match="temporary file.*TMPDIR"):
+        Mammogram.read(path)
