@@ -11,7 +11,6 @@ import SimpleITK as sitk
 from .box import Box
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
-from .patches import is_sideways
 from .pictures import Picture, Reduced, side
 from .start import Rotated, rotations, usual_start, wide_starts
 
@@ -19,7 +18,8 @@ SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
 MAX_DICE_LOSS = 0.06
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
 PLAUSIBLE_DICE, MIN_LIKENESS = 0.93, 0.1
-WIDE_STARTS, MIN_GAIN, MIN_TURN_GAIN, FAR_MM = 4, 1.1, 1.2, 20.0
+WIDE_STARTS, RIVAL_TURN, FAR_MM = 4, 0.9, 20.0
+MIN_WORTH, MIN_GAIN, MIN_TURN_GAIN, MIN_TURN_DICE = 7.0, 1.1, 1.2, 0.9
 PARTIAL_SHARE = 0.6
 
 
@@ -48,6 +48,10 @@ class Alignment:
         Overlap of the two breast outlines after alignment, 0 to 1.
     warnings
         Sentences about what is implausible; empty for a plausible result.
+    remarks
+        Sentences about what was done to make the images fit.
+    is_sideways
+        Whether one image lies on its side, so that widths become heights.
     """
 
     matrix: np.ndarray
@@ -63,6 +67,8 @@ class Alignment:
     stage: str
     dice: float
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    is_sideways: bool = False
 
     @property
     def current_size(self) -> tuple[int, int]:
@@ -89,7 +95,7 @@ class Alignment:
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
         width = box.width * x_scale * self.prior_spacing[0]
         height = box.height * y_scale * self.prior_spacing[1]
-        if is_sideways(self.matrix):
+        if self.is_sideways:
             width, height = height, width
         return Box.from_center(
             x, y, width / self.current_spacing[0], height / self.current_spacing[1]
@@ -272,16 +278,19 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     before, after = Reduced.of(prior), Reduced.of(current)
     fixed = Picture.of(before)
     rotated = rotations(fixed)
-    turn, is_stated = _usual_turn(prior, current, before, after)
+    turn, is_agreed = _usual_turn(prior, current, before, after)
     moving = Picture.of(after, turn)
     best = _fitted(fixed, moving, turn, usual_start(rotated, moving))
     stored = moving if turn == UNTURNED else Picture.of(after)
-    if _is_doubtful(fixed, rotated, stored, best, is_stated):
+    if _is_doubtful(fixed, rotated, stored, best, is_agreed):
         best = _best_of_all(fixed, rotated, stored, after, best)
     transform, stage, dice = best.affine, best.stage, best.dice
     if bspline and stage == "affine" and fixed.breast.any():
         transform, stage, dice = _with_bspline(fixed, best, before)
     warnings = _warnings(stage, dice, fixed, best)
+    remarks = []
+    if best.turn != UNTURNED:
+        remarks.append(f"The current image was {TURNS[best.turn]} to fit the prior.")
 
     # From the whole stored images' corners, not those of the pictures.
     back = sitk.AffineTransform(2)
@@ -310,37 +319,39 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
         stage=stage,
         dice=dice,
         warnings=warnings,
+        remarks=tuple(remarks),
+        is_sideways=is_quarter(best.turn),
     )
 
 
 def _usual_turn(
     prior: Mammogram, current: Mammogram, before: Reduced, after: Reduced
 ) -> tuple[Turn, bool]:
-    """Say how the current lies, and whether the headers say so.
+    """Say how the current lies, and whether headers and images agree on it.
 
-    Else it is where the breasts lean that tells. Headers that turn the breast away from the side
-    where the prior's is are not believed.
+    Headers that turn the breast away from the side where the prior's is are not believed.
     """
+    leaning = MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
     stated = stated_turn(prior.orientation, current.orientation)
-    if stated is not None and side(before.breast) * side(turned(after.breast, stated)) >= 0:
-        return stated, True
-    return (MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED), False
+    if stated is None or side(before.breast) * side(turned(after.breast, stated)) < 0:
+        return leaning, False
+    return stated, stated == leaning
 
 
 def _is_doubtful(
-    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, fit: _Fit, is_stated: bool
+    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, fit: _Fit, is_agreed: bool
 ) -> bool:
     """Whether other turns and places should be tried.
 
-    So it is where the fit is poor; or, unless the headers say how the images lie, where the
-    tissue alone is more alike in another turn or more than 20 mm away.
+    So it is where the fit is poor; or, unless headers and outlines agree, where the
+    tissue alone is about as much alike in another turn, or more so over 20 mm away.
     """
     if fit.stage != "affine" or fit.dice < PLAUSIBLE_DICE or fit.likeness < MIN_LIKENESS:
         return True
-    if is_stated:
+    if is_agreed:
         return False
-    start = wide_starts(rotated[1:-1], stored)[0]
-    if start.turn != fit.turn:
+    start, second, *_ = wide_starts(rotated[1:-1], stored)
+    if start.turn != fit.turn or second.score > RIVAL_TURN * start.score:
         return True
     middle = [float(side / 2) for side in fixed.size]
     apart = np.subtract(start.affine.TransformPoint(middle), fit.affine.TransformPoint(middle))
@@ -351,11 +362,13 @@ def _best_of_all(
     fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
 ) -> _Fit:
     """Try all turns of the current, and images that show a part of the breast, too."""
-    best, worth = usual, MIN_GAIN * usual.worth
+    best, worth = usual, max(MIN_GAIN * usual.worth, MIN_WORTH)
     for start in wide_starts(rotated, stored)[:WIDE_STARTS]:
         moving = Picture.of(after, start.turn)
         fit = _fitted(fixed, moving, start.turn, start.affine)
-        own = fit.worth / (1 if fit.turn == usual.turn else MIN_TURN_GAIN)
+        own = fit.worth
+        if fit.turn != usual.turn:  # nonsense is as much alike in any turn
+            own *= (fit.stage == "affine" and fit.dice >= MIN_TURN_DICE) / MIN_TURN_GAIN
         if own > worth:
             best, worth = fit, own
     return best
@@ -378,12 +391,8 @@ def _with_bspline(
 
 
 def _warnings(stage: str, dice: float, fixed: Picture, fit: _Fit) -> tuple[str, ...]:
-    """Say what is implausible, and what was done to make the images fit."""
+    """Say what is implausible."""
     warnings = []
-    if fit.turn != UNTURNED:
-        warnings.append(
-            f"The current lies otherwise than the prior: {TURNS[fit.turn]}, it fits."
-        )
     if stage in ("start", "coarse"):
         warnings.append("The affine registration failed; a coarser alignment is used.")
     smaller, larger = sorted((fixed.breast.sum(), fit.moving.breast.sum()))

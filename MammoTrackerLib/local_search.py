@@ -240,7 +240,9 @@ def _candidates(
     settings: Settings,
 ) -> tuple[Candidate, ...]:
     """Turn the maps around a place of the current, in pixels, into candidates, best first."""
-    to_image = PatchFrame.around(place, current.spacing, 1.0, 1, alignment.matrix)
+    to_image = PatchFrame.around(
+        place, current.spacing, 1.0, 1, alignment.matrix, is_sideways=alignment.is_sideways
+    )
     found = []
     for point, sides, score in _suppress(readout, settings):
         x, y = _soft_argmax(readout, point) + 0.5

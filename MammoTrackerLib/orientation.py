@@ -22,7 +22,7 @@ TURNS: dict[Turn, str] = {
     ((0, 1), (1, 0)): "turned by 90 degrees and mirrored",
     ((0, -1), (-1, 0)): "turned by 90 degrees and mirrored",
 }
-"""The eight ways in which an image may be stored, and what is done to it then."""
+"""The eight ways to turn an image, and what is then said of it."""
 
 
 def is_quarter(turn: Turn) -> bool:

@@ -28,7 +28,8 @@ class PairProblem:
     blocks
         Whether tracking makes no sense; laterality and view can be forced nevertheless.
     kind
-        "laterality", "view", "patient", "dates", "modifiers" or "spacing".
+        "laterality", "view", "patient", "dates", "modifiers", "spacing" or "file": what had to be
+        guessed to read it.
     """
 
     message: str
@@ -78,6 +79,9 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
         when = "on the day of" if prior.date == current.date else "after"
         message = f"The prior was taken {when} the current: make sure that they are not swapped."
         problems.append(PairProblem(message, False, "dates"))
+    for name, mammogram in (("prior", prior), ("current", current)):
+        for remark in getattr(mammogram, "remarks", ()):
+            problems.append(PairProblem(f"Of the {name}: {remark}", False, "file"))
     return problems
 
 

@@ -32,11 +32,14 @@ class PatchFrame:
         (2, 2) image pixels per patch pixel.
     side_px
         Side of the patch in patch pixels.
+    is_sideways
+        Whether the image lies on its side, so that a box's width is its height in the patch.
     """
 
     center: np.ndarray
     matrix: np.ndarray
     side_px: int
+    is_sideways: bool = False
 
     @classmethod
     def around(
@@ -47,6 +50,7 @@ class PatchFrame:
         side_px: int,
         direction: np.ndarray | None = None,
         mirrored: bool = False,
+        is_sideways: bool = False,
     ) -> PatchFrame:
         """Make the frame of ``side_mm`` around a point of an image of this spacing (x, y) in mm.
 
@@ -56,7 +60,7 @@ class PatchFrame:
         scale = np.diag([-1.0 if mirrored else 1.0, 1.0]) * (side_mm / side_px)
         linear = np.eye(2) if direction is None else np.asarray(direction, float)
         matrix = np.diag(1 / np.asarray(spacing, float)) @ linear @ scale
-        return cls(np.asarray(center, float), matrix, side_px)
+        return cls(np.asarray(center, float), matrix, side_px, is_sideways)
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
         """Map (..., 2) patch points to image points."""
@@ -72,7 +76,7 @@ class PatchFrame:
         x, y = self.to_image(np.array(box.center))
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
         width, height = box.width * x_scale, box.height * y_scale
-        if is_sideways(self.matrix):
+        if self.is_sideways:
             width, height = height, width
         return Box.from_center(x, y, width, height)
 
@@ -81,15 +85,9 @@ class PatchFrame:
         x, y = self.to_patch(np.array(box.center))
         x_scale, y_scale = np.linalg.norm(self.matrix, axis=0)
         width, height = box.width, box.height
-        if is_sideways(self.matrix):
+        if self.is_sideways:
             width, height = height, width
         return Box.from_center(x, y, width / x_scale, height / y_scale)
-
-
-def is_sideways(matrix: np.ndarray) -> bool:
-    """Whether a linear map (2, 2) takes x rather to y, as a quarter turn does."""
-    (a, b), (c, d) = np.abs(matrix)
-    return bool(b * c > a * d)
 
 
 def block_mean(image: np.ndarray, factor_y: int, factor_x: int) -> np.ndarray:

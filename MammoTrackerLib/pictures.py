@@ -17,7 +17,7 @@ from .patches import reduce_to
 GRID_MM = 1.1
 COARSE_SIGMA_MM, FINE_SIGMA_MM = 8.0, 4.0
 MIN_SIDE_PX = 8
-SMALLEST_MM, LARGEST_MM = 30.0, 500.0
+LARGEST_MM = 500.0
 MIN_LEAN, MIN_BREAST_SHARE = 0.03, 0.02
 
 
@@ -62,10 +62,10 @@ class Reduced:
                 "for a mammogram. Check the file and the pixel spacing."
             )
         longest = max(mammogram.pixels.shape[::-1] * np.asarray(mammogram.spacing))
-        if not SMALLEST_MM <= longest <= LARGEST_MM:
+        if longest > LARGEST_MM:
             raise MammoTrackerError(
-                f"An image of {longest:.0f} mm is no mammogram, which is {SMALLEST_MM:g} to "
-                f"{LARGEST_MM:g} mm wide or high: check the pixel spacing."
+                f"An image is {longest:.0f} mm wide or high: too large for a mammogram. "
+                "Check the file and the pixel spacing."
             )
         shown = without_frame(image)
         inner = image[shown]

@@ -72,7 +72,14 @@ def refine(
             if settings.refine_around_candidate:
                 # So that runtimes whose candidates differ in the last digits see one patch.
                 center = np.round(np.multiply(candidate.box.center, GRID)) / GRID
-            frame = PatchFrame.around(center, current.spacing, side_mm, side_px, alignment.matrix)
+            frame = PatchFrame.around(
+                center,
+                current.spacing,
+                side_mm,
+                side_px,
+                alignment.matrix,
+                is_sideways=alignment.is_sideways,
+            )
             frames.append(frame)
             patches.append(current.network_input(frame, candidate.box))
     counts = [len(found) for found in candidates]

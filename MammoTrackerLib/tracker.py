@@ -193,29 +193,30 @@ class LesionTracker:
             beyond = "Its place is in the air beside the breast on the current image."
         else:
             beyond = ""
-        if candidates is None and beyond:
-            return Track(box, shown, 0.0, Status.NOT_FOUND, beyond, (), shown)
-        calibration = self._card.get("calibration")
+        remarks = list(alignment.remarks)
         if candidates is None:
-            return Track(
-                box, registered, 0.0, Status.REGISTRATION,
+            status = Status.NOT_FOUND if beyond else Status.REGISTRATION
+            kept = (
                 f"The lesion is longer than {settings.max_lesion_mm:g} mm, so that the "
-                "registration's box is kept.",
-                (), registered,
-            )  # fmt: skip
+                "registration's box is kept."
+            )
+            return Track(box, shown, 0.0, status, " ".join([beyond or kept, *remarks]), (), shown)
         candidates = rank(candidates, settings.similarity_weight)
         candidates = tuple(c for c in candidates if _is_on_current(c.box, alignment))
         if not candidates:
             reason = beyond or "What looks most like the lesion lies in the air beside the breast."
+            reason = " ".join([reason, *remarks])
             return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
         score = candidates[0].score
+        calibration = self._card.get("calibration")
         if calibration is not None:
             coefficients = calibration["coefficients"]
             values = evidence(candidates, registered, alignment)
             score = float(probability(values, coefficients))
         status, reason = self._judge(score, candidates, alignment)
         if beyond and status is not Status.FOUND:
-            reason = f"{reason} {beyond}"
+            remarks.insert(0, beyond)
+        reason = " ".join([reason, *remarks])
         return Track(box, candidates[0].box, score, status, reason, candidates, shown)
 
     def _judge(

@@ -62,3 +62,17 @@ def test_not_finite_is_refused(value: float):
 def test_box_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Box(0, 0, 1, 1).x0 = 5
+
+
+@pytest.mark.parametrize(
+    ("box", "moved"),
+    [
+        (Box(10, 10, 20, 20), Box(10, 10, 20, 20)),
+        (Box(-4, 10, 6, 20), Box(-4, 10, 6, 20)),
+        (Box(-30, 10, -20, 20), Box(0, 10, 10, 20)),
+        (Box(95, 60, 125, 70), Box(70, 40, 100, 50)),
+        (Box(-900, 10, 300, 20), Box(0, 10, 100, 20)),
+    ],
+)
+def test_a_box_is_moved_onto_the_image(box: Box, moved: Box):
+    assert box.onto(100, 50) == moved

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from MammoTrackerLib.breast import wall_is_left
+from MammoTrackerLib.box import Box
+from MammoTrackerLib.breast import breast_mask, breast_share, wall_is_left, without_frame
 
 
 def test_wall_is_where_the_breast_is() -> None:
@@ -16,3 +18,55 @@ def test_wall_is_where_the_breast_is() -> None:
     label[5:15, 60:74] = 5000
     assert wall_is_left(label), "a bright label at the other side is no breast"
     assert wall_is_left(np.zeros((10, 10))), "left, if one cannot say"
+
+
+def half_disk() -> np.ndarray:
+    """Draw a breast of 200 x 150 mm at the left."""
+    y, x = np.mgrid[:200, :150]
+    grain = np.random.default_rng(0).uniform(0, 60, (200, 150))
+    return np.where((x / 80) ** 2 + ((y - 95) / 75) ** 2 < 1, 400.0 + grain, grain / 20)
+
+
+@pytest.mark.parametrize("sides", ["l", "r", "t", "b", "lr", "tbr", "ltrb"])
+@pytest.mark.parametrize(("mm", "black"), [(3, 0), (6, 0), (10, 0), (4, 4)])
+def test_a_frame_is_cut_off(sides: str, mm: int, black: int) -> None:
+    image = half_disk()
+    ends = {"l": np.s_[:, black : black + mm], "t": np.s_[black : black + mm]}
+    far = black + mm
+    ends |= {"r": np.s_[:, 150 - far : 150 - black], "b": np.s_[200 - far : 200 - black]}
+    for side in sides:
+        image[ends[side]] = 1000
+    rows, columns = without_frame(image)
+    found = {"l": columns.start, "r": 150 - columns.stop, "t": rows.start, "b": 200 - rows.stop}
+    for side, width in found.items():
+        assert (mm + black <= width <= mm + black + 2) if side in sides else width == 0
+    inner = breast_mask(half_disk())[rows, columns]
+    assert (breast_mask(image)[rows, columns] != inner).mean() < 0.01
+    assert breast_mask(image).sum() == breast_mask(image)[rows, columns].sum()
+
+
+def test_without_a_frame_nothing_is_cut_off() -> None:
+    image = half_disk()
+    assert image[without_frame(image)].shape == image.shape
+
+
+def test_an_image_without_air_is_all_breast() -> None:
+    tissue = 400 + 300 * np.sin(np.arange(120) / 9)[:, None] * np.cos(np.arange(80) / 7)
+    assert breast_mask(tissue).all()
+
+
+def test_dim_fog_beside_the_breast_is_no_breast() -> None:
+    image = half_disk()
+    image[:, 100:] += 25
+    assert not breast_mask(image)[:, 100:].any()
+
+
+def test_share_of_a_box_in_the_breast() -> None:
+    breast, factor = np.zeros((100, 100), bool), np.array([10, 5])
+    breast[:, :50] = True  # to 500 px in x; what is 20 px farther counts too
+    assert breast_share(Box(100, 100, 200, 150), breast, factor) == 1
+    assert breast_share(Box(600, 100, 700, 150), breast, factor) == 0
+    assert breast_share(Box(470, 100, 570, 150), breast, factor) == pytest.approx(0.5)
+    assert breast_share(Box(100, -50, 200, 50), breast, factor) == 1, "only what is on the image"
+    assert breast_share(Box(-300, 0, -200, 50), breast, factor) == 0
+    assert breast_share(Box(101, 100, 103, 102), breast, factor) == 1, "smaller than a pixel"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from MammoTrackerLib.breast import breast_mask
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.global_search import Alignment, align
 from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.orientation import TURNS, UNTURNED, Turn, turned
 from MammoTrackerLib.patches import block_mean
 
 Warp = Callable[[np.ndarray], np.ndarray]
@@ -168,10 +170,109 @@ def test_a_mirrored_current_is_recognised(films: dict[str, Mammogram], view: str
     assert errors_mm(alignment, before, then).mean() < 2
     assert np.linalg.det(alignment.matrix) < 0
     assert alignment.warnings == ()
+    (remark,) = alignment.remarks
+    assert "mirrored left to right" in remark
     unmirrored = align(prior, follow_up(prior, elastic, (0.3, 0.2)))
     assert np.linalg.det(unmirrored.matrix) > 0
     share = (alignment.current_breast[:, ::-1] != unmirrored.current_breast).mean()
     assert share < 0.02
+
+
+@pytest.mark.parametrize("view", ["rcc", "lmlo"])
+@pytest.mark.parametrize("turn", list(TURNS))
+def test_however_the_current_is_stored(films: dict[str, Mammogram], view: str, turn: Turn):
+    """No header says how; pixels are not square."""
+    prior = films[view]
+    upright = follow_up(prior, elastic, (0.3, 0.2))
+    pixels = turned(upright.pixels, turn)
+    sideways = turn[0][0] == 0
+    current = Mammogram(pixels, (0.2, 0.3) if sideways else (0.3, 0.2))
+    alignment = align(prior, current)
+    before, then = landmarks(prior, elastic)
+    size = np.array(upright.pixels.shape[::-1]) * (0.3, 0.2)
+    then = (then - size / 2) @ np.array(turn) + (size[::-1] if sideways else size) / 2
+    assert errors_mm(alignment, before, then).mean() < 2
+    assert alignment.warnings == ()
+    assert [TURNS[turned_back(turn)] in remark for remark in alignment.remarks] == (
+        [] if turn == UNTURNED else [True]
+    )
+    mapped = alignment.map_box(Box.from_center(*before[0] / prior.spacing, 60, 40))
+    sides = np.array([mapped.width, mapped.height]) * current.spacing
+    np.testing.assert_allclose(sides[::-1] if sideways else sides, (12 / 1.05, 8 / 1.05), rtol=0.06)
+
+
+def turned_back(turn: Turn) -> Turn:
+    return tuple(zip(*turn, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("turn", "orientation"),
+    [
+        (((1, 0), (0, -1)), ("P", "R")),
+        (((-1, 0), (0, -1)), ("A", "R")),
+        (((0, 1), (-1, 0)), ("R", "A")),
+    ],
+)
+def test_the_headers_say_how_the_current_is_stored(
+    films: dict[str, Mammogram], turn: Turn, orientation: tuple[str, str]
+):
+    prior = replace(films["rcc"], orientation=("P", "L"))
+    then = turned(prior.pixels, turn)
+    current = Mammogram(then, prior.spacing, orientation=orientation)
+    alignment = align(prior, current)
+    places, _ = landmarks(prior, lambda points: points)
+    size = np.array(prior.pixels.shape[::-1]) * prior.spacing
+    side = np.array(then.shape[::-1]) * prior.spacing
+    expected = (places - size / 2) @ np.array(turn) + side / 2
+    assert errors_mm(alignment, places, expected).max() < 0.3
+
+
+def test_headers_that_are_wrong_are_not_followed(films: dict[str, Mammogram]):
+    prior = replace(films["lmlo"], orientation=("A", "F"))
+    for orientation in (("P", "F"), ("A", "H"), ("F", "A")):
+        current = replace(follow_up(films["lmlo"], elastic), orientation=orientation)
+        assert errors_mm(align(prior, current), *landmarks(prior, elastic)).mean() < 2
+
+
+@pytest.mark.parametrize("as_prior", [False, True])
+@pytest.mark.parametrize(
+    ("view", "part"),
+    [("lmlo", np.s_[:420]), ("rmlo", np.s_[500:]), ("lmlo", np.s_[450:750]), ("rcc", np.s_[:560])],
+)
+def test_an_image_that_shows_a_part_of_the_breast(
+    films: dict[str, Mammogram], view: str, part: slice, as_prior: bool
+):
+    whole = films[view]
+    other = follow_up(whole, elastic)
+    before, then = landmarks(whole, elastic)
+    cropped = Mammogram(other.pixels[part], other.spacing)
+    then = then - (0, (part.start or 0) * 0.25)
+    inside = (then[:, 1] > 0) & (then[:, 1] < cropped.pixels.shape[0] * 0.25)
+    pair = [(whole, cropped), (before[inside], then[inside])]
+    if as_prior:
+        pair = [pairs[::-1] for pairs in pair]
+    alignment = align(*pair[0])
+    assert np.median(errors_mm(alignment, *pair[1])) < 3
+    shown = sorted((alignment.prior_breast.sum(), alignment.current_breast.sum()))
+    assert shown[0] > 0.6 * shown[1] or any("under 60 %" in text for text in alignment.warnings)
+
+
+@pytest.mark.parametrize("mm", [5, 10])
+@pytest.mark.parametrize("as_prior", [False, True])
+def test_a_white_frame_is_no_breast(films: dict[str, Mammogram], mm: int, as_prior: bool):
+    film = films["lmlo"]
+    other = follow_up(film, elastic, (0.2, 0.2))
+    width = round(mm / 0.2)
+    framed = Mammogram(np.pad(other.pixels, width, constant_values=4000), 0.2)
+    points = landmarks(film, elastic)
+    points = points[0], points[1] + width * 0.2
+    pair = (framed, film) if as_prior else (film, framed)
+    alignment = align(*pair)
+    assert errors_mm(alignment, *(points[::-1] if as_prior else points)).mean() < 2
+    assert alignment.warnings == ()
+    outlines = alignment.prior_breast, alignment.current_breast
+    for image, outline in zip(pair, outlines, strict=True):
+        assert outline.shape == tuple(np.array(image.pixels.shape) // 5)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -364,6 +465,11 @@ def test_another_view_is_doubted(films: dict[str, Mammogram]):
     alignment = align(films["rcc"], films["rmlo"])
     assert any("overlap" in text for text in alignment.warnings)
     assert np.linalg.det(alignment.matrix) > 0
+
+
+def test_an_image_of_metres_is_refused(films: dict[str, Mammogram]):
+    with pytest.raises(MammoTrackerError, match="too large"):
+        align(films["rcc"], Mammogram(films["rcc"].pixels, 5.0))
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (1, 300), (600, 20)])

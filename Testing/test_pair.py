@@ -3,12 +3,13 @@
 import datetime
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from MammoTrackerLib import MammoTrackerError
+from MammoTrackerLib import Box, Mammogram, MammoTrackerError
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.mammogram import Header
-from MammoTrackerLib.pair import check_pair, pair_problems
+from MammoTrackerLib.pair import check_box, check_pair, pair_problems
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,10 @@ NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))
         (HEADER, HEADER, [("dates", False)]),
         (replace(HEADER, spacing=None), replace(NEXT, spacing=None),
          [("spacing", True), ("spacing", True)]),
+        (HEADER, replace(NEXT, modifiers=("spot", "magnified")), [("modifiers", False)]),
+        (replace(HEADER, modifiers=("implant displaced",)), NEXT, [("modifiers", False)]),
+        (replace(HEADER, modifiers=("rolled",)), replace(NEXT, modifiers=("rolled",)), []),
+        (HEADER, replace(NEXT, modifiers=("nipple in profile",)), []),
         (NEXT, replace(HEADER, spacing=None, view="ML"),
          [("spacing", True), ("view", True), ("dates", False)]),
     ],
@@ -56,3 +61,36 @@ def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
     with pytest.raises(MammoTrackerError) as error:
         check_pair(prior, other)
     assert str(error.value) == problem.message
+
+
+def image(spacing: float) -> Mammogram:
+    return Mammogram(np.pad(np.ones((100, 100)), 700), spacing)
+
+
+@pytest.mark.parametrize(
+    ("sides", "spacing", "reason"),
+    [
+        ((0.5, 0.5), 0.07, "too small"),
+        ((0.4, 300), 0.07, "too small"),
+        ((2.5, 2.5), 0.3, "too small"),
+        ((6, 6), 0.07, "too small"),
+        ((8, 8), 0.07, None),
+        ((3, 3), 0.2, None),
+        ((640, 640), 0.1, None),
+        ((1480, 1200), 0.15, "too large"),
+    ],
+)
+def test_a_box_of_no_lesion_is_refused(sides, spacing, reason):
+    box = Box.from_center(750, 750, *sides)
+    if reason is None:
+        check_box(box, image(spacing))
+        return
+    with pytest.raises(MammoTrackerError, match=reason):
+        check_box(box, image(spacing))
+
+
+def test_what_was_guessed_of_a_file_is_said():
+    remark = "Its window shows none of its values, and was left out."
+    prior = Mammogram(np.eye(400), 0.1, remarks=(remark,))
+    (problem,) = pair_problems(prior, Mammogram(np.eye(400), 0.1))
+    assert (problem.message, problem.blocks) == (f"Of the prior: {remark}", False)

@@ -10,6 +10,7 @@ from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, St
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import center_distance
+from MammoTrackerLib.orientation import turned
 from MammoTrackerLib.settings import Settings
 
 
@@ -127,6 +128,68 @@ def test_pairs_that_cannot_be_right_are_refused(tracker, prior, follow_up, name,
 def test_a_box_outside_the_prior_is_refused(tracker, prior, follow_up):
     with pytest.raises(MammoTrackerError, match="outside the prior"):
         tracker.track(prior, follow_up.mammogram, [Box(-300, 10, -200, 100)])
+
+
+def mirrored(box, mammogram):
+    width = mammogram.pixels.shape[1]
+    return Box(width - box.x1, box.y0, width - box.x0, box.y1)
+
+
+def test_a_box_in_the_air_is_never_found(tracker, prior, follow_up):
+    boxes = [
+        mirrored(FILM_LESION, prior),
+        Box(2500, 4000, 2700, 4200),
+        Box(2000, 300, 2200, 500),
+    ]
+    for track in tracker.track(prior, follow_up.mammogram, boxes):
+        assert track.status is Status.NOT_FOUND
+        assert "no breast" in track.reason
+        assert track.candidates == ()
+        assert track.score == 0
+
+
+def test_a_lesion_under_the_skin_is_tracked(tracker, prior, follow_up):
+    """Its box reaches to the air by half."""
+    alignment = align(prior, follow_up.mammogram)
+    row = 3300 // alignment.prior_factor[1]
+    skin = np.flatnonzero(alignment.prior_breast[row]).max() * alignment.prior_factor[0]
+    (track,) = tracker.track(
+        prior, follow_up.mammogram, [Box.from_center(skin, 3300, 200, 200)], alignment
+    )
+    assert "no breast" not in track.reason
+    assert track.candidates
+
+
+def test_a_place_beyond_the_image_is_not_found_on_it(tracker, prior, follow_up):
+    """The current ends above the lesion."""
+    current = replace(follow_up.mammogram, pixels=follow_up.mammogram.pixels[:2500])
+    side = Settings().max_lesion_mm / prior.spacing[0] + 2
+    large = Box.from_center(*FILM_LESION.center, side, side)
+    for track in tracker.track(prior, current, [FILM_LESION, large]):
+        assert track.status in (Status.NOT_FOUND, Status.UNCERTAIN)
+        assert "beyond the edge" in track.reason
+        columns, rows = current.pixels.shape[::-1]
+        for box in (track.box, track.registration_box, *(c.box for c in track.candidates)):
+            assert 0 <= box.center[0] <= columns
+            assert 0 <= box.center[1] <= rows
+
+
+@pytest.mark.parametrize("turn", [((1, 0), (0, -1)), ((0, 1), (-1, 0))])
+def test_an_image_on_its_head_or_side_gives_the_same_answer(
+    tracker, tracks, prior, follow_up, turn
+):
+    upright = follow_up.mammogram
+    current = replace(upright, pixels=turned(upright.pixels, turn).copy())
+    (track,) = tracker.track(prior, current, [FILM_LESION])
+    assert track.status is Status.FOUND
+    assert "to fit the prior" in track.reason
+    rows, columns = upright.pixels.shape
+    rest = np.subtract(tracks[0].box.center, (columns / 2, rows / 2)) @ np.array(turn)
+    center = rest + np.array(current.pixels.shape[::-1]) / 2
+    assert np.hypot(*(center - track.box.center)) * upright.spacing[0] < 1
+    sides = tracks[0].box.width, tracks[0].box.height
+    sides = sides[::-1] if turn[0][0] == 0 else sides
+    assert (track.box.width, track.box.height) == pytest.approx(sides, rel=0.1)
 
 
 def test_no_boxes_no_tracks(tracker, prior, follow_up):
