@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from .changes import Field, sample
+from .pasted import Pasted
 from .sources import Source
 
 COARSE_MM = 0.8
@@ -221,3 +222,34 @@ def blur(image: np.ndarray, sigma_px: float) -> np.ndarray:
 def finer(image: np.ndarray, factor: int) -> np.ndarray:
     """Enlarge an image so many times."""
     return cv2.resize(image, None, None, factor, factor, cv2.INTER_LINEAR)
+
+
+def shown_tissue(
+    source: Source, field: Field, layers: Layers | None, current: bool
+) -> tuple[np.ndarray, list[Field], list[np.ndarray], np.ndarray, np.ndarray]:
+    """Sample a patch of an exam.
+
+    Returns
+    -------
+    grid : numpy.ndarray
+        The field's.
+    fields, grids : list
+        Of each layer; of the whole tissue where there are no layers.
+    image, breast : numpy.ndarray
+        (side, side) float32.
+    """
+    grid = field.grid()
+    breast = sample(source.breast, grid, source.spacing_mm)
+    if layers is None:
+        return grid, [field], [grid], sample(source.pixels, grid, source.spacing_mm), breast
+    fields = layers.fields(field, current)
+    grids = [field.grid() for field in fields]
+    return grid, fields, grids, layers.sample(field, grids), breast
+
+
+def of_strongest(
+    pasted: Pasted, layers: Layers, fields: list[Field], at: np.ndarray, q: np.ndarray
+) -> Pasted:
+    """Let plain tissue at a patch point `q`, about `at` on the source, be of what is seen most."""
+    k = layers.strongest(at, max(pasted.width, pasted.height))
+    return replace(pasted, at=fields[k].at(q)[0], layer=k)

@@ -28,7 +28,7 @@ from .changes import (
 )
 from .difficulty import HARD, ROLLED_LAYER, Difficulty
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
-from .layers import Layers, random_layers
+from .layers import Layers, of_strongest, random_layers, shown_tissue
 from .lesions import Lesion, add_lesion, lone_speck, random_lesion, random_size, shown_box
 from .pasted import Pasted, paste
 from .sources import Source
@@ -171,40 +171,7 @@ def make_scene(
     return Scene(search, np.stack([exposed, breast], axis=-1), *stacked)
 
 
-def shown_tissue(
-    source: Source, field: Field, layers: Layers | None, current: bool
-) -> tuple[np.ndarray, list[Field], list[np.ndarray], np.ndarray, np.ndarray]:
-    """Sample a patch of an exam.
-
-    Returns
-    -------
-    grid : numpy.ndarray
-        The field's.
-    fields, grids : list
-        Of each layer; of the whole tissue where there are no layers.
-    image, breast : numpy.ndarray
-        (side, side) float32.
-    """
-    grid = field.grid()
-    breast = sample(source.breast, grid, source.spacing_mm)
-    if layers is None:
-        return grid, [field], [grid], sample(source.pixels, grid, source.spacing_mm), breast
-    fields = layers.fields(field, current)
-    grids = [field.grid() for field in fields]
-    return grid, fields, grids, layers.sample(field, grids), breast
-
-
-def of_strongest(
-    pasted: Pasted, layers: Layers, fields: list[Field], at: np.ndarray, q: np.ndarray
-) -> Pasted:
-    """Let plain tissue at a patch point `q`, about `at` on the source, be of what is seen most."""
-    k = layers.strongest(at, max(pasted.width, pasted.height))
-    return replace(pasted, at=fields[k].at(q)[0], layer=k)
-
-
-def scatter(
-    rng: np.random.Generator, fields: list[Field]
-) -> list[tuple[np.ndarray, Lesion, int]]:
+def scatter(rng: np.random.Generator, fields: list[Field]) -> list[tuple[np.ndarray, Lesion, int]]:
     """Scatter 2 to 8 single calcifications in a patch: where in source mm, what, in which layer."""
     places = rng.uniform(-0.5, 0.5, (rng.integers(2, 9), 2)) * fields[0].patch_mm
     found = []
