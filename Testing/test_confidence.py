@@ -45,5 +45,9 @@ def test_calibration_finds_what_decides():
     assert (~right[chance >= upper]).mean() <= 0.035
     assert (chance[right] < lower).mean() <= 0.05
     assert lower < upper
+    # Lesions that are not there, and look just as those that are: few of them are called found.
+    there = right | (rng.random(4000) < 0.5)
+    stricter, _ = thresholds(chance, right, there)
+    assert (chance[~there] >= stricter).mean() <= 0.02
     with pytest.raises(MammoTrackerError, match="none can be found"):
         thresholds(chance, right, np.zeros(4000, bool))

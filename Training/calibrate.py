@@ -28,7 +28,7 @@ from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
 from .manifest import box_of, pairs_of, read_exam, read_manifest
 
 RIDGE = 1.0
-MAX_FALSE_FOUND, MAX_LOST = 0.03, 0.05
+MAX_FALSE_FOUND, MAX_LOST, MAX_ABSENT_FOUND = 0.03, 0.05, 0.02
 """What is aimed at on the validation data; the limits that must hold elsewhere are 5 and 10 %."""
 
 
@@ -82,8 +82,9 @@ def fit(values: np.ndarray, right: np.ndarray) -> np.ndarray:
 def thresholds(chance: np.ndarray, right: np.ndarray, there: np.ndarray) -> tuple[float, float]:
     """Choose from which probability on a lesion is called found, and below which not found.
 
-    Found: the lowest at which at most 3 % of the tracks called found are wrong. Not found: the
-    highest at which at most 5 % of the lesions that are there get lost.
+    Found: the lowest at which at most 3 % of the tracks called found are wrong, and at most 2 % of
+    the lesions that are not there are called found. Not found: the highest at which at most 5 % of
+    the lesions that are there get lost.
 
     Raises
     ------
@@ -94,7 +95,8 @@ def thresholds(chance: np.ndarray, right: np.ndarray, there: np.ndarray) -> tupl
         raise MammoTrackerError("The manifests have no lesion that is there: none can be found.")
     order = np.argsort(-chance)
     wrong = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(wrong <= MAX_FALSE_FOUND)
+    absent = np.cumsum(~there[order]) / max(1, (~there).sum())
+    good = np.flatnonzero((wrong <= MAX_FALSE_FOUND) & (absent <= MAX_ABSENT_FOUND))
     found = chance[order][good[-1]] if good.size else 1.0
     lost = np.quantile(chance[there], MAX_LOST, method="lower")
     return float(np.ceil(found * 100) / 100), float(np.floor(min(lost, found) * 100) / 100)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+ROLLED_LAYER = 0.4
+
 
 @dataclass(frozen=True)
 class Difficulty:
@@ -31,6 +33,10 @@ class Difficulty:
     depth
         Probability that what is pasted lies at another depth than the tissue of the image, so
         that it moves against it by N(0, 3.5) mm: a mammogram is a projection.
+    rolled
+        Probability that the tissue lies in layers that slide over each other, see `layers.py`.
+        The lesion then belongs to one of them, and `depth` is not used; `layer` is then
+        `ROLLED_LAYER` at most.
     specks
         Probability of 2 to 8 single calcifications in a patch that both exams show.
     muscle
@@ -50,6 +56,7 @@ class Difficulty:
     vanished: float = 0.15
     landmark: float = 0.3
     depth: float = 0.35
+    rolled: float = 0.0
     specks: float = 0.3
     muscle: float = 0.1
     fold: float = 0.08
@@ -67,5 +74,5 @@ WHOLE = replace(
 )
 """Of a whole pair, which shows more than a patch does.
 
-`edge`, `far`, `absent`, `depth` and `specks` are unused.
+`edge`, `far`, `absent`, `depth`, `rolled` and `specks` are unused.
 """

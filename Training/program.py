@@ -40,10 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser, epochs: int, batch: int) -> N
     data("--cache", type=Path, metavar="DIR", help="where reduced images and alignments of --pairs "
          "are kept; else in the run's folder")  # fmt: skip
     data("--msynth", type=Path, metavar="DIR", help="M-SYNTH images for synthetic pairs")
+    data("--cesm", type=Path, metavar="DIR", help="low-energy images of the CDD-CESM for synthetic "
+         "pairs")  # fmt: skip
     data("--batch", type=int, default=batch, help="search patches per step")
     data("--templates", type=int, default=1, help="lesions per synthetic search patch")
     data("--vanished", type=float, metavar="SHARE", help="of the lesions pasted into synthetic "
          "pairs, those that are gone on the current; else as `difficulty.HARD` has it")  # fmt: skip
+    data("--rolled", type=float, default=0.0, metavar="SHARE", help="of the synthetic search "
+         "patches, those whose tissue lies in layers that slide")  # fmt: skip
     data("--epochs", type=int, default=epochs)
     data("--steps-per-epoch", type=int, help="else once through --pairs; of synthetic pairs as "
          "many as the paper trained on")  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,11 @@ HELD_OUT_MODELS = 5
 """Every M-SYNTH model whose number is divisible by this is held out."""
 HELD_OUT_SEED = 1_000_000
 """Generated breasts of this seed and above are held out."""
+CESM_SPACINGS_MM = (0.07, 0.1)
+"""Between what the pixel size of the CDD-CESM's images lies: it is not given."""
+CESM_NOMINAL_MM = 0.085
+CESM_HELD_OUT, CESM_TEST = 134, 149
+"""Of the CDD-CESM, the images numbered from here on are held out, and for tests."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,8 @@ def held_out(source: Source) -> bool:
     kind, _, name = source.woman.partition("-")
     if kind == "msynth":
         return int(name[1:]) % HELD_OUT_MODELS == 0
+    if kind == "cesm":
+        return int(name) >= CESM_HELD_OUT
     return kind == "generated" and int(name) >= HELD_OUT_SEED
 
 
@@ -58,6 +66,8 @@ def for_validation(source: Source) -> bool:
     kind, _, name = source.woman.partition("-")
     if kind == "msynth":
         return int(name[1:]) // HELD_OUT_MODELS % 2 == 1
+    if kind == "cesm":
+        return CESM_HELD_OUT <= int(name) < CESM_TEST
     return kind == "generated" and int(name) % 2 == 1
 
 
@@ -167,6 +177,38 @@ def read_msynth(folder: Path, to_mm: float = SPACING_MM) -> list[Source]:
         woman = f"msynth-{model}"
         sources.append(make_source(np.rot90(image), MSYNTH_SPACING_MM, woman, to_mm))
     return sources
+
+
+def read_cesm(folder: Path, to_mm: float = SPACING_MM) -> list[Source]:
+    """Read a folder of CDD-CESM's low-energy images (``CLASS_SIDE_IM<number>.jpg``), by number.
+
+    Their pixels get a nominal size, see `drawn_size`. A woman is an image's number here: whose it
+    is is not given, and neighbouring numbers are often one woman's two breasts.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the folder has none of them, or one cannot be read.
+    """
+    numbers = {p: re.search(r"_IM(\d+)$", p.stem) for p in sorted(folder.glob("*.jpg"))}
+    found = sorted((int(match[1]), path) for path, match in numbers.items() if match)
+    if not found:
+        raise MammoTrackerError(f"{folder} has no image CLASS_SIDE_IM<number>.jpg of the CDD-CESM.")
+    sources = []
+    for number, path in found:
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise MammoTrackerError(f"{path} cannot be read: take it out of the folder.")
+        sources.append(make_source(image, CESM_NOMINAL_MM, f"cesm-{number:04d}", to_mm))
+    return sources
+
+
+def drawn_size(rng: np.random.Generator, source: Source) -> Source:
+    """Give an image of the CDD-CESM pixels of 0.07 to 0.1 mm; others stay, and draw nothing."""
+    if not source.woman.startswith("cesm-"):
+        return source
+    factor = rng.uniform(*CESM_SPACINGS_MM) / CESM_NOMINAL_MM
+    return replace(source, spacing_mm=source.spacing_mm * float(factor))
 
 
 def read_folder(folder: Path, spacing_mm: float, to_mm: float = SPACING_MM) -> list[Source]:

@@ -22,6 +22,7 @@ from .changes import (
 )
 from .difficulty import WHOLE
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
+from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_tissue
 from .pasted import Pasted, paste
 from .sources import Source
 
@@ -40,6 +41,8 @@ class Pair:
         Of each lesion, in pixels; None on the current where the lesion vanished.
     kinds
         "mass", "calcification" or "tissue", one for each lesion.
+    slides
+        Where the layers went, one for each lesion; empty if the tissue has no layers.
     """
 
     prior: np.ndarray
@@ -48,6 +51,26 @@ class Pair:
     prior_boxes: tuple[Box, ...]
     current_boxes: tuple[Box | None, ...]
     kinds: tuple[str, ...]
+    slides: tuple[Slide, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """Where the layers went that one sees in the middle of a lesion's box on the prior.
+
+    Attributes
+    ----------
+    layer
+        Which of them the lesion belongs to.
+    places
+        (k, 2) x, y of each on the current, in pixels.
+    shares
+        (k,) of the variance of what one sees around: about 0.9 where there is one layer only.
+    """
+
+    layer: int
+    places: np.ndarray
+    shares: np.ndarray
 
 
 def straight_chest_wall(breast: np.ndarray, at_left: bool) -> slice:
@@ -61,18 +84,24 @@ def straight_chest_wall(breast: np.ndarray, at_left: bool) -> slice:
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """One exam of a pair while it is made: tissue on a square canvas."""
+    """One exam of a pair while it is made: tissue on a square canvas.
+
+    `fields` and `grids` are those of each layer, or the exam's where there are no layers.
+    """
 
     field: Field
     grid: np.ndarray
     image: np.ndarray
     breast: np.ndarray
     window: tuple[slice, slice]
+    fields: tuple[Field, ...]
+    grids: tuple[np.ndarray, ...]
 
     def box(self, pasted: Pasted, near: np.ndarray, current: bool) -> Box | None:
         """Return a box in pixels of the window; None if not inside it and 90 % in the breast."""
         pixel = self.field.patch_mm / len(self.grid)
-        box = pasted.box(self.field, self.grid, near, current) / pixel + len(self.grid) / 2
+        field, grid = self.fields[pasted.layer], self.grids[pasted.layer]
+        box = pasted.box(field, grid, near, current) / pixel + len(self.grid) / 2
         x0, y0, x1, y1 = box.tolist()
         rows, columns = self.window
         if x0 < columns.start or y0 < rows.start or x1 > columns.stop or y1 > rows.stop:
@@ -91,7 +120,13 @@ def depth_mm(source: Source, at_left: bool) -> np.ndarray:
 
 
 def place_exam(
-    rng: np.random.Generator, source: Source, at_left: bool, layer: tuple, muscle: Muscle | None
+    rng: np.random.Generator,
+    source: Source,
+    at_left: bool,
+    layer: tuple,
+    muscle: Muscle | None,
+    layers: Layers | None,
+    current: bool,
 ) -> Exam:
     """Position and compress a breast, with its second layer (source, share, place, direction).
 
@@ -121,9 +156,8 @@ def place_exam(
     elastic = field.elastic * np.clip(depth / 25, 0.25, 1)[..., None]
     elastic += random_elastic(rng, side, side * pixel, WHOLE.warp, COMPRESSION)
     field = replace(field, elastic=elastic)
-    grid = field.grid()
-    breast = sample(source.breast, grid, pixel)
-    image = add_layer(sample(source.pixels, grid, pixel), other, share, other_field)
+    grid, fields, grids, image, breast = shown_tissue(source, field, layers, current)
+    image = add_layer(image, other, share, other_field)
     add_muscle(image, grid, rng, muscle, WHOLE)
     wall = straight_chest_wall(breast, at_left)
     start, stop, _ = wall.indices(side)
@@ -133,16 +167,22 @@ def place_exam(
     shown = np.flatnonzero(breast.any(axis=1))
     top = max(0, shown[0] - round(rng.uniform(0, 15) / pixel))
     bottom = min(side, shown[-1] + 1 + round(rng.uniform(0, 15) / pixel))
-    return Exam(field, grid, image * breast, breast, np.s_[int(top) : int(bottom), start:stop])
+    return Exam(field, grid, image * breast, breast, np.s_[int(top) : int(bottom), start:stop],
+                tuple(fields), tuple(grids))  # fmt: skip
 
 
 def make_pair(
-    rng: np.random.Generator, source: Source, others: list[Source], lesions: int = 4
+    rng: np.random.Generator,
+    source: Source,
+    others: list[Source],
+    lesions: int = 4,
+    rolled: float = 0.0,
 ) -> Pair:
     """Make a whole pair of the hard kind from one mammogram, with up to so many marked lesions.
 
     Half of the exams keep the source's pixel size, the others get 1 to 1.4 times of it. Half of
-    the pairs are mirrored.
+    the pairs are mirrored. Between the exams the breast is rolled by so many degrees: its tissue
+    then lies in layers that slide, and all else is as without.
     """
     if rng.random() < 0.5:
         mirrored = (np.ascontiguousarray(a[:, ::-1]) for a in (source.pixels, source.breast))
@@ -153,13 +193,20 @@ def make_pair(
     middle = np.array(other.pixels.shape[::-1]) * other.spacing_mm / 2
     layer = other, rng.uniform(0, 0.35), middle + rng.uniform(-20, 20, 2), random_linear(rng, 3)
     muscle = muscle_in_corner(rng, source, at_left) if rng.random() < d.muscle else None
-    exams = [place_exam(rng, source, at_left, layer, muscle) for _ in range(2)]
+    of_layers, layers = rng.spawn(1)[0], None
+    if rolled:
+        layers = random_layers(of_layers, source, MM_PER_DEGREE * rolled)
+    exams = [
+        place_exam(rng, source, at_left, layer, muscle, layers, current)
+        for current in (False, True)
+    ]
     prior, current = exams
     side = len(prior.grid)
 
     spots = np.argwhere(prior.breast > 0.5)
     marked: list[tuple[Pasted, Box, Box]] = []
     new: list[Box] = []
+    slides: list[Slide] = []
     wanted_new = int(rng.integers(1, 4)) if rng.random() < d.distract else 0
     for _ in range(50 * lesions):
         if len(marked) == lesions and len(new) == wanted_new:
@@ -167,9 +214,13 @@ def make_pair(
         p = (spots[rng.integers(len(spots))][::-1] + 0.5 - side / 2) * pixel
         is_new = len(marked) == lesions
         marks = replace(d, lesion=1.0, vanished=0.0) if is_new else d
-        pasted = paste(rng, source, prior.field.at(p)[0], marks)
-        q = current.field.inverse(pasted.at[None], p)[0]
-        if np.hypot(*(current.field.at(q)[0] - pasted.at)) > 0.05:
+        k = int(of_layers.integers(len(prior.fields)))
+        pasted = replace(paste(rng, source, prior.fields[k].at(p)[0], marks), layer=k)
+        if layers and pasted.lesion is None:
+            pasted = of_strongest(pasted, layers, prior.fields, prior.field.at(p)[0], p)
+        shown = current.fields[pasted.layer]
+        q = shown.inverse(pasted.at[None], p)[0]
+        if np.hypot(*(shown.at(q)[0] - pasted.at)) > 0.05:
             continue
         if np.abs(q).max() > side * pixel / 2:
             continue
@@ -181,12 +232,14 @@ def make_pair(
         if any(before.iou(box) > 0 for _, box, _ in marked):
             continue
         if is_new:
-            pasted.add(current.image, current.grid, current=True)
+            pasted.add(current.image, current.grids[pasted.layer], current=True)
             new.append(after)
             continue
-        pasted.add(prior.image, prior.grid, current=False)
-        pasted.add(current.image, current.grid, current=True)
+        pasted.add(prior.image, prior.grids[pasted.layer], current=False)
+        pasted.add(current.image, current.grids[pasted.layer], current=True)
         marked.append((pasted, before, after))
+        if layers:
+            slides.append(slide_of(pasted, p, layers, prior, current))
 
     clip = None
     if marked and rng.random() < d.clip:
@@ -210,7 +263,21 @@ def make_pair(
         tuple(scaled(box, scales[0]) for _, box, _ in marked),
         tuple(scaled(box, scales[1]) if pasted.there else None for pasted, _, box in marked),
         tuple(pasted.kind for pasted, _, _ in marked),
+        tuple(replace(slide, places=slide.places * scales[1]) for slide in slides),
     )
+
+
+def slide_of(pasted: Pasted, p: np.ndarray, layers: Layers, prior: Exam, current: Exam) -> Slide:
+    """Return where the layers went that a prior shows at a point, in pixels of the window."""
+    seen = np.stack([field.at(p)[0] for field in prior.fields])
+    places = np.stack(
+        [field.inverse(at[None], p)[0] for field, at in zip(current.fields, seen, strict=True)]
+    )
+    side = len(current.grid)
+    rows, columns = current.window
+    places = places * (side / current.field.patch_mm) + side / 2 - [columns.start, rows.start]
+    contrasts = layers.contrasts(prior.field.at(p)[0], max(pasted.width, pasted.height) + 10)
+    return Slide(pasted.layer, places, contrasts / max(float(contrasts.sum()), 1e-9))
 
 
 def scaled(box: Box, scale: np.ndarray) -> Box:

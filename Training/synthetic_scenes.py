@@ -26,8 +26,9 @@ from .changes import (
     random_tilt,
     sample,
 )
-from .difficulty import HARD, Difficulty
+from .difficulty import HARD, ROLLED_LAYER, Difficulty
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
+from .layers import Layers, of_strongest, random_layers, shown_tissue
 from .lesions import Lesion, add_lesion, lone_speck, random_lesion, random_size, shown_box
 from .pasted import Pasted, paste
 from .sources import Source
@@ -99,11 +100,11 @@ def make_scene(
         side_mm,
         random_tilt(rng, d.warp),
     )
-    grid = field.grid()
-    image, breast = (sample(a, grid, source.spacing_mm) for a in (source.pixels, source.breast))
+    layers = random_layers(rng, source) if d.rolled and rng.random() < d.rolled else None
+    grid, fields, grids, image, breast = shown_tissue(source, field, layers, current=True)
 
     layer = None
-    if rng.random() < d.layer:
+    if rng.random() < (min(d.layer, ROLLED_LAYER) if layers else d.layer):
         other = others[rng.integers(len(others))]
         layer = (
             other,
@@ -120,9 +121,9 @@ def make_scene(
     add_muscle(image, grid, rng, muscle, d)
 
     inside = cv2.erode(breast, np.ones((9, 9), np.uint8))
-    specks = scatter(rng, field) if rng.random() < d.specks else []
-    for at, speck in specks:
-        add_lesion(image, grid, at, speck)
+    specks = scatter(rng, fields) if rng.random() < d.specks else []
+    for at, speck, k in specks:
+        add_lesion(image, grids[k], at, speck)
     lesions: list[tuple[np.ndarray, Pasted, np.ndarray]] = []
     far, reach = rng.random() < d.far, 0.375 * side_mm
     for _ in range(templates):
@@ -135,9 +136,13 @@ def make_scene(
             column, row = np.round(q / pixel + side / 2 - 0.5).astype(int)
             if inside[row, column] > 0.5:
                 break
-        pasted = paste(rng, source, field.at(q)[0], d)
-        pasted.add(image, grid, current=True)
-        lesions.append((q, pasted, pasted.box(field, grid, q, current=True)))
+        k = int(rng.integers(len(fields))) if layers else 0
+        pasted = replace(paste(rng, source, fields[k].at(q)[0], d), layer=k)
+        if layers and pasted.lesion is None:
+            pasted = of_strongest(pasted, layers, fields, field.at(q)[0], q)
+        field_of, grid_of = fields[pasted.layer], grids[pasted.layer]
+        pasted.add(image, grid_of, current=True)
+        lesions.append((q, pasted, pasted.box(field_of, grid_of, q, current=True)))
     if rng.random() < d.distract:
         for _ in range(rng.integers(1, 4)):
             q = rng.uniform(-0.5, 0.5, 2) * side_mm
@@ -157,34 +162,42 @@ def make_scene(
     if rng.random() > EARLY_CLIP:
         clip = None
     arrays = [
-        make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip, specks)
+        make_template(
+            rng, source, others, settings, d, common, lesion, layers, layer, muscle, clip, specks
+        )
         for lesion in lesions
     ]
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]
     return Scene(search, np.stack([exposed, breast], axis=-1), *stacked)
 
 
-def scatter(rng: np.random.Generator, field: Field) -> list[tuple[np.ndarray, Lesion]]:
-    """Scatter 2 to 8 single calcifications in a patch: where in source mm, and what."""
-    places = rng.uniform(-0.5, 0.5, (rng.integers(2, 9), 2)) * field.patch_mm
-    return [(field.at(place)[0], lone_speck(rng)) for place in places]
+def scatter(rng: np.random.Generator, fields: list[Field]) -> list[tuple[np.ndarray, Lesion, int]]:
+    """Scatter 2 to 8 single calcifications in a patch: where in source mm, what, in which layer."""
+    places = rng.uniform(-0.5, 0.5, (rng.integers(2, 9), 2)) * fields[0].patch_mm
+    found = []
+    for place in places:
+        k = int(rng.integers(len(fields))) if len(fields) > 1 else 0
+        found.append((fields[k].at(place)[0], lone_speck(rng), k))
+    return found
 
 
-def centred_on(field: Field, pasted: Pasted) -> Field:
+def centred_on(field: Field, pasted: Pasted, layers: Layers | None = None) -> Field:
     """Move a prior's patch so that the box around what it shows of a lesion is in its middle.
 
     A warped box is not centred where the source's box is.
     """
     near = np.zeros(2)
     for _ in range(3):
-        x0, y0, x1, y1 = shown_box(field, near, pasted.at, pasted.lesion)
+        shown = layers.fields(field, current=False)[pasted.layer] if layers else field
+        x0, y0, x1, y1 = shown_box(shown, near, pasted.at, pasted.lesion)
         middle = np.array([x0 + x1, y0 + y1]) / 2
         field = replace(field, base=field.base + field.matrix @ middle)
         near = near - middle
     return field
 
 
-def make_template(rng, source, others, settings, d, common, lesion, layer, muscle, clip, specks):
+def make_template(rng, source, others, settings, d, common, lesion, layers, layer, muscle, clip,
+                  specks):  # fmt: skip
     """Make the template of one lesion of a scene; returns `Scene`'s arrays without their axis t."""
     q, pasted, found = lesion
     side, side_mm = settings.template_px, settings.template_mm
@@ -192,9 +205,9 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
     absent = rng.random() < d.absent
     if absent:
         source = others[rng.integers(len(others))]
-        layer, muscle, clip, specks = None, None, None, []
+        layers, layer, muscle, clip, specks = None, None, None, None, []
         pasted = paste(rng, source, breast_point(rng, source), d)
-    elif pasted.lesion is not None and rng.random() < d.depth:
+    elif layers is None and pasted.lesion is not None and rng.random() < d.depth:
         at = pasted.at + rng.normal(0, DEPTH_MM, 2)
         if sample(source.breast, at[None, None].astype("f4"), source.spacing_mm)[0, 0] > 0.5:
             pasted = replace(pasted, at=at)
@@ -205,10 +218,12 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
         side_mm,
         random_tilt(rng, d.warp),
     )
+    if layers is not None:
+        field = layers.centred(field, pasted.layer, current=False)
     if pasted.lesion is not None:
-        field = centred_on(field, pasted)
-    grid = field.grid()
-    image, breast = (sample(a, grid, source.spacing_mm) for a in (source.pixels, source.breast))
+        field = centred_on(field, pasted, layers)
+    grid, fields, grids, image, breast = shown_tissue(source, field, layers, current=False)
+    field_of, grid_of = fields[pasted.layer], grids[pasted.layer]
     if layer is not None:
         other, share, at_current = layer
         moved = Field(
@@ -219,9 +234,9 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
         )
         image = add_layer(image, other, share, moved)
     add_muscle(image, grid, rng, muscle, d)
-    for at, speck in specks:
-        add_lesion(image, grid, at, speck)
-    pasted.add(image, grid, current=False)
+    for at, speck, k in specks:
+        add_lesion(image, grids[k], at, speck)
+    pasted.add(image, grid_of, current=False)
     if rng.random() < d.distract / 2:
         point = rng.uniform(-0.5, 0.5, 2) * side_mm
         size = random_size(rng)
@@ -231,8 +246,8 @@ def make_template(rng, source, others, settings, d, common, lesion, layer, muscl
     if rng.random() < d.edge:
         edge = cut_edges(rng, side, np.full((1, 2), side / 2))
         image, breast = image * edge, breast * edge
-    near = field.inverse(pasted.at[None], np.zeros(2))[0]
-    x0, y0, x1, y1 = pasted.box(field, grid, near, current=False) / pixel
+    near = field_of.inverse(pasted.at[None], np.zeros(2))[0]
+    x0, y0, x1, y1 = pasted.box(field_of, grid_of, near, current=False) / pixel
     size = np.array([x1 - x0, y1 - y0])
     box = Box.from_center(side / 2, side / 2, *size)
     exposed = take(rng, image, breast, d, pixel, clip and clip.shown(field))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
-from made_up_test_set import cells, run_evaluate
+from made_up_test_set import TRUTH, cells, run_evaluate, write_manifest
 from PIL import Image
 
 
@@ -83,3 +84,20 @@ def test_figure_4(test_set: Path, tmp_path: Path) -> None:
     run_evaluate(test_set, "--plot", tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         assert image.width == pytest.approx(3 * image.height, rel=0.02)
+
+
+def test_answers_that_followed_another_layer_are_told(test_set: Path, tmp_path: Path) -> None:
+    """The lesion went 10 pixels (4 mm) to the right of where the stand-in sees it."""
+    rows = list(csv.DictReader(test_set.open(newline="")))
+    x, y = TRUTH.center
+    for row in rows:
+        for name in ("prior", "current"):
+            row[name] = str(test_set.parent / row[name])
+        if row["present"] != "0":
+            corners = {"current_x0": TRUTH.x0 + 10, "current_x1": TRUTH.x1 + 10}
+            places = {"layer0_x": x + 10, "layer0_y": y, "layer1_x": x, "layer1_y": y + 2}
+            row |= corners | {"layer": 0} | places
+    output = run_evaluate(write_manifest(tmp_path, rows))
+    assert "MammoTracker: 0% of 4 within 3 mm; 4 followed another layer, 4 of them called" in output
+    assert "mask-guided tracking: 100% of 4 within 3 mm; 0 followed another layer." in output
+    assert "followed another layer" not in run_evaluate(test_set)

@@ -113,3 +113,37 @@ def test_wrong_pairs_need_two_women():
     row = {"patient": "a", "current": "x", "current_spacing_mm": "0.14", "pair_id": "0"}
     with pytest.raises(MammoTrackerError, match="two women"):
         make_pairs.wrong_rows([[row], [row]], 1)
+
+
+def test_rolled_pairs_of_cesm_tell_where_every_layer_went(tmp_path: Path):
+    """Test and validation women differ; without a roll the manifest has no such columns."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in (3, 140, 160):
+        image = cv2.cvtColor(np.rot90(breast_image()), cv2.COLOR_GRAY2BGR)
+        cv2.imwrite(str(images / f"normal_left_IM{number:04d}.jpg"), image)
+    seen = {}
+    for name, options in (
+        ("test", ["--rolled", "9"]),
+        ("validation", ["--validation"]),
+    ):
+        out = tmp_path / name
+        make_pairs.main(["--cesm", str(images), "--pairs", "1", "--out", str(out), *options])
+        with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
+            seen[name] = list(csv.DictReader(file))
+    cv2.setNumThreads(-1)
+    assert {row["patient"] for row in seen["test"]} == {"cesm-0160"}
+    assert {row["patient"] for row in seen["validation"]} == {"cesm-0140"}
+    assert "layer" not in seen["validation"][0]
+    for row in seen["test"]:
+        k = row["layer"]
+        assert 0 <= float(row[f"layer{k}_share"]) <= 1
+        if row["present"] == "1":
+            x, y = (
+                (float(row[f"current_{axis}0"]) + float(row[f"current_{axis}1"])) / 2
+                for axis in "xy"
+            )
+            away = np.hypot(float(row[f"layer{k}_x"]) - x, float(row[f"layer{k}_y"]) - y)
+            assert away * float(row["current_spacing_mm"]) < 3
+    wrong = make_pairs.wrong_rows([seen["test"], seen["validation"]], 1)
+    assert not any(name.startswith("layer") for row in wrong for name in row)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
-from Training.sources import SPACING_MM, draw_lines, generated_source, make_source, resampled
+from MammoTrackerLib.errors import MammoTrackerError
+from Training.sources import (
+    SPACING_MM,
+    draw_lines,
+    drawn_size,
+    for_validation,
+    generated_source,
+    held_out,
+    make_source,
+    read_cesm,
+    resampled,
+)
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -56,3 +71,44 @@ def test_resampling_keeps_the_size_in_mm():
     )
     np.testing.assert_allclose(finer.breast.mean(), source.breast.mean(), rtol=0.01)
     assert not finer.pixels[finer.breast == 0].any()
+
+
+def write_cesm(folder: Path, numbers: list[int], kind: str = "normal_left") -> None:
+    source = generated_source(3)
+    image = np.clip(200 * source.pixels, 0, 255).astype(np.uint8)
+    for number in numbers:
+        stored = np.repeat(image[..., None], 3, axis=-1)
+        cv2.imwrite(str(folder / f"{kind}_IM{number:04d}.jpg"), stored)
+
+
+def test_cesm_is_read_by_number_and_held_out_in_runs(tmp_path: Path):
+    write_cesm(tmp_path, [149, 12, 133], "malignant_left")
+    write_cesm(tmp_path, [134, 148, 163], "benign_right")
+    cv2.imwrite(str(tmp_path / "other.jpg"), np.zeros((10, 10), np.uint8))
+    sources = read_cesm(tmp_path)
+    numbers = [int(source.woman.removeprefix("cesm-")) for source in sources]
+    assert numbers == [12, 133, 134, 148, 149, 163]
+    assert [held_out(source) for source in sources] == [False, False, True, True, True, True]
+    assert [for_validation(source) for source in sources][2:] == [True, True, False, False]
+    rows = generated_source(3).pixels.shape[0]
+    np.testing.assert_allclose(sources[0].pixels.shape[0] * SPACING_MM, rows * 0.085, atol=1)
+
+
+def test_a_folder_without_cesm_says_so(tmp_path: Path):
+    with pytest.raises(MammoTrackerError, match="CDD-CESM"):
+        read_cesm(tmp_path)
+    (tmp_path / "normal_left_IM0001.jpg").write_text("no image")
+    with pytest.raises(MammoTrackerError, match="cannot be read"):
+        read_cesm(tmp_path)
+
+
+def test_the_pixel_size_of_cesm_is_drawn_for_each_use():
+    rng = np.random.default_rng(0)
+    source = generated_source(3)
+    cesm = dataclasses.replace(source, woman="cesm-0012")
+    drawn = [drawn_size(rng, cesm).spacing_mm / SPACING_MM * 0.085 for _ in range(200)]
+    assert 0.07 <= min(drawn) < 0.072
+    assert 0.098 < max(drawn) <= 0.1
+    before = rng.bit_generator.state
+    assert drawn_size(rng, source) is source
+    assert rng.bit_generator.state == before
