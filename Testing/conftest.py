@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def film(mammogram_paths) -> np.ndarray:
     import pydicom
 
     return pydicom.dcmread(mammogram_paths["lcc"]).pixel_array[1500:1900:2, 0:2400:8].copy()
+
+
+def pytest_configure() -> None:
+    """Take signals as in a terminal, also where a shell started the tests in the background."""
+    for name in ("SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def needs_training(path: Path) -> bool:

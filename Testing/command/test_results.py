@@ -205,7 +205,10 @@ def test_a_batch_that_is_ended_leaves_whole_rows_and_nothing_else(manifest, tmp_
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 128 + number
     assert "Traceback" not in said
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "out.csv", "temporary"}
