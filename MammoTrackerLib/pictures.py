@@ -17,7 +17,6 @@ from .patches import reduce_to
 GRID_MM = 1.1
 COARSE_SIGMA_MM, FINE_SIGMA_MM = 8.0, 4.0
 MIN_SIDE_PX = 8
-LARGEST_MM = 500.0
 MIN_LEAN, MIN_BREAST_SHARE = 0.03, 0.02
 
 
@@ -53,19 +52,13 @@ class Reduced:
         Raises
         ------
         MammoTrackerError
-            If it is too small or too large for a mammogram.
+            If it is too small for a mammogram.
         """
         image, factor = reduce_to(mammogram, GRID_MM)
         if min(image.shape) < MIN_SIDE_PX:
             raise MammoTrackerError(
                 f"An image is only {min(image.shape) * GRID_MM:.0f} mm wide or high: too small "
                 "for a mammogram. Check the file and the pixel spacing."
-            )
-        longest = max(mammogram.pixels.shape[::-1] * np.asarray(mammogram.spacing))
-        if longest > LARGEST_MM:
-            raise MammoTrackerError(
-                f"An image is {longest:.0f} mm wide or high: too large for a mammogram. "
-                "Check the file and the pixel spacing."
             )
         shown = without_frame(image)
         inner = image[shown]

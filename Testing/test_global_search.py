@@ -467,11 +467,6 @@ def test_another_view_is_doubted(films: dict[str, Mammogram]):
     assert np.linalg.det(alignment.matrix) > 0
 
 
-def test_an_image_of_metres_is_refused(films: dict[str, Mammogram]):
-    with pytest.raises(MammoTrackerError, match="too large"):
-        align(films["rcc"], Mammogram(films["rcc"].pixels, 5.0))
-
-
 @pytest.mark.parametrize("shape", [(3, 3), (1, 300), (600, 20)])
 def test_a_scrap_of_an_image_is_refused(films: dict[str, Mammogram], shape: tuple[int, int]):
     scrap = Mammogram(np.random.default_rng(0).uniform(0, 1, shape), 0.2)

@@ -191,3 +191,16 @@ def test_proposed_pair(scene, tmp_path, values):
     right = add("right", ImageLaterality="R", StudyDate="20200301")
     assert bridge.propose_pair([oldest, current, right, *others]) == (oldest, current)
     assert bridge.propose_pair([right, oldest, current, *others]) == (right, others[0])
+
+
+@pytest.mark.parametrize("position", ["SCC", "MCC", "CCID", "CCRL"])
+def test_standard_views_are_proposed(scene, tmp_path, values, position):
+    def add(name, **attributes):
+        return add_dicom_volume(scene, write_dicom(tmp_path / f"{name}.dcm", values, **attributes))
+
+    prior, current = add("prior", StudyDate="20220301"), add("current", StudyDate="20240301")
+    special = add("special", StudyDate="20240301", ViewPosition=position)
+    assert bridge.header_of(special).view == bridge.header_of(current).view == "CC"
+    assert bridge.propose_pair([special, prior, current]) == (prior, current)
+    assert bridge.propose_pair([special, prior]) is None
+    assert bridge.mammogram_of(special).modifiers
