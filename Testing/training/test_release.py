@@ -14,10 +14,10 @@ from MammoTrackerLib.networks.tracking import TrackingNetwork
 from Training import program, release
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Weights of two runs with settings of their own, never trained."""
-    files = []
+    tmp_path, files = tmp_path_factory.mktemp("runs"), []
     for name, options in (("a", []), ("b", ["--refinement-px=64", "--nms-iou=0.5"])):
         arguments = parsed("--run", str(tmp_path / name), *TINY, *options)
         program.write_card(arguments)
@@ -30,21 +30,23 @@ def runs(tmp_path: Path) -> list[str]:
     return files
 
 
-def test_released_weights_track_with_either_runtime(runs: list[str], tmp_path: Path):
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def released(runs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("released")
     release.main([*runs, "--version=test", "--out", str(out)])
-    card = read_card(out)
+    return out
+
+
+def test_released_weights_track_with_either_runtime(released: Path):
+    card = read_card(released)
     assert set(card["sha256"]) == {*CONVERTED, *CONVERTED.values()}
     assert card["made_from"] == {new: card["sha256"][old] for old, new in CONVERTED.items()}
     for runtime, name in (("litert", "LiteRT"), ("tensorflow", "TensorFlow")):
-        assert LesionTracker(weights=out, runtime=runtime).load().name == name
+        assert LesionTracker(weights=released, runtime=runtime).load().name == name
 
 
-def test_refinement_settings_come_from_the_similarity_networks_run(
-    runs: list[str], tmp_path: Path
-):
-    release.main([*runs, "--version=test", "--out", str(tmp_path / "out")])
-    settings = LesionTracker(weights=tmp_path / "out").settings
+def test_refinement_settings_come_from_the_similarity_networks_run(released: Path):
+    settings = LesionTracker(weights=released).settings
     assert (settings.refinement_px, settings.nms_iou) == (64, 0.7)
 
 
@@ -54,7 +56,8 @@ def test_tracking_weights_may_be_released_alone(runs: list[str], tmp_path: Path)
 
 
 def test_weights_that_do_not_fit_are_refused(runs: list[str], tmp_path: Path):
-    Path(runs[0]).write_bytes(b"any")
+    (tmp_path / TRACKING_FILE).write_bytes(b"any")
+    files = [str(tmp_path / TRACKING_FILE), "--version=test", "--out", str(tmp_path / "out")]
     with pytest.raises(MammoTrackerError, match="does not fit"):
-        release.main([*runs, "--version=test", "--out", str(tmp_path / "out")])
+        release.main(files)
     assert not (tmp_path / "out" / "weights.json").exists()
