@@ -87,7 +87,8 @@ def install(wheels: Path | None = None) -> None:
 
 
 def _isAgreed(lines: list[str], wheels: Path | None) -> bool:
-    size = DOWNLOAD_MB if _needs("ai-edge-litert", lines) else 20 * DOWNLOAD_MB
+    isLarge = any(_requirement(line).name == "tensorflow" for line in lines)
+    size = 20 * DOWNLOAD_MB if isLarge else DOWNLOAD_MB
     source = (
         _("from the folder {folder}").format(folder=wheels)
         if wheels
@@ -100,12 +101,6 @@ def _isAgreed(lines: list[str], wheels: Path | None) -> bool:
         ).format(source=source, disk=size * DISK_MB // DOWNLOAD_MB),
         _("MammoTracker - Install Python Packages"),
         detailedText="\n".join(lines),
-    )
-
-
-def _needs(package: str, lines: list[str]) -> bool:
-    return not any(_requirement(line).name == "tensorflow" for line in lines) or any(
-        _requirement(line).name == package for line in lines
     )
 
 
