@@ -26,6 +26,22 @@ def film(mammogram_paths) -> np.ndarray:
     return pydicom.dcmread(mammogram_paths["lcc"]).pixel_array[1500:1900:2, 0:2400:8].copy()
 
 
+@pytest.fixture(scope="session")
+def prior():
+    """Return a whole film, with the lesion `FILM_LESION`."""
+    from MammoTrackerLib.command.simulate import read_film
+
+    return read_film()
+
+
+@pytest.fixture(scope="session")
+def follow_up(prior):
+    """Return its simulated follow-up, for which the lesion's place is known."""
+    from MammoTrackerLib.command.simulate import FILM_LESION, simulate_follow_up
+
+    return simulate_follow_up(prior, [FILM_LESION])
+
+
 def pytest_configure() -> None:
     """Take signals as in a terminal, also where a shell started the tests in the background."""
     for name in ("SIGINT", "SIGHUP"):

@@ -7,20 +7,8 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
-from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.pair import check_box, check_pair, pair_problems
-
-
-@pytest.fixture(scope="module")
-def prior():
-    return read_film()
-
-
-@pytest.fixture(scope="module")
-def follow_up(prior):
-    return simulate_follow_up(prior, [FILM_LESION])
-
 
 HEADER = Header((0.07, 0.07), "L", "CC", datetime.date(2022, 3, 1), "A")
 NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))

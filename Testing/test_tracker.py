@@ -7,21 +7,11 @@ import pytest
 import SimpleITK as sitk
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
-from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
+from MammoTrackerLib.command.simulate import FILM_LESION
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.orientation import turned
 from MammoTrackerLib.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def prior():
-    return read_film()
-
-
-@pytest.fixture(scope="module")
-def follow_up(prior):
-    return simulate_follow_up(prior, [FILM_LESION])
 
 
 @pytest.fixture(scope="module")

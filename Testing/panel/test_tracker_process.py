@@ -12,19 +12,9 @@ import pytest
 from recorded import CRASH, SEVERAL_LOOKS, Recorded, fake_runtime, is_alive, pid_of
 
 from MammoTrackerLib import Box, MammoTrackerError, Status
-from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
+from MammoTrackerLib.command.simulate import FILM_LESION
 
 OTHER = Box(900, 1500, 1100, 1700)
-
-
-@pytest.fixture(scope="module")
-def prior():
-    return read_film()
-
-
-@pytest.fixture(scope="module")
-def follow_up(prior):
-    return simulate_follow_up(prior, [FILM_LESION])
 
 
 @pytest.fixture(scope="module")
