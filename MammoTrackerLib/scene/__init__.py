@@ -47,6 +47,14 @@ from .rois import (
     show_only_in,
     unplace,
 )
+from .series import (
+    choose_exam,
+    exam_titles,
+    exams_like,
+    proposed_exams,
+    series_of,
+    years_of,
+)
 from .table import COLUMNS, export, results_table, update_table
 from .volumes import (
     INVERTED_GREY,
@@ -68,8 +76,11 @@ __all__ = [
     "box_of",
     "candidates_of",
     "center_mm",
+    "choose_exam",
     "claim_lesion",
     "claim_new_rois",
+    "exam_titles",
+    "exams_like",
     "export",
     "header_of",
     "is_as_tracked",
@@ -85,6 +96,7 @@ __all__ = [
     "preview_candidate",
     "preview_of",
     "propose_pair",
+    "proposed_exams",
     "reason_of",
     "registration_of",
     "remove_lesion",
@@ -93,6 +105,7 @@ __all__ = [
     "review_of",
     "right_angled",
     "score_of",
+    "series_of",
     "set_lesion_type",
     "set_review",
     "set_spacing",
@@ -107,4 +120,5 @@ __all__ = [
     "update_table",
     "use_candidate",
     "warped_prior",
+    "years_of",
 ]
