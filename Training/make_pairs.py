@@ -205,7 +205,7 @@ def wrong_rows(pairs: list[list[dict[str, str]]], count: int) -> list[dict[str, 
 
 
 def shown_on(rows: list[dict[str, str]]) -> dict[str, list[tuple[dict[str, str], str]]]:
-    """Return each image of a pair or series, with the rows of its boxes and what they begin with."""
+    """Return each image of a pair or series, with its rows and what their boxes begin with."""
     if "exam" in rows[0]:
         names = list(dict.fromkeys(row["exam"] for row in rows))
         return {name: [(row, "true_") for row in rows if row["exam"] == name] for name in names}
