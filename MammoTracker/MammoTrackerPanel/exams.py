@@ -75,6 +75,17 @@ class Exams(VTKObservationMixin):
         return len(self.series) > 2
 
     @property
+    def titles(self) -> list[str] | None:
+        """What the two views of a series are called; those of a pair have names of their own."""
+        from MammoTrackerLib import scene
+
+        if not self.isSeries:
+            return None
+        titles = dict(zip(self.series, scene.exam_titles(self.series), strict=True))
+        marked, beside = (titles[volume] for volume in self.pair)
+        return [_("Marked: {exam}").format(exam=marked), beside]
+
+    @property
     def isForced(self) -> bool:
         return self._ui.forceCheckBox.checked
 

@@ -1,4 +1,4 @@
-"""The panel's list of the prior's lesions: add, rename, delete, load, mass or calcification."""
+"""The panel's list of lesions: add, rename, delete, load, mass or calcification."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slicer.util import VTKObservationMixin
 
 
 class LesionList(VTKObservationMixin):
-    """Shows the ROI nodes that belong to the prior, and edits them.
+    """Shows the ROI nodes that mark lesions, of the prior or of all exams of a series.
 
     Parameters
     ----------
@@ -28,10 +28,12 @@ class LesionList(VTKObservationMixin):
         self._ui = ui
         self._onChanged = onChanged
         self._prior = None
+        self._volumes = []
         self._rois = []
         self._placed = None
         self._filling = False
-        ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type")])
+        ui.lesionsTable.columnCount = 3
+        ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type"), _("Exam")])
         ui.lesionsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         ui.lesionsTable.verticalHeader().visible = False
         ui.lesionsTable.cellChanged.connect(self._onRenamed)
@@ -59,10 +61,24 @@ class LesionList(VTKObservationMixin):
         )
         return [self._rois[row] for row in rows if row < len(self._rois)]
 
-    def setPrior(self, prior) -> None:
-        """Show the lesions of another prior (or None)."""
-        self._prior = prior
+    def setExams(self, volumes: list, prior) -> None:
+        """Show the lesions of other exams.
+
+        Parameters
+        ----------
+        volumes
+            The exams; of more than two, the lesions of all are listed.
+        prior
+            The one on which lesions are marked, or None.
+        """
+        self._volumes, self._prior = volumes, prior
+        title = _("Lesions") if self._isSeries else _("Lesions on the prior")
+        self._ui.lesionsCollapsibleButton.text = title
         self.refresh()
+
+    @property
+    def _isSeries(self) -> bool:
+        return len(self._volumes) > 2
 
     def refresh(self) -> None:
         """Read the lesions from the scene; ROIs that nobody owns, on the prior, become lesions."""
@@ -72,7 +88,8 @@ class LesionList(VTKObservationMixin):
             with suppress(MammoTrackerError):  # the prior is no single slice
                 scene.claim_new_rois(self._prior)
         self.removeObservers()
-        self._rois = scene.lesions(self._prior) if self._prior else []
+        marked = self._volumes if self._isSeries else [self._prior] if self._prior else []
+        self._rois = [roi for volume in marked for roi in scene.lesions(volume)]
         for roi in self._rois:
             self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
             self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
@@ -84,6 +101,8 @@ class LesionList(VTKObservationMixin):
         table = self._ui.lesionsTable
         self._filling = True
         table.rowCount = len(self._rois)
+        table.setColumnHidden(2, not self._isSeries)
+        titles = scene.exam_titles(self._volumes) if self._isSeries else []
         for row, roi in enumerate(self._rois):
             item = qt.QTableWidgetItem(roi.GetName())
             color = roi.GetDisplayNode().GetSelectedColor()
@@ -92,8 +111,11 @@ class LesionList(VTKObservationMixin):
             item.setIcon(qt.QIcon(swatch))
             table.setItem(row, 0, item)
             kind = qt.QTableWidgetItem(_(scene.lesion_type(roi)))
-            kind.setFlags(kind.flags() & ~qt.Qt.ItemIsEditable)
-            table.setItem(row, 1, kind)
+            title = titles[self._volumes.index(scene.exam_of(roi))] if titles else ""
+            exam = qt.QTableWidgetItem(title)
+            for column, item in ((1, kind), (2, exam)):
+                item.setFlags(item.flags() & ~qt.Qt.ItemIsEditable)
+                table.setItem(row, column, item)
         self._filling = False
         self._onSelectionChanged()
         self._enable()

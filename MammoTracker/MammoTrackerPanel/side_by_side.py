@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import qt
@@ -56,13 +57,15 @@ class SideBySide(VTKObservationMixin):
         self._walls = {}
         self._placePending = False
 
-    def show(self, prior, current) -> None:
+    def show(self, prior, current, titles: Sequence[str] | None = None) -> None:
         """Switch to the layout, and show both volumes whole, each with its own ROIs only.
 
         Parameters
         ----------
         prior, current
             vtkMRMLScalarVolumeNode of one slice each.
+        titles
+            What the views are called; prior and current, if nothing is given.
 
         Raises
         ------
@@ -82,6 +85,7 @@ class SideBySide(VTKObservationMixin):
         self._shown = panes
         for group, pane in enumerate(panes, LAYOUT_ID):
             pane.adopt(group)
+            pane.node.SetLayoutLabel((titles or (_("Prior"), _("Current")))[group - LAYOUT_ID])
             # Else Slicer cuts a name down to two letters where the view is narrow.
             label = pane.widget.findChild(qt.QLabel, "ViewLabel")
             label.minimumWidth = label.sizeHint.width()
@@ -124,10 +128,16 @@ class SideBySide(VTKObservationMixin):
             self._boxes = priorBox, currentBox
             self._place()
 
-    def assign(self) -> None:
+    def assign(self, lesions: Sequence | None = None) -> None:
         """Show each ROI and label of the pair in its own view only, and others in neither.
 
         To be called whenever ROIs were added.
+
+        Parameters
+        ----------
+        lesions
+            Those to show with their predictions, marked on any exam; those of the prior if none
+            are given.
         """
         from MammoTrackerLib import scene
 
@@ -135,7 +145,8 @@ class SideBySide(VTKObservationMixin):
         if not panes:
             return
         prior, current = (pane.volume for pane in panes)
-        lesions, predictions = scene.lesions(prior), scene.predictions(prior, current)
+        lesions = scene.lesions(prior) if lesions is None else lesions
+        left, right = ([scene.roi_on(r, volume) for r in lesions] for volume in (prior, current))
         ours = [pane.node.GetID() for pane in panes]
         elsewhere = [
             node.GetID()
@@ -147,9 +158,9 @@ class SideBySide(VTKObservationMixin):
             if not role or node.GetDisplayNode() is None:
                 continue
             labelled = node.GetNodeReference("MammoTracker.Volume")
-            if node in lesions or labelled is prior:
+            if node in left or labelled is prior:
                 views = ours[:1]
-            elif node in predictions or role in ("preview", "result") or labelled is current:
+            elif node in right or role in ("preview", "result") or labelled is current:
                 views = ours[1:]
             else:
                 views = elsewhere

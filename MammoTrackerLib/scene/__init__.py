@@ -5,6 +5,16 @@ that belongs to MammoTracker has a role (an attribute), and refers to its volume
 lesion by node references, so that saved scenes come back as they were.
 """
 
+from .export import export, export_series
+from .history import (
+    decisions,
+    growth_of,
+    history_of,
+    is_outdated,
+    marked_lesion,
+    set_outdated,
+    show_history,
+)
 from .labels import update_labels
 from .lesion import (
     COLORS,
@@ -19,7 +29,9 @@ from .lesion import (
     unclaimed_rois,
 )
 from .prediction import (
+    best_guess,
     candidates_of,
+    exam_of,
     is_as_tracked,
     lesion_of,
     prediction_of,
@@ -29,6 +41,7 @@ from .prediction import (
     reason_of,
     restore_prediction,
     review_of,
+    roi_on,
     score_of,
     set_review,
     show_track,
@@ -48,6 +61,7 @@ from .rois import (
     unplace,
 )
 from .series import (
+    by_date,
     choose_exam,
     exam_titles,
     exams_like,
@@ -55,7 +69,14 @@ from .series import (
     series_of,
     years_of,
 )
-from .table import COLUMNS, export, results_table, update_table
+from .table import (
+    COLUMNS,
+    SERIES_COLUMNS,
+    results_table,
+    series_table,
+    update_series_table,
+    update_table,
+)
 from .volumes import (
     INVERTED_GREY,
     apply_window,
@@ -70,26 +91,36 @@ __all__ = [
     "COLUMNS",
     "INVERTED_GREY",
     "LESION_TYPES",
+    "SERIES_COLUMNS",
     "Raster",
     "apply_window",
+    "best_guess",
     "box_if_placed",
     "box_of",
+    "by_date",
     "candidates_of",
     "center_mm",
     "choose_exam",
     "claim_lesion",
     "claim_new_rois",
+    "decisions",
+    "exam_of",
     "exam_titles",
     "exams_like",
     "export",
+    "export_series",
+    "growth_of",
     "header_of",
+    "history_of",
     "is_as_tracked",
     "is_loaded_result",
+    "is_outdated",
     "is_placed",
     "lesion_of",
     "lesion_type",
     "lesions",
     "mammogram_of",
+    "marked_lesion",
     "place_roi",
     "prediction_of",
     "predictions",
@@ -104,11 +135,15 @@ __all__ = [
     "results_table",
     "review_of",
     "right_angled",
+    "roi_on",
     "score_of",
     "series_of",
+    "series_table",
     "set_lesion_type",
+    "set_outdated",
     "set_review",
     "set_spacing",
+    "show_history",
     "show_only_in",
     "show_registration",
     "show_track",
@@ -117,6 +152,7 @@ __all__ = [
     "unclaimed_rois",
     "unplace",
     "update_labels",
+    "update_series_table",
     "update_table",
     "use_candidate",
     "warped_prior",

@@ -97,7 +97,12 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
     ]
     # A pair that the user forces shows two breasts or views, if one believes the headers.
     strange = [volume for volume in pair if volume not in chosen]
-    return sorted([*chosen, *strange], key=lambda v: _when(header_of(v))) if strange else chosen
+    return by_date([*chosen, *strange]) if strange else chosen
+
+
+def by_date(volumes: Iterable) -> list:
+    """Return exams in the order of their dates; those without one last, in the order given."""
+    return sorted(volumes, key=lambda volume: _when(header_of(volume)))
 
 
 def years_of(volumes: Iterable) -> list[float] | None:

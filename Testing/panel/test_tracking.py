@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from panel_steps import rows_of, track
+from panel_steps import details_of, rows_of, track
 from sample_pair import TRUTH
 
 
@@ -17,11 +17,16 @@ def test_a_lesion_is_tracked_and_shown(panel, shell, pair):
     track(panel, shell)
     (prediction,) = scene.predictions(prior, current)
     assert scene.box_of(prediction, current).iou(TRUTH) > 0.5
+    box, before = scene.box_of(prediction, current), scene.box_of(lesion, prior)
+    longest, was = (b.longest_side((0.15, 0.15)) for b in (box, before))
     (row,) = rows_of(panel)
-    assert row[:5] == ["Lesion 1", "mass", "found", "", f"{scene.score_of(prediction):.2f}"]
-    box = scene.box_of(prediction, current)
-    assert float(row[5]) == pytest.approx(box.center[0] * 0.15, abs=0.06)
-    assert float(row[7]) == pytest.approx(box.width * 0.15, abs=0.06)
+    assert row[0] == "Lesion 1" and row[1].startswith(f"{longest - was:+.1f} mm\n")
+    assert row[2:] == [f"marked\n{was:.1f} mm", f"found\n{longest:.1f} mm"]
+    (row,) = details_of(prior, current)
+    assert row[:4] == ["Lesion 1", "found", "", f"{scene.score_of(prediction):.2f}"]
+    assert float(row[4]) == pytest.approx(longest, abs=0.06) and row[7] == "mass"
+    assert float(row[8]) == pytest.approx(box.center[0] * 0.15, abs=0.06)
+    assert float(row[10]) == pytest.approx(box.width * 0.15, abs=0.06)
     assert prediction.GetDisplayNode().GetColor() == lesion.GetDisplayNode().GetColor()
     assert panel.results.selected is prediction
     assert "CPU" in panel.ui.deviceLabel.text or "GPU" in panel.ui.deviceLabel.text

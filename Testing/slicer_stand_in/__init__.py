@@ -5,8 +5,8 @@ wheels ``slicer-core`` and ``trame-slicer``; the widgets are PySide6's. Stood in
 wheel has, each file saying which of Slicer's sources its members were checked against:
 
 ``widgets.py``
-    qMRMLWidget, qMRMLNodeComboBox, qMRMLTableView, qSlicerMarkupsPlaceWidget,
-    ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit.
+    qMRMLWidget, qMRMLNodeComboBox, qSlicerMarkupsPlaceWidget, ctkCollapsibleButton,
+    ctkSliderWidget, ctkPathLineEdit.
 ``application.py``
     slicer.app, qMRMLLayoutManager, qMRMLSliceWidget, qMRMLSliceView, slicer.dicomDatabase, and
     slicer.util's loadVolume, loadMarkups, saveNode, saveScene and loadScene.
@@ -391,7 +391,8 @@ def _make_qt() -> None:
     # PySide asks for each module, by name, whether its properties are written as in PythonQt,
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
     written = (
-        "exam_list", "exams", "lesion_list", "result_list", "setup", "side_by_side", "tracking",
+        "exam_list", "exams", "lesion_list", "result_list", "result_table", "setup",
+        "side_by_side", "tracking",
     )  # fmt: skip
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]

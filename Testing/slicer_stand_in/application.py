@@ -153,8 +153,11 @@ class qMRMLSliceWidget(QWidget):
         self._view = qMRMLSliceView(self._slice)
         bar = QWidget()
         bar.setStyleSheet(f"background: {color}; color: black; padding: 2px")
+        node = self._slice.get_view_node()
+        node.SetLayoutLabel(label)
         text = QLabel(label)
         text.setObjectName("ViewLabel")
+        node.AddObserver("ModifiedEvent", lambda *_: text.setText(node.GetLayoutLabel()))
         text.setMinimumWidth(text.fontMetrics().horizontalAdvance("XX"))
         slider = QSlider(Qt.Horizontal)  # of the slice's offset
         slider.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
