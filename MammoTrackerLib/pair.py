@@ -122,8 +122,8 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
     for number, exam in enumerate(exams[1:], 2):
         if special(exam) != special(exams[0]):
             message = (
-                f"Exam 1 is {_kind(exams[0])} and exam {number} {_kind(exam)}: places may be wrong; "
-                "select exams of one kind."
+                f"Exam 1 is {_kind(exams[0])} and exam {number} {_kind(exam)}: places may be "
+                "wrong; select exams of one kind."
             )
             problems.append(PairProblem(message, False, "modifiers"))
     dated = [(n, exam.date) for n, exam in enumerate(exams, 1) if exam.date is not None]
