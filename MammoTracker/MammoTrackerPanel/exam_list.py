@@ -31,7 +31,12 @@ class ExamList:
         """List the exams, and check those that are chosen; a pair alone needs no list."""
         view = self._ui.examsList
         view.visible = len(volumes) > 2
-        listed = [(_text(volume), volume in chosen) for volume in volumes]
+        listed = [
+            (_text(volume, chosen.index(volume) + 1), True)
+            if volume in chosen
+            else (_text(volume, None), False)
+            for volume in volumes
+        ]
         self._volumes = volumes
         if listed == self._listed:
             return
@@ -54,10 +59,12 @@ class ExamList:
             self._onChosen(volume, item.checkState() == qt.Qt.Checked)
 
 
-def _text(volume) -> str:
+def _text(volume, number: int | None) -> str:
+    """Return what is listed of a volume: its number among those chosen, its date, its name."""
     from MammoTrackerLib import scene
     from MammoTrackerLib.pair import special
 
     header = scene.header_of(volume)
     date = header.date.isoformat() if header.date else _("no date")
-    return "   ".join([date, volume.GetName(), *special(header)])
+    start = f"{number}.  " if number else ""
+    return start + "   ".join([date, volume.GetName(), *special(header)])

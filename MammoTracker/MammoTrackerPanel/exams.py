@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import qt
 import slicer
 import vtk
@@ -190,27 +188,16 @@ class Exams(VTKObservationMixin):
     def _problems(self) -> list:
         """Return what is wrong with the exams, as far as the headers tell."""
         from MammoTrackerLib import MammoTrackerError, scene
-        from MammoTrackerLib.pair import PairProblem, pair_problems
+        from MammoTrackerLib.pair import PairProblem, pair_problems, series_problems
 
         if not all(self.pair):
             return []
         try:
-            problems = pair_problems(*(scene.header_of(volume) for volume in self.pair))
+            if self.isSeries:
+                return series_problems([scene.header_of(volume) for volume in self.series])
+            return pair_problems(*(scene.header_of(volume) for volume in self.pair))
         except MammoTrackerError as error:
             return [PairProblem(str(error), True, "image")]
-        if not self.isSeries:
-            return problems
-        problems = [problem for problem in problems if problem.kind != "dates"]
-        marked = scene.header_of(self.pair[0])
-        for volume in self.series:
-            if volume not in self.pair:
-                known = {problem.message for problem in problems}
-                problems += [
-                    replace(problem, message=f"{volume.GetName()}: {problem.message}")
-                    for problem in pair_problems(marked, scene.header_of(volume))
-                    if problem.kind != "dates" and problem.message not in known
-                ]
-        return sorted(problems, key=lambda problem: not problem.blocks)
 
     def _show(self) -> None:
         from MammoTrackerLib import scene

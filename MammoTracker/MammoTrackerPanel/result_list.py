@@ -181,15 +181,14 @@ class ResultList(VTKObservationMixin):
         self._shown = prediction
         self._showDetails()
         if not self._updating:
-            box = scene.box_if_placed(prediction) if prediction else None
-            self._onSelected(lesion, volume, box)
+            self._onSelected(lesion, volume, _place(prediction))
 
     def _center(self) -> None:
         from MammoTrackerLib import scene
 
         if self._shown:
             lesion, volume = scene.lesion_of(self._shown), scene.exam_of(self._shown)
-            self._onSelected(lesion, volume, scene.box_if_placed(self._shown))
+            self._onSelected(lesion, volume, _place(self._shown))
 
     def _showDetails(self) -> None:
         from MammoTrackerLib import scene
@@ -348,3 +347,16 @@ class ResultList(VTKObservationMixin):
             self._updateTable()
             if prediction is self._shown:
                 self._showDetails()
+
+
+def _place(prediction):
+    """Return where to look for a lesion on an exam; None where the registration knows better."""
+    from MammoTrackerLib import scene
+
+    if prediction is None:
+        return None
+    box = scene.box_if_placed(prediction)
+    marked, volume = scene.exam_of(scene.lesion_of(prediction)), scene.exam_of(prediction)
+    if box is None and scene.registration_of(marked, volume) is None:
+        return scene.best_guess(prediction)
+    return box

@@ -17,6 +17,8 @@ from .picture import writePicture
 
 PRIOR_VIEW, CURRENT_VIEW = "MammoTrackerPrior", "MammoTrackerCurrent"
 LAYOUT_ID = 8341
+NOWHERE = "vtkMRMLSliceNodeMammoTrackerNowhere"
+"""Of no view: what is to be seen in no view needs a name, else it is in all."""
 LESION_SHARE = 0.2
 CLOSEST_MM = 25.0
 PATIENCE_S = 5.0
@@ -152,7 +154,7 @@ class SideBySide(VTKObservationMixin):
             node.GetID()
             for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")
             if node.GetID() not in ours
-        ]
+        ] or [NOWHERE]
         for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
             role = node.GetAttribute("MammoTracker.Role")
             if not role or node.GetDisplayNode() is None:

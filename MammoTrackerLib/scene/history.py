@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from ..errors import MammoTrackerError
-from ..growth import Growth, growth
+from ..growth import UNMEASURED, Growth, growth
 from ..history import ExamResult, LesionHistory, by_user
 from ..marked import MarkedLesion
+from ..networks.card import read_card
 from ..track import Status, Track
+from .lesion import lesion_type
 from .nodes import PREFIX, attribute, set_attribute
 from .prediction import (
     best_guess,
@@ -141,4 +144,13 @@ def growth_of(lesion, volumes: Sequence) -> tuple[list[int], Growth] | None:
     if None in [header.spacing for header in headers]:
         return None
     spacings, dates = ([getattr(h, name) for h in headers] for name in ("spacing", "date"))
-    return numbers, growth(history, spacings, dates)
+    return numbers, growth(history, spacings, dates, _repeatability(), lesion_type(lesion))
+
+
+@functools.cache
+def _repeatability() -> dict:
+    """Return how well sizes repeat with the weights that ship."""
+    try:
+        return read_card().get("repeatability", UNMEASURED)
+    except MammoTrackerError:  # which is said when lesions are tracked
+        return UNMEASURED

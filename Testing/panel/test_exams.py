@@ -88,34 +88,21 @@ def mark(panel, shell, volume, box: Box) -> None:
     shell.wait(lambda: roi in panel.lesions.rois)
 
 
-@pytest.fixture
-def series(panel, shell, tmp_path):
-    """Four exams of one woman from DICOM, not in the order of their dates, as they are proposed."""
-    years = 2022, 2019, 2020, 2024
-    exams = {
-        year: shell.loadDicom(write_exam(tmp_path / f"{year}.dcm", name, year))
-        for year, name in zip(years, ("Prior", "Current", "Prior", "Current"), strict=True)
-    }
-    exams = [exams[year] for year in sorted(exams)]
-    shell.wait(lambda: panel.exams.series == exams)
-    yield exams
-    shell.scene.Clear()
-    shell.process(0.3)
-
-
 def listed(panel) -> list[tuple[str, bool]]:
     import qt
 
     view = panel.ui.examsList
     items = [view.item(row) for row in range(view.count)]
-    return [(item.text()[:10], item.checkState() == qt.Qt.Checked) for item in items]
+    return [(item.text(), item.checkState() == qt.Qt.Checked) for item in items]
 
 
 def test_all_exams_of_a_woman_are_proposed_the_last_to_be_marked(panel, shell, series):
     ui = panel.ui
     assert panel.exams.pair == (series[3], series[2])
     assert ui.examsList.visible and ui.priorLabel.text == "Marked on:"
-    assert listed(panel) == [(f"{year}-03-01", True) for year in (2019, 2020, 2022, 2024)]
+    years = 2019, 2020, 2022, 2024
+    lines = [(f"{n}.  {year}-03-01   {year}", True) for n, year in enumerate(years, 1)]
+    assert listed(panel) == lines
     assert ui.pairLabel.text == "L MLO, 4 exams, 5.0 years"
     shell.screenshot("/tmp/module-exams.png")
     shell.click(ui.swapButton)
@@ -169,5 +156,6 @@ def test_what_is_wrong_with_another_exam_of_the_series_is_said(panel, shell, ser
     scene.choose_exam(series[0], True)
     series[0].SetSpacing(1, 1, 1)
     panel.enter()
-    assert "First: The current's pixel spacing is unknown" in panel.ui.pairLabel.text
+    assert "The pixel spacing of exam 4 is unknown" in panel.ui.pairLabel.text
+    assert listed(panel)[3] == ("4.  no date   First", True)
     assert not panel.exams.isReady
