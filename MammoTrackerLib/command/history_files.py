@@ -19,9 +19,9 @@ COLUMNS = (
     *("lesion", "exam", "years", "status", "score", "there", "by_user", "reached_from"),
     *BOX_COLUMNS,
     *("longest_mm", "error_mm", "area_mm2"),
-    *("change_mm", "change_percent", "change_error_percent", "change_verdict"),
-    *("total_mm", "total_percent", "total_error_percent", "total_verdict"),
-    *("percent_per_year", "doubling_days", "message"),
+    *("change_mm", "change_percent", "change_percent_low", "change_percent_high"),
+    *("change_verdict", "total_mm", "total_percent", "total_percent_low", "total_percent_high"),
+    *("total_verdict", "percent_per_year", "doubling_days", "message"),
 )
 """Of history.csv. A change is that from the exam before on which the lesion was found; the total,
 per year and the doubling time are from the first exam to the last."""
@@ -148,7 +148,8 @@ def history_rows(strip: Strip, years: Sequence[float | None]) -> list[dict[str, 
                 row |= {
                     f"{prefix}_mm": f"{change.mm:.2f}",
                     f"{prefix}_percent": f"{change.percent:.1f}",
-                    f"{prefix}_error_percent": f"{change.percent_error:.1f}",
+                    f"{prefix}_percent_low": f"{change.percent_low:.1f}",
+                    f"{prefix}_percent_high": f"{change.percent_high:.1f}",
                     f"{prefix}_verdict": change.verdict,
                 }
         if overall is not None and overall.percent_per_year is not None:

@@ -80,7 +80,7 @@ def draw_strip(
     fields = [_field_mm(strip) for strip in strips]
     for number, (strip, field) in enumerate(zip(strips, fields, strict=True), 1):
         y = _HEAD + (number - 1) * block
-        title = f"Lesion {number}   {summary(strip)}   field {field:.0f} mm"
+        title = f"Lesion {number}, field {field:.0f} mm: {summary(strip)}"
         for line, text in enumerate(wrap(draw, title, width - 2 * _MARGIN, 15)[:2]):
             draw.text((_MARGIN, y + 4 + 19 * line), text, fill=lesion_color(number), font=font(15))
     for exam, read in enumerate(readers):
@@ -108,7 +108,10 @@ def summary(strip: Strip) -> str:
         parts.append(f"gone on exam {gone[0] + 1} ({100 * gone[1]:.0f} %)")
     change = strip.growth.overall
     if change is not None:
-        text = f"{change.verdict}: {change.percent:+.0f} % ± {change.percent_error:.0f} %"
+        text = (
+            f"{change.verdict}: {change.percent:+.0f} % "
+            f"({change.percent_low:+.0f} to {change.percent_high:+.0f} %)"
+        )
         if change.years is not None:
             text += f" in {change.years:.1f} years"
         if change.doubling_days is not None:
