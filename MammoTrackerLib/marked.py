@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
 
 from .box import Box
 from .errors import MammoTrackerError
+from .exams import Exams
 from .history import LesionHistory, follow
-from .mammogram import Mammogram
-
-if TYPE_CHECKING:
-    from .tracker import LesionTracker
 
 
 @dataclass(frozen=True)
@@ -83,10 +78,7 @@ def boxes_of(values: list) -> list[Box]:
 
 
 def follow_marked(
-    tracker: LesionTracker,
-    exams: Sequence[Mammogram | Callable[[], Mammogram]],
-    lesions: Sequence[MarkedLesion],
-    force: bool = False,
+    exams: Exams, lesions: Sequence[MarkedLesion], force: bool = False
 ) -> Iterator[tuple[int, LesionHistory]]:
     """Follow lesions that may be marked on different exams, as `history.follow` does.
 
@@ -95,19 +87,9 @@ def follow_marked(
     tuple
         The index of a lesion, and its history; those that are marked on one exam together.
     """
-    read: dict[int, Mammogram] = {}
-
-    def once(number: int) -> Mammogram:
-        if number not in read:
-            exam = exams[number]
-            read[number] = exam() if callable(exam) else exam
-        return read[number]
-
-    readers = [partial(once, number) for number in range(len(exams))]
     for marked in sorted({lesion.exam for lesion in lesions}):
         indices = [k for k, lesion in enumerate(lesions) if lesion.exam == marked]
         boxes = [lesions[index].box for index in indices]
         decided = {k: lesions[index].decided for k, index in enumerate(indices)}
-        yield from zip(
-            indices, follow(tracker, readers, boxes, marked, decided, force), strict=True
-        )
+        histories = follow(exams.tracker, exams, boxes, marked, decided, force)
+        yield from zip(indices, histories, strict=True)

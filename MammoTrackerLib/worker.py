@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import faulthandler
+import itertools
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,14 +18,15 @@ import numpy as np
 
 from .box import Box
 from .errors import MammoTrackerError
+from .exams import MOST_EXAMS, Exams
 from .global_search import align
-from .history import MOST_EXAMS
 from .mammogram import Mammogram
 from .marked import MarkedLesion, boxes_of, follow_marked
 from .memory import keep_freed_memory
 from .networks.card import read_card
 from .pair import check_box, check_pair
 from .temporary import tidy_end
+from .track import Track
 from .tracker import LesionTracker
 
 _COMMANDS = ("load", "track", "follow")
@@ -90,6 +92,23 @@ def take_mammogram(path: Path) -> Mammogram:
     finally:
         with suppress(OSError, ValueError):
             path.unlink()
+
+
+class _ToldExams(Exams):
+    """Exams that tell what is done with them."""
+
+    def __init__(
+        self,
+        tracker: LesionTracker,
+        readers: list[Callable[[], Mammogram]],
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(tracker, readers)
+        self._tell = tell
+
+    def track(self, source: int, target: int, boxes: Sequence[Box]) -> list[Track]:
+        self._tell(f"Looking on exam {target + 1} of {len(self)} ...")
+        return super().track(source, target, boxes)
 
 
 class Worker:
@@ -211,20 +230,39 @@ class Worker:
     def follow(self, run: int, files: list[Path], lesions: list[MarkedLesion], force: bool) -> None:
         """Follow lesions through the exams in these files, and send each history."""
         self.load()
-        count = 0
+        groups = {lesion.exam for lesion in lesions}
+        steps = len(files) + len(groups) * (len(files) - 1)
+        done = itertools.count()
 
-        def exam(number: int) -> Mammogram:
-            nonlocal count
-            count += 1
-            share = count / (len(files) + 1)
-            self._progress(run, share, f"Following: exam {count} of {len(files)} ...")
+        def tell(message: str) -> None:
+            # Where a lesion is not found for sure, there are more steps than are foreseen.
+            self._progress(run, min(next(done) / steps, 0.98), message)
+
+        def read(number: int) -> Mammogram:
+            tell(f"Reading exam {number + 1} of {len(files)} ...")
             return take_mammogram(files[number])
 
-        exams = [partial(exam, number) for number in range(len(files))]
-        for index, history in follow_marked(self._tracker, exams, lesions, force):
+        readers = [partial(read, number) for number in range(len(files))]
+        exams = _ToldExams(self._tracker, readers, tell)
+        sent = set()
+        for index, history in follow_marked(exams, lesions, force):
+            for target, result in enumerate(history.results):
+                pair = history.marked, target
+                if history.marked in result.sources and pair not in sent:
+                    sent.add(pair)
+                    self._send_registration(run, files[0].parent, exams, *pair)
             self._send("history", id=run, index=index, history=history.as_dict())
-        self._files = []
+        self._files = []  # whoever got the grids removes them
         self._send("done", id=run)
+
+    def _send_registration(
+        self, run: int, folder: Path, exams: Exams, source: int, target: int
+    ) -> None:
+        grid = folder / f"grid-{source}-{target}.npy"
+        self._files.append(grid)
+        np.save(grid, exams.alignment(source, target).grid())
+        self._is_aligned = True
+        self._send("registered", id=run, source=source, target=target, grid=str(grid))
 
     def _progress(self, run: int | None, fraction: float, message: str) -> None:
         self._send("progress", id=run, fraction=fraction, message=message)
@@ -284,8 +322,8 @@ def main() -> int:
     prior.npz and current.npz by `write_mammogram`; ``{"command": "follow", "id": n, "folder":
     path, "exams": count, "lesions": [`MarkedLesion.as_dict`, ...], "force": bool}`` follows, where
     it holds an `exam_file` each. The events that are sent are "ready", "progress", "aligned",
-    "track", "history", "done" and "error", with the ``id`` of their command (loading has none);
-    after an error that is ``fatal`` the process ends.
+    "track", "registered", "history", "done" and "error", with the ``id`` of their command (loading
+    has none); after an error that is ``fatal`` the process ends.
 
     Returns
     -------

@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .candidate_list import CandidateList
 from .result_table import ResultTable, changeOf
 
 
@@ -36,7 +37,6 @@ class ResultList(VTKObservationMixin):
         self._shown = None
         self._drawn = None
         self._before = None, ""
-        self._listed = None, []
         self._updating = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         ui.acceptButton.clicked.connect(lambda: self._review("accepted"))
@@ -48,8 +48,7 @@ class ResultList(VTKObservationMixin):
         ui.resultPlaceWidget.connect(
             "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
         )
-        ui.candidatesList.currentRowChanged.connect(self._onCandidateSelected)
-        ui.useCandidateButton.clicked.connect(self._onUseCandidate)
+        self._candidates = CandidateList(ui, self._onCandidate, self._onUseCandidate)
 
     @property
     def selected(self):
@@ -198,7 +197,7 @@ class ResultList(VTKObservationMixin):
             roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
         for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):
             button.enabled = prediction is not None
-        self._listCandidates()
+        self._candidates.show(prediction)
         if prediction is None:
             ui.reasonLabel.text = ""
             return
@@ -228,24 +227,6 @@ class ResultList(VTKObservationMixin):
             lines.append(_("Track again to look anew from what you decided."))
         return lines
 
-    def _listCandidates(self) -> None:
-        """List the selected lesion's next best places, and keep the one that is selected."""
-        from MammoTrackerLib import scene
-
-        texts = []
-        for candidate in scene.candidates_of(self._shown)[1:] if self._shown else ():
-            x, y = scene.center_mm(candidate.box, scene.exam_of(self._shown))
-            texts.append(
-                _("{number}. score {score:.2f}, at {x:.0f}, {y:.0f} mm").format(
-                    number=len(texts) + 2, score=candidate.score, x=x, y=y
-                )
-            )
-        if (self._shown, texts) != self._listed:
-            self._listed = self._shown, texts
-            self._ui.candidatesList.clear()
-            self._ui.candidatesList.addItems(texts)
-        self._ui.useCandidateButton.enabled = self._ui.candidatesList.currentRow >= 0
-
     @contextmanager
     def _changing(self, decided=None):
         """Let the module change a result, by what the user decided, then show what it is now."""
@@ -253,7 +234,7 @@ class ResultList(VTKObservationMixin):
 
         with self.updating():
             yield scene
-            self._ui.candidatesList.currentRow = -1
+            self._candidates.deselect()
             self._setOutdated(decided)
             self._updateTable()
         self._showDetails()
@@ -276,20 +257,15 @@ class ResultList(VTKObservationMixin):
             scene.restore_prediction(self._shown)
         self._center()
 
-    def _onCandidateSelected(self, row: int) -> None:
+    def _onCandidate(self, box) -> None:
+        """Look at a place that is previewed, or no longer."""
         from MammoTrackerLib import scene
 
-        if self._shown is None:
-            return
-        self._ui.useCandidateButton.enabled = row >= 0
-        scene.preview_candidate(self._shown, row + 1 if row >= 0 else None)
         self._onChanged()
-        if row >= 0:
-            box = scene.candidates_of(self._shown)[row + 1].box
+        if box:
             self._onSelected(scene.lesion_of(self._shown), scene.exam_of(self._shown), box)
 
-    def _onUseCandidate(self) -> None:
-        index = self._ui.candidatesList.currentRow + 1
+    def _onUseCandidate(self, index: int) -> None:
         with self._changing(self._shown) as scene:
             scene.use_candidate(self._shown, index)
         self._center()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import qt
 from slicer.i18n import tr as _
 
@@ -122,10 +120,7 @@ def changeOf(lesion, volumes: list) -> tuple[str, str]:
     if change is None:
         return "", ""
     text = f"{change.mm:+.1f} mm\n{SIGNS.get(change.verdict, '')}{change.percent:+.0f} %"
-    # The error is one of the ratio's logarithm, so that growth and its reverse are called alike.
-    ratio = 1 + change.percent / 100
-    factor = math.exp(change.percent_error / 100 / ratio)
-    low, high = (100 * (value - 1) for value in (ratio / factor, ratio * factor))
+    low, high = change.percent_low, change.percent_high
     parts = [change.verdict, f"{change.percent:+.0f} % (95 %: {low:+.0f} to {high:+.0f} %)"]
     if change.years is not None:
         parts.append(_("in {years:.1f} years").format(years=change.years))

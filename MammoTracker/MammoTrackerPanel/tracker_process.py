@@ -45,10 +45,10 @@ class TrackerProcess:
 
     The callbacks are attributes, called by Qt's event loop: ``onReady(info)`` when the process
     has loaded its networks, where ``info`` has the keys "runtime", "device" and "weights";
-    ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with
-    `Alignment.grid`'s array; ``onTrack(index, track)`` or ``onHistory(index, history)`` for each
-    lesion; then ``onDone()``, or ``onFailed(message)``. ``onLog(line)`` gets what the process
-    writes besides.
+    ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with `Alignment.grid`'s array,
+    or ``onRegistered(source, target, grid)`` of exams that are followed; ``onTrack(index, track)``
+    or ``onHistory(index, history)`` for each lesion; then ``onDone()``, or ``onFailed(message)``.
+    ``onLog(line)`` gets what the process writes besides.
     """
 
     def __init__(self) -> None:
@@ -56,6 +56,7 @@ class TrackerProcess:
         self.onProgress: Callable[[float, str], None] = _ignore
         self.onAligned: Callable[[np.ndarray, list[str]], None] = _ignore
         self.onTrack: Callable[[int, Track], None] = _ignore
+        self.onRegistered: Callable[[int, int, np.ndarray], None] = _ignore
         self.onHistory: Callable[[int, LesionHistory], None] = _ignore
         self.onDone: Callable[[], None] = _ignore
         self.onFailed: Callable[[str], None] = _ignore
@@ -238,10 +239,9 @@ class TrackerProcess:
                 share * fraction if isLoading else share + (1 - share) * fraction, event["message"]
             )
         elif kind == "aligned":
-            path = Path(event["grid"])
-            grid = np.load(path, allow_pickle=False)
-            path.unlink()
-            self.onAligned(grid, event["warnings"])
+            self.onAligned(_taken(event["grid"]), event["warnings"])
+        elif kind == "registered":
+            self.onRegistered(event["source"], event["target"], _taken(event["grid"]))
         elif kind == "track":
             self.onTrack(event["index"], Track.from_dict(event["track"]))
         elif kind == "history":
@@ -268,6 +268,13 @@ class TrackerProcess:
         else:
             self._child.rest()
         self.onFailed(message)
+
+
+def _taken(path: str) -> np.ndarray:
+    """Read an array that was handed over, and delete its file."""
+    array = np.load(path, allow_pickle=False)
+    Path(path).unlink()
+    return array
 
 
 def _whyItEnded(status: int, lastLines: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ class Tracking:
         self.process.onProgress = self._showProgress
         self.process.onAligned = self._onAligned
         self.process.onTrack = self._onTrack
+        self.process.onRegistered = self._onExamsRegistered
         self.process.onHistory = self._onHistory
         self.process.onDone = self._onDone
         self.process.onFailed = self._end
@@ -122,6 +123,13 @@ class Tracking:
         lesion, current = self._rois[index], self._volumes[1]
         if not self._endIfDeleted() and lesion.GetScene():
             self._results.add(lesion, current, track)
+
+    def _onExamsRegistered(self, source: int, target: int, grid) -> None:
+        from MammoTrackerLib import scene
+
+        if not self._endIfDeleted():
+            scene.show_registration(self._volumes[source], self._volumes[target], grid)
+            self._onRegistered()
 
     def _onHistory(self, index: int, history) -> None:
         lesion = self._rois[index]

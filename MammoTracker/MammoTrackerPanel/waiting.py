@@ -14,6 +14,7 @@ import qt
 import slicer
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Track
+from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.history import LesionHistory
 from MammoTrackerLib.marked import MarkedLesion, follow_marked
@@ -77,7 +78,7 @@ def followAndWait(
     if not _isSafe():
         histories, _grids = _elsewhere("follow", exams, lesions, force)
     else:
-        histories = dict(follow_marked(_tracker(), exams, lesions, force))
+        histories = dict(follow_marked(Exams(_tracker(), exams), lesions, force))
     return [histories[index] for index in range(len(lesions))]
 
 

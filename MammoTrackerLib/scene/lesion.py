@@ -75,7 +75,8 @@ def claim_lesion(roi, prior, lesion_type: str = "") -> None:
     display = roi.GetDisplayNode()
     default = roi.GetScene().GetDefaultNodeByClass("vtkMRMLMarkupsDisplayNode") or type(display)()
     if display.GetSelectedColor() == default.GetSelectedColor():
-        others = [other for other in lesions(prior) if other is not roi]
+        # Those of other exams, too, which are shown beside each other.
+        others = [other for other in nodes_with(roi.GetScene(), ROI, "lesion") if other is not roi]
         used = [other.GetDisplayNode().GetSelectedColor() for other in others]
         free = [color for color in COLORS if color not in used]
         paint(display, free[0] if free else COLORS[len(others) % len(COLORS)])
