@@ -133,3 +133,15 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         from MammoTrackerLib import scene
 
         return scene.export(priorVolume, currentVolume, Path(folder))
+
+    def exportSeries(self, volumes, lesionROIs, folder: Path) -> list[Path]:
+        """Write what `export` does, for lesions on all exams of a series.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the folder cannot be written.
+        """
+        from MammoTrackerLib import scene
+
+        return scene.export_series(scene.by_date(volumes), lesionROIs, Path(folder))

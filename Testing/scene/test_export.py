@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from mrml import SQUARE, add_lesion, make_track
+from mrml import SQUARE, add_lesion, add_volume, make_track
 
 slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
 
@@ -40,6 +40,21 @@ def test_export(scene, pair, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MammoTrackerError, match="Cannot write"):
         bridge.export(prior, current, tmp_path / "file" / "below")
+
+
+def test_export_of_a_series(scene, tmp_path):
+    exams = [add_volume(scene, name=name) for name in ("Doe^Jane", "b", "c")]
+    lesion = add_lesion(scene, exams[1], SQUARE, "Mass")
+    bridge.show_track(lesion, exams[0], make_track())
+    bridge.show_track(lesion, exams[2], make_track())
+    files = bridge.export_series(exams, [lesion], tmp_path / "out")
+    assert [file.name for file in files] == [
+        "results.csv", "Mass (exam 1).mrk.json", "Mass.mrk.json", "Mass (exam 3).mrk.json",
+    ]  # fmt: skip
+    assert all("Doe" not in file.read_text() for file in files)
+    with files[0].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Status"] for row in rows] == ["found", "marked", "found"]
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "乳"])

@@ -80,3 +80,22 @@ def test_measures_are_true_millimetres(scene, tmp_path, values):
     bridge.show_track(lesion, current, make_track(Box(0, 0, 20, 30)))
     (row,) = rows_of(bridge.update_table(prior, current))
     assert (row["Width (mm)"], row["Height (mm)"]) == ("2.0", "3.0")
+
+
+def test_the_table_of_a_series_has_a_row_for_each_lesion_and_exam(scene):
+    exams = [add_volume(scene, name=name, spacing=(0.2, 0.2, 2)) for name in "abc"]
+    lesion = add_lesion(scene, exams[2], SQUARE, "Tumour", "mass")
+    table = bridge.update_series_table(exams, [lesion])
+    assert [row["Status"] for row in rows_of(table)] == ["marked"]
+    roi = bridge.show_track(lesion, exams[0], make_track(Box(10, 12, 20, 24)))
+    bridge.show_track(lesion, exams[1], make_track(status=Status.NOT_FOUND))
+    assert bridge.update_series_table(exams, [lesion]) is table
+    assert bridge.series_table(scene) is table and table.GetLocked()
+    first, second, last = rows_of(table)
+    assert tuple(first) == bridge.SERIES_COLUMNS
+    assert [row["Exam"] for row in (first, second, last)] == ["Exam 1", "Exam 2", "Exam 3"]
+    assert [row["Years"] for row in (first, second, last)] == [""] * 3
+    assert (first["Longest (mm)"], first["Change (mm)"], second["Longest (mm)"]) == ("2.4", "", "")
+    assert (last["Longest (mm)"], last["Change (mm)"], last["Change (%)"]) == ("1.8", "-0.6", "-25")
+    assert roi.GetName() == "Tumour (exam 1)"
+    assert [row["Type"] for row in (first, second, last)] == ["mass"] * 3
