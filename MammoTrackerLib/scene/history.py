@@ -25,6 +25,7 @@ from .prediction import (
     status_of,
 )
 from .rois import bounds_of, box_if_placed, box_of, is_placed
+from .series import dates_of, keep_series
 from .volumes import header_of
 
 
@@ -33,6 +34,7 @@ def show_history(lesion, volumes: Sequence, history: LesionHistory) -> None:
 
     What the user has decided is left as it is.
     """
+    keep_series(volumes)
     for volume, result in zip(volumes, history.results, strict=True):
         roi = prediction_of(lesion, volume)
         if result.by_user or volume is exam_of(lesion) or (roi is not None and review_of(roi)):
@@ -143,7 +145,8 @@ def growth_of(lesion, volumes: Sequence) -> tuple[list[int], Growth] | None:
         return None
     if None in [header.spacing for header in headers]:
         return None
-    spacings, dates = ([getattr(h, name) for h in headers] for name in ("spacing", "date"))
+    spacings = [header.spacing for header in headers]
+    dates = dates_of(volumes[number] for number in numbers)
     return numbers, growth(history, spacings, dates, _repeatability(), lesion_type(lesion))
 
 

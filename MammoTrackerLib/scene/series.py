@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +15,8 @@ from .nodes import attribute, set_attribute
 from .volumes import header_of
 
 _SAME = ("patient_id", "laterality", "view")
+_START = datetime.date(1900, 1, 1)
+"""From which years count where only they are known, not the dates."""
 
 
 def exams_like(volume, volumes: Iterable) -> list:
@@ -26,15 +29,21 @@ def exams_like(volume, volumes: Iterable) -> list:
     found = [(volume, like)]
     for other in volumes:
         header = None if other is volume else _mammogram_header(other)
-        if header and all(
-            None in (getattr(header, name), getattr(like, name))
-            or getattr(header, name) == getattr(like, name)
-            for name in _SAME
-        ):
+        if header and _may_be_like(volume, like, other, header):
             found.append((other, header))
     order = {node: number for number, node in enumerate(volumes)}
-    found.sort(key=lambda one: (*_when(one[1]), bool(special(one[1])), order.get(one[0], 0)))
+    found.sort(key=lambda one: (*_when(one[0]), bool(special(one[1])), order.get(one[0], 0)))
     return [node for node, _header in found]
+
+
+def _may_be_like(volume, like: Header, other, header: Header) -> bool:
+    pairs = [(getattr(like, name), getattr(header, name)) for name in _SAME]
+    if any(None in pair for pair in pairs):
+        # Lesions were followed on both, but not together: when the headers were there.
+        series = {attribute(volume, "Series"), attribute(other, "Series")} - {""}
+        if len(series) > 1:
+            return False
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 def _mammogram_header(volume) -> Header | None:
@@ -47,8 +56,17 @@ def _mammogram_header(volume) -> Header | None:
         return None
 
 
-def _when(header: Header) -> tuple[bool, datetime.date]:
-    return header.date is None, header.date or datetime.date.min
+def _when(volume) -> tuple[bool, datetime.date]:
+    date = _date_of(volume)
+    return date is None, date or _START
+
+
+def _date_of(volume) -> datetime.date | None:
+    """Return an exam's date, or one that is right beside those of its series."""
+    date, year = header_of(volume).date, attribute(volume, "Year")
+    if date is None and year:
+        date = _START + datetime.timedelta(days=round(float(year) * DAYS_A_YEAR))
+    return date
 
 
 def proposed_exams(volume, volumes: Iterable) -> list:
@@ -100,14 +118,40 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
     return by_date([*chosen, *strange]) if strange else chosen
 
 
+def keep_series(volumes: Sequence) -> None:
+    """Keep with the volumes what their files say of them, for where a scene comes without these.
+
+    That lesions are followed on them, together, and how many years after the first each is.
+    """
+    known = [attribute(volume, "Series") for volume in volumes]
+    series = next(filter(None, known), None) or uuid.uuid4().hex
+    years = years_of(volumes)
+    for number, volume in enumerate(volumes):
+        set_attribute(volume, "Series", series)
+        if attribute(volume, "Followed") != "no":
+            choose_exam(volume, True)
+        if years is not None:
+            set_attribute(volume, "Year", f"{years[number]:.4f}")
+
+
 def by_date(volumes: Iterable) -> list:
     """Return exams in the order of their dates; those without one last, in the order given."""
-    return sorted(volumes, key=lambda volume: _when(header_of(volume)))
+    return sorted(volumes, key=_when)
+
+
+def dates_of(volumes: Iterable) -> list[datetime.date | None]:
+    """Return the exams' dates; only the time between them is right where no file is at hand.
+
+    Where a file is at hand for some of them, the others have none.
+    """
+    volumes = list(volumes)
+    dates = [header_of(volume).date for volume in volumes]
+    return dates if any(dates) else [_date_of(volume) for volume in volumes]
 
 
 def years_of(volumes: Iterable) -> list[float] | None:
     """Return the years from the first exam to each, or None if a date is unknown."""
-    dates = [header_of(volume).date for volume in volumes]
+    dates = dates_of(volumes)
     if None in dates:
         return None
     return [(date - min(dates)).days / DAYS_A_YEAR for date in dates]

@@ -80,6 +80,26 @@ def test_what_the_user_chose_counts_and_is_saved(scene, add, tmp_path):
     assert plain == [None] * 4 or bridge.series_of(exams[2:], exams) == [exams[0], *exams[2:]]
 
 
+def test_a_followed_series_is_known_without_its_files(scene, add):
+    exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
+    others = [add(f"o{n}", ViewPosition="MLO", StudyDate=f"20{20 + n}0301") for n in range(3)]
+    titles, years = bridge.exam_titles(exams), bridge.years_of(exams)
+    bridge.keep_series(exams)
+    bridge.keep_series(others)
+    volumes = all_volumes(scene)[::-1]
+    for volume in volumes:
+        volume.SetAndObserveStorageNodeID(None)
+        volume.SetSpacing(0.1, 0.1, 1)
+    assert {bridge.header_of(volume).date for volume in volumes} == {None}
+    assert bridge.series_of((exams[3], exams[2]), volumes) == exams
+    assert bridge.series_of((others[0], others[1]), volumes) == others
+    assert bridge.exam_titles(exams) == titles
+    assert bridge.years_of(exams) == pytest.approx(years, abs=0.005)
+    bridge.choose_exam(exams[0], False)
+    bridge.keep_series(exams)
+    assert bridge.series_of((exams[3], exams[2]), volumes) == exams[1:]
+
+
 def test_a_forced_pair_is_a_series_of_its_own(scene, add):
     left = add("l", StudyDate="20230301")
     right = add("r", ImageLaterality="R", StudyDate="20210301")
