@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import qt
 import slicer
 import vtk
 from MammoTrackerPanel.logic import MammoTrackerLogic, MammoTrackerParameterNode
@@ -52,6 +53,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._guiTag = None
+        self._timeLinePending = False
 
     def setup(self) -> None:
         """Build the panel; called when the user opens the module for the first time."""
@@ -61,6 +63,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MammoTrackerPanel.result_list import ResultList
         from MammoTrackerPanel.setup import Setup
         from MammoTrackerPanel.side_by_side import SideBySide
+        from MammoTrackerPanel.time_line import TimeLine
         from MammoTrackerPanel.tracking import Tracking
 
         panel = slicer.util.loadUI(self.resourcePath("UI/MammoTracker.ui"))
@@ -70,6 +73,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MammoTrackerLogic()
 
         self.views = SideBySide(slicer.app.layoutManager())
+        self.timeLine = TimeLine(slicer.app.layoutManager(), self._onTimeChosen)
         self.exams = Exams(ui, self._onExamsShown, self._enable, self.onSideBySide)
         self.lesions = LesionList(ui, self._onLesionsChanged)
         self.results = ResultList(ui, self._onResultSelected, self._onBoxesChanged)
@@ -92,7 +96,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # The place widgets outlive the buttons, and would tell of the end of placing later.
         self._stopPlacing()
         self.setParameterNode(None)
-        for part in (self.exams, self.lesions, self.results, self.views, self):
+        for part in (self.exams, self.lesions, self.results, self.views, self.timeLine, self):
             part.removeObservers()
 
     def enter(self) -> None:
@@ -156,6 +160,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not parameters:
             return
         self.views.facing = parameters.facing
+        self._showTimeLineSoon()
         shown = parameters.showRegistration and self._registration() is not None
         try:
             self.views.showRegistration(parameters.registrationOpacity if shown else None)
@@ -180,12 +185,33 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onBoxesChanged(self) -> None:
         if all(self.exams.pair):
             self.views.assign(self.lesions.rois)
+        self._showTimeLineSoon()
+
+    def _showTimeLineSoon(self) -> None:
+        # While a box is dragged, it changes with each move of the mouse.
+        if not self._timeLinePending:
+            self._timeLinePending = True
+            qt.QTimer.singleShot(100, self._showTimeLine)
+
+    def _showTimeLine(self) -> None:
+        self._timeLinePending = False
+        lesion, parameters = self.results.lesion, self._parameterNode
+        isShown = bool(lesion and parameters and parameters.showTimeLine and self.exams.isSeries)
+        if isShown != self.views.hasTimeLine:
+            self.views.hasTimeLine = isShown
+            self._showTimeLineSoon()  # in the size that Qt gives it
+        if isShown:
+            self.timeLine.show(lesion, self.exams.series, self.exams.pair[1])
+
+    def _onTimeChosen(self, lesion, volume) -> None:
+        self.results.selectOn(lesion, volume)
 
     def _onResultSelected(self, lesion, volume, box) -> None:
         from MammoTrackerLib import scene
 
         self.exams.select(scene.exam_of(lesion), volume)
         self.views.centerOn(scene.box_if_placed(lesion), box)
+        self._showTimeLineSoon()
 
     def _onRegistered(self) -> None:
         self._enable()

@@ -86,14 +86,20 @@ class LesionList(VTKObservationMixin):
 
         if self._prior:
             with suppress(MammoTrackerError):  # the prior is no single slice
-                scene.claim_new_rois(self._prior)
+                scene.claim_new_rois(self._prior, self._marked())
         self.removeObservers()
-        marked = self._volumes if self._isSeries else [self._prior] if self._prior else []
-        self._rois = [roi for volume in marked for roi in scene.lesions(volume)]
+        self._rois = self._marked()
         for roi in self._rois:
             self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
             self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
         self._fill()
+
+    def _marked(self) -> list:
+        """Return the lesions that are marked in the scene."""
+        from MammoTrackerLib import scene
+
+        volumes = self._volumes if self._isSeries else [self._prior] if self._prior else []
+        return [roi for volume in volumes for roi in scene.lesions(volume)]
 
     def _fill(self) -> None:
         from MammoTrackerLib import scene
@@ -136,7 +142,7 @@ class LesionList(VTKObservationMixin):
         number = next(n for n in range(1, len(names) + 2) if f"{_('Lesion')} {n}" not in names)
         roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", f"{_('Lesion')} {number}")
         roi.CreateDefaultDisplayNodes()
-        scene.claim_lesion(roi, self._prior)
+        scene.claim_lesion(roi, self._prior, beside=self._rois)
         self._placed = roi
         self.refresh()
         self._onChanged()
@@ -181,7 +187,7 @@ class LesionList(VTKObservationMixin):
                 if not node or not node.IsA("vtkMRMLMarkupsROINode"):
                     raise MammoTrackerError(_("it holds no ROI"))
                 scene.box_of(node, self._prior)
-                scene.claim_lesion(node, self._prior)
+                scene.claim_lesion(node, self._prior, beside=self._rois)
             except (RuntimeError, MammoTrackerError) as error:
                 if node:
                     slicer.mrmlScene.RemoveNode(node)

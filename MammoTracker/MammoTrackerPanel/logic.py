@@ -19,6 +19,7 @@ class MammoTrackerParameterNode:
     currentVolume: vtkMRMLScalarVolumeNode
     facing: bool = False
     showRegistration: bool = False
+    showTimeLine: bool = True
     registrationOpacity: Annotated[float, WithinRange(0, 1)] = 0.5
 
 

@@ -56,6 +56,14 @@ class ResultList(VTKObservationMixin):
         return self._shown
 
     @property
+    def lesion(self):
+        """The lesion of the selected cell, else the first one with an answer, else None."""
+        from MammoTrackerLib import scene
+
+        shown = self._shown or next(iter(self._predictions), None)
+        return scene.lesion_of(shown) if shown else None
+
+    @property
     def _isSeries(self) -> bool:
         return len(self._volumes) > 2
 
@@ -135,6 +143,10 @@ class ResultList(VTKObservationMixin):
 
         if prediction in self._predictions:
             self._table.select(scene.lesion_of(prediction), scene.exam_of(prediction))
+
+    def selectOn(self, lesion, volume) -> None:
+        """Select the cell of a lesion on an exam, also the one that it is marked on."""
+        self._table.select(lesion, volume)
 
     def deselect(self) -> None:
         """Select no cell."""
@@ -323,6 +335,7 @@ class ResultList(VTKObservationMixin):
             self._updateTable()
             if prediction is self._shown:
                 self._showDetails()
+            self._onChanged()
 
 
 def _place(prediction):

@@ -12,32 +12,15 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .layout import CURRENT_VIEW, LAYOUT_ID, PRIOR_VIEW, isShown, switchTo
 from .pane import Pane
 from .picture import writePicture
 
-PRIOR_VIEW, CURRENT_VIEW = "MammoTrackerPrior", "MammoTrackerCurrent"
-LAYOUT_ID = 8341
 NOWHERE = "vtkMRMLSliceNodeMammoTrackerNowhere"
 """Of no view: what is to be seen in no view needs a name, else it is in all."""
 LESION_SHARE = 0.2
 CLOSEST_MM = 25.0
 PATIENCE_S = 5.0
-
-
-def layoutDescription() -> str:
-    """Return the layout's XML: two slice views beside each other."""
-    # No orientation property: it would make anatomical axes the view's default orientation.
-    views = "".join(
-        f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
-        f'<property name="viewlabel" action="default">{label}</property>'
-        f'<property name="viewcolor" action="default">{color}</property>'
-        "</view></item>"
-        for name, label, color in (
-            (PRIOR_VIEW, _("Prior"), "#7A8CA3"),
-            (CURRENT_VIEW, _("Current"), "#4FA3D1"),
-        )
-    )
-    return f'<layout type="horizontal" split="true">{views}</layout>'
 
 
 class SideBySide(VTKObservationMixin):
@@ -56,8 +39,21 @@ class SideBySide(VTKObservationMixin):
         self._boxes = None
         self._facing = False
         self._opacity = None
-        self._walls = {}
         self._placePending = False
+        self._hasTimeLine = False
+
+    @property
+    def hasTimeLine(self) -> bool:
+        """Whether the time line is shown below the views."""
+        return self._hasTimeLine
+
+    @hasTimeLine.setter
+    def hasTimeLine(self, hasTimeLine: bool) -> None:
+        if hasTimeLine != self._hasTimeLine:
+            isOurs = isShown(self._layoutManager, self._hasTimeLine)
+            self._hasTimeLine = hasTimeLine
+            if isOurs:  # the user has not chosen another layout
+                self._switchLayout()
 
     def show(self, prior, current, titles: Sequence[str] | None = None) -> None:
         """Switch to the layout, and show both volumes whole, each with its own ROIs only.
@@ -233,15 +229,9 @@ class SideBySide(VTKObservationMixin):
                 return False
         return all(pane.widget.sliceView().visible for pane in self._shown)
 
-    def _switchLayout(self) -> bool:
-        """Make the layout the current one, and say whether it was not."""
-        layout = self._layoutManager.layoutLogic().GetLayoutNode()
-        if not layout.IsLayoutDescription(LAYOUT_ID):
-            layout.AddLayoutDescription(LAYOUT_ID, layoutDescription())
-        if layout.GetViewArrangement() == LAYOUT_ID:
-            return False
-        self._layoutManager.setLayout(LAYOUT_ID)
-        return True
+    def _switchLayout(self) -> None:
+        """Make the layout the current one."""
+        switchTo(self._layoutManager, self._hasTimeLine)
 
     def _panes(self) -> tuple:
         """Return both views, or none if no pair is shown or its volumes are gone."""
@@ -252,21 +242,14 @@ class SideBySide(VTKObservationMixin):
 
     def _mirrorings(self, panes) -> list[bool]:
         """Return for each view whether the hanging asks for a mirrored image."""
+        from MammoTrackerLib import scene
+
         if not panes:
             return []
-        priorWall, currentWall = (self._wallIsLeft(pane) for pane in panes)
+        priorWall, currentWall = (scene.is_wall_left(pane.volume) for pane in panes)
         if self._facing:
             return [not priorWall, currentWall]
         return [False, priorWall != currentWall]
-
-    def _wallIsLeft(self, pane) -> bool:
-        from MammoTrackerLib.breast import wall_is_left
-
-        image = pane.volume.GetImageData()
-        key, changed = pane.volume.GetID(), image.GetMTime()
-        if self._walls.get(key, (None, None))[0] != changed:
-            self._walls[key] = changed, wall_is_left(pane.thumbnail())
-        return self._walls[key][1]
 
     def _place(self) -> None:
         """Bring both views to what they were last asked to show."""

@@ -5,7 +5,9 @@ that belongs to MammoTracker has a role (an attribute), and refers to its volume
 lesion by node references, so that saved scenes come back as they were.
 """
 
+from .crop import crop_around, is_wall_left, thumbnail
 from .export import export, export_series
+from .growth_chart import growth_chart, update_growth_chart
 from .history import (
     decisions,
     growth_of,
@@ -30,6 +32,7 @@ from .lesion import (
 )
 from .prediction import (
     best_guess,
+    box_or_guess,
     candidates_of,
     exam_of,
     is_as_tracked,
@@ -99,12 +102,14 @@ __all__ = [
     "best_guess",
     "box_if_placed",
     "box_of",
+    "box_or_guess",
     "by_date",
     "candidates_of",
     "center_mm",
     "choose_exam",
     "claim_lesion",
     "claim_new_rois",
+    "crop_around",
     "dates_of",
     "decisions",
     "exam_of",
@@ -112,6 +117,7 @@ __all__ = [
     "exams_like",
     "export",
     "export_series",
+    "growth_chart",
     "growth_of",
     "header_of",
     "history_of",
@@ -119,6 +125,7 @@ __all__ = [
     "is_loaded_result",
     "is_outdated",
     "is_placed",
+    "is_wall_left",
     "keep_series",
     "lesion_of",
     "lesion_type",
@@ -153,8 +160,10 @@ __all__ = [
     "show_track",
     "source_file",
     "status_of",
+    "thumbnail",
     "unclaimed_rois",
     "unplace",
+    "update_growth_chart",
     "update_labels",
     "update_series_table",
     "update_table",

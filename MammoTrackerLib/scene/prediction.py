@@ -12,6 +12,7 @@ from .lesion import lesions
 from .nodes import ROI, attribute, do_not_save, new_node, node_with, referenced, set_attribute
 from .rois import (
     bounds_of,
+    box_if_placed,
     draw_as_outline,
     is_placed,
     paint,
@@ -74,6 +75,14 @@ def prediction_of(lesion, current):
 def roi_on(lesion, volume):
     """Return the ROI that shows a lesion on an exam: its own, where it is marked; None if none."""
     return lesion if volume is exam_of(lesion) else prediction_of(lesion, volume)
+
+
+def box_or_guess(lesion, volume) -> Box | None:
+    """Return where a lesion is on an exam, or most likely would be; None if nothing is known."""
+    roi = roi_on(lesion, volume)
+    if roi is None:
+        return None
+    return box_if_placed(roi) or (None if roi is lesion else best_guess(roi))
 
 
 def lesion_of(prediction):

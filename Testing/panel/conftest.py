@@ -100,7 +100,7 @@ def layouts(shell):
     """The application's layout manager, in another layout; views of the pair have one size."""
     import slicer
     from drawn_exams import SIZE, VIEWS
-    from MammoTrackerPanel.side_by_side import LAYOUT_ID, layoutDescription
+    from MammoTrackerPanel.layout import LAYOUT_ID, layoutDescription
 
     manager = slicer.app.layoutManager()
     node = manager.layoutLogic().GetLayoutNode()

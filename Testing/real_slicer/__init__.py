@@ -214,6 +214,15 @@ class Shell:
             self._move(view, place, qt.Qt.LeftButton)
         self._release(view, last)
 
+    def clickPlot(self, node, x: float, y: float) -> None:
+        """Click a place in a plot view, in the units of its axes."""
+        view = slicer.app.layoutManager().viewWidget(node).plotView()
+        u, v = _on_chart(view.chart(), x, y)
+        place, widget = (u, view.height - 1 - v), view.VTKWidget()
+        self._move(widget, place)
+        self._press(widget, place)
+        self._release(widget, place)
+
     def shownVolumes(self) -> list:
         """Return the volumes in the views, from the left."""
         names = ("MammoTrackerPrior", "MammoTrackerCurrent")
@@ -243,6 +252,18 @@ class Shell:
         """Save what the window shows as a PNG."""
         self.process(0.3)
         self.window.grab().save(str(path))
+
+
+def _on_chart(chart, x: float, y: float) -> tuple[int, int]:
+    """Return where a place of a chart is on the screen, from the lower left."""
+    place = []
+    for number, value in ((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y)):
+        axis = chart.GetAxis(number)
+        first, last = axis.GetPoint1(), axis.GetPoint2()
+        share = (value - axis.GetMinimum()) / (axis.GetMaximum() - axis.GetMinimum())
+        index = 0 if number == vtk.vtkAxis.BOTTOM else 1
+        place.append(round(first[index] + share * (last[index] - first[index])))
+    return tuple(place)
 
 
 def _parents(widget):
