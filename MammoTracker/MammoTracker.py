@@ -59,6 +59,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel; called when the user opens the module for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         from MammoTrackerPanel.exams import Exams
+        from MammoTrackerPanel.keyboard import Keyboard
         from MammoTrackerPanel.lesion_list import LesionList
         from MammoTrackerPanel.result_list import ResultList
         from MammoTrackerPanel.setup import Setup
@@ -77,6 +78,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exams = Exams(ui, self._onExamsShown, self._enable, self.onSideBySide)
         self.lesions = LesionList(ui, self._onLesionsChanged)
         self.results = ResultList(ui, self._onResultSelected, self._onBoxesChanged)
+        self.keyboard = Keyboard(self.results.actions())
         self.installation = Setup(ui, self._enable)
         parts = self.exams, self.lesions, self.results, self.installation
         self.tracking = Tracking(ui, *parts, self._enable, self._onRegistered)
@@ -96,14 +98,17 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # The place widgets outlive the buttons, and would tell of the end of placing later.
         self._stopPlacing()
         self.setParameterNode(None)
+        self.keyboard.remove()
         for part in (self.exams, self.lesions, self.results, self.views, self.timeLine, self):
             part.removeObservers()
 
     def enter(self) -> None:
         self.initializeParameterNode()
+        self.keyboard.enable(True)
         self.exams.look()
 
     def exit(self) -> None:
+        self.keyboard.enable(False)
         self._stopPlacing()
         self._connect(None)
 

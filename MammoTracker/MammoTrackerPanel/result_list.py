@@ -148,6 +148,20 @@ class ResultList(VTKObservationMixin):
         """Select the cell of a lesion on an exam, also the one that it is marked on."""
         self._table.select(lesion, volume)
 
+    def actions(self) -> dict:
+        """Return what the keys do with the results, by the names in `keyboard.KEYS`."""
+        ui, move = self._ui, self._table.move
+        return {
+            "nextLesion": lambda: move(1, 0),
+            "previousLesion": lambda: move(-1, 0),
+            "nextExam": lambda: move(0, 1),
+            "previousExam": lambda: move(0, -1),
+            "accept": ui.acceptButton.click,
+            "reject": ui.rejectButton.click,
+            "nextCandidate": self._candidates.selectNext,
+            "useCandidate": ui.useCandidateButton.click,
+        }
+
     def deselect(self) -> None:
         """Select no cell."""
         self._shown = None

@@ -67,6 +67,29 @@ class ResultTable:
             column = FIRST_EXAM + self._volumes.index(volume)
             self._widget.setCurrentCell(self._lesions.index(lesion), column)
 
+    def move(self, lesions: int, exams: int) -> None:
+        """Select the cell so many lesions and exams further; marked ones are no stop."""
+        from MammoTrackerLib import scene
+
+        if not self._lesions:
+            return
+        indexes = self._widget.selectedIndexes()
+        isFirst = len(indexes) != 1
+        row, column = (0, -1) if isFirst else (indexes[0].row(), indexes[0].column())
+        row = max(0, min(row + (0 if isFirst else lesions), len(self._lesions) - 1))
+        lesion = self._lesions[row]
+        stops = [v for v in self._volumes if v is not scene.exam_of(lesion)]
+        columns = [FIRST_EXAM + self._volumes.index(volume) for volume in stops]
+        if isFirst:
+            column = columns[-1 if exams < 0 else 0]
+        elif exams > 0:
+            column = next((c for c in columns if c > column), columns[-1])
+        elif exams < 0:
+            column = next((c for c in columns[::-1] if c < column), columns[0])
+        elif column not in columns:
+            column = min(columns, key=lambda c: abs(c - column))
+        self._widget.setCurrentCell(row, column)
+
     def deselect(self) -> None:
         """Select nothing."""
         self._isFilling = True

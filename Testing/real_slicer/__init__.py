@@ -214,6 +214,19 @@ class Shell:
             self._move(view, place, qt.Qt.LeftButton)
         self._release(view, last)
 
+    def press(self, keys: str, widget=None) -> None:
+        """Press a key, such as "Shift+N", where the focus is, or in a widget."""
+        self.window.activateWindow()
+        *modifiers, key = keys.split("+")
+        code = {".": qt.Qt.Key_Period, ",": qt.Qt.Key_Comma}.get(key)
+        code = getattr(qt.Qt, f"Key_{key}") if code is None else code
+        shift = qt.Qt.ShiftModifier if modifiers else qt.Qt.NoModifier
+        text = key if modifiers else key.lower()
+        target = widget or self.window
+        for kind in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            qt.QCoreApplication.postEvent(target, qt.QKeyEvent(kind, code, shift, text))
+        self.process(0.2)
+
     def clickPlot(self, node, x: float, y: float) -> None:
         """Click a place in a plot view, in the units of its axes."""
         view = slicer.app.layoutManager().viewWidget(node).plotView()

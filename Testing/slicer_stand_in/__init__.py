@@ -343,6 +343,17 @@ class Shell:
         QTest.mouseRelease(view, Qt.LeftButton, Qt.NoModifier, last)
         self.process(0.1)
 
+    def press(self, keys: str, widget=None) -> None:
+        """Press a key, such as "Shift+N", where the focus is, or in a widget."""
+        from PySide6.QtGui import QKeySequence
+        from PySide6.QtTest import QTest
+        from PySide6.QtWidgets import QWidget
+
+        QWidget.activateWindow(self.window)
+        self.process()
+        QTest.keySequence(widget or self.window, QKeySequence(keys))
+        self.process(0.1)
+
     def clickPlot(self, node, x: float, y: float) -> None:
         """Click a place in a plot view, in the units of its axes."""
         import slicer
@@ -420,8 +431,8 @@ def _make_qt() -> None:
     # PySide asks for each module, by name, whether its properties are written as in PythonQt,
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
     written = (
-        "candidate_list", "exam_list", "exams", "film_strip", "lesion_list", "result_list",
-        "result_table", "setup", "side_by_side", "time_line", "tracking",
+        "candidate_list", "exam_list", "exams", "film_strip", "keyboard", "lesion_list",
+        "result_list", "result_table", "setup", "side_by_side", "time_line", "tracking",
     )  # fmt: skip
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]
