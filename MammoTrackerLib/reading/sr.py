@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 _MOST_BYTES = 16_000_000
-_MOST_ITEMS = 200_000
+_MOST_ITEMS = 60_000
 _DEEPEST = 40
 _LARGEST_COORDINATE = 1e6
+_UNDEFINED = 0xFFFFFFFF
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 _GROUP, _SINGLE_FINDING = "125007", "111059"
@@ -125,11 +127,12 @@ def read_report(path: Path) -> Report:
     first_bytes(path)
     with path.open("rb") as file:
         _amount(path)(file.read(_MOST_BYTES + 1))
-    with opened(path, _amount(path)) as header:
+    with opened(path, _amount(path), None) as header:
         if not _is_report(header):
             raise MammoTrackerError(
                 f"{path} is no DICOM structured report: give one, or a mask or .mrk.json."
             )
+        _check_whole(path, header)
         return _Reader(path, header).report()
 
 
@@ -137,6 +140,19 @@ def _is_report(header: pydicom.Dataset) -> bool:
     return str(header.get("SOPClassUID") or "").startswith(_CLASSES) or (
         header.get("Modality") == "SR" and "ContentSequence" in header
     )
+
+
+def _check_whole(path: Path, header: pydicom.Dataset) -> None:
+    """Refuse a file that ends within its content, of which pydicom reads what is there."""
+    content = header.get_item("ContentSequence")
+    if content is not None:
+        length = getattr(content, "length", _UNDEFINED)  # of what was not interpreted yet
+        is_deflated = header.file_meta.get("TransferSyntaxUID") == _DEFLATED
+        if length == _UNDEFINED or is_deflated:  # their ends are looked for
+            return
+        if content.value_tell + length <= path.stat().st_size:
+            return
+    raise MammoTrackerError(f"{path} is truncated or damaged: export or copy the file again.")
 
 
 def _amount(path: Path) -> Callable[[bytes], None]:
@@ -187,6 +203,9 @@ class _Reader:
             return
         is_group = kind == "CONTAINER" and concept == _GROUP
         is_finding = kind == "CODE" and concept == _SINGLE_FINDING
+        if kind == "NUM" and _is_angle(item):
+            self.left_out["no lesion"] += 1
+            return
         children = list(item.get("ContentSequence") or ())
         is_hidden |= any(map(_is_not_shown, children))
         # Outside of any group, a measurement or an observation is a lesion of its own.
@@ -296,8 +315,14 @@ def _code(item: pydicom.Dataset, keyword: str) -> str:
 
 
 def _is_not_shown(item: pydicom.Dataset) -> bool:
-    concept = _code(item, "ConceptNameCodeSequence")
-    return concept == _RENDERING_INTENT and _code(item, "ConceptCodeSequence") == _NOT_SHOWN
+    if item.get("ValueType") != "CODE" or _code(item, "ConceptCodeSequence") != _NOT_SHOWN:
+        return False
+    return _code(item, "ConceptNameCodeSequence") == _RENDERING_INTENT
+
+
+def _is_angle(item: pydicom.Dataset) -> bool:
+    values = item.get("MeasuredValueSequence")
+    return bool(values) and _code(values[0], "MeasurementUnitsCodeSequence") == "deg"
 
 
 def _instance(item: pydicom.Dataset) -> str:
