@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 _MAMMOGRAMS = "1.2.840.10008.5.1.4.1.1.1.2"
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-# Of type 2: they may be empty, but not missing.
-_MAY_BE_EMPTY = (
+# Whose report it is, and in which study: of type 2, so they may be empty, but not missing.
+_IDENTITY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "StudyID", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+_OF_AN_IMAGE = (
+    *_NEEDED, "SpecificCharacterSet", "IssuerOfPatientID", "Modality", "Rows", "Columns",
+    "PatientOrientation", "ImagerPixelSpacing",
+)  # fmt: skip
+_LONGEST_SH = 16
 _DESCRIPTION = "MammoTracker: lesions, for research only"
 
 
@@ -242,20 +247,27 @@ def _report(highdicom_sr, headers: Sequence[pydicom.Dataset], groups: list) -> p
 
 
 def _evidence(header: pydicom.Dataset) -> pydicom.Dataset:
-    """Return an exam's header with what a report must have, though it may be empty."""
+    """Return of an exam's header what a report repeats, and nothing else of the patient."""
     from pydicom import Dataset
     from pydicom.valuerep import DA, TM
 
     evidence = Dataset()
-    evidence.update(header)
-    for keyword in _MAY_BE_EMPTY:
-        if keyword not in evidence:
-            setattr(evidence, keyword, None if keyword.endswith(("Date", "Time")) else "")
+    for keyword in (*_OF_AN_IMAGE, *_IDENTITY):
+        if keyword in header:
+            evidence[keyword] = header[keyword]
+        elif keyword in _IDENTITY:
+            setattr(evidence, keyword, None)
     for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
+        text = str(evidence.get(keyword) or "").replace(".", "" if "Date" in keyword else ".")
         try:
-            (TM if keyword.endswith("Time") else DA)(evidence.get(keyword))
+            setattr(evidence, keyword, (DA if "Date" in keyword else TM)(text) or None)
         except Exception:  # the reader's words repeat the value
             setattr(evidence, keyword, None)
+    for keyword in ("StudyID", "AccessionNumber"):
+        if len(str(evidence[keyword].value or "")) > _LONGEST_SH:
+            setattr(evidence, keyword, None)
     if str(evidence.get("PatientSex") or "") not in ("M", "F", "O", ""):
-        evidence.PatientSex = ""
+        evidence.PatientSex = None
+    if not isinstance(evidence.get("SpecificCharacterSet", ""), str):  # several: UTF-8 has all
+        evidence.SpecificCharacterSet = "ISO_IR 192"
     return evidence

@@ -279,6 +279,44 @@ def test_headers_of_all_kinds(tmp_path, attributes, caplog, recwarn, capfd):
     assert not [secret for secret in SECRETS if secret in said]
 
 
+def test_no_more_of_the_patient_than_the_standard_asks_for(tmp_path):
+    file = exam_file(
+        tmp_path, PatientComments="SECRET comment", PatientAddress="SECRET street",
+        OtherPatientIDs="SECRET other", PatientAge="073Y", InstitutionName="SECRET clinic",
+        OperatorsName="SECRET^Operator", ImageComments="SECRET image", IssuerOfPatientID="Issuer",
+    )  # fmt: skip
+    path = written(tmp_path, file)
+    assert path.read_bytes().count(b"SECRET") == 1  # PatientID
+    assert pydicom.dcmread(path).IssuerOfPatientID == "Issuer"
+    assert "Error" not in checked("dcentvfy", path, file)
+
+
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        ("ISO_IR 100", "D\u00f6e^J\u00e4ne"),
+        ("ISO_IR 192", "\u5c71\u7530^\u592a\u90ce"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce"),
+    ],
+)
+def test_names_in_any_script(tmp_path, characters, name):
+    file = exam_file(tmp_path, SpecificCharacterSet=characters, PatientName=name)
+    path = written(tmp_path, file)
+    assert pydicom.dcmread(path).PatientName == name
+    assert "Error" not in checked("dciodvfy", path)
+
+
+def test_what_does_not_fit_is_left_out(tmp_path):
+    file = exam_file(
+        tmp_path, PatientBirthDate="1950.12.24", StudyDate="2024.02.29", PatientAge="x",
+        StudyTime="noon", PatientSex="female", AccessionNumber="9" * 40, StudyID="8" * 40,
+    )  # fmt: skip
+    path = written(tmp_path, file)
+    report = pydicom.dcmread(path)
+    assert (report.PatientBirthDate, report.StudyDate) == ("19501224", "20240229")
+    assert "Error" not in checked("dciodvfy", path)
+
+
 # --- boxes and decisions
 
 
