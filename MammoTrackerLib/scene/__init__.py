@@ -47,6 +47,7 @@ from .rois import (
     show_only_in,
     unplace,
 )
+from .segmentation import add_segmented_lesions, boxes_of_segmentation, segmented_volume
 from .table import COLUMNS, export, results_table, update_table
 from .volumes import (
     INVERTED_GREY,
@@ -63,9 +64,11 @@ __all__ = [
     "INVERTED_GREY",
     "LESION_TYPES",
     "Raster",
+    "add_segmented_lesions",
     "apply_window",
     "box_if_placed",
     "box_of",
+    "boxes_of_segmentation",
     "candidates_of",
     "center_mm",
     "claim_lesion",
@@ -93,6 +96,7 @@ __all__ = [
     "review_of",
     "right_angled",
     "score_of",
+    "segmented_volume",
     "set_lesion_type",
     "set_review",
     "set_spacing",
