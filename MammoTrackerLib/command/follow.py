@@ -91,31 +91,16 @@ def run_follow(
         if all(exam.header.date for exam in given):
             order.sort(key=lambda k: given[k].header.date)
         exams = Exams(tracker, [given[k] for k in order])
-        problems = series_problems([exam.header for exam in exams])
-        if not force:
-            for problem in problems:
-                if problem.blocks:
-                    raise MammoTrackerError(problem.message)
-        remarks = [problem.message for problem in problems]
-        remarks += [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+        remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
         found = [Marked(on_exam, box) for box in boxes]
         if lesions is not None:
             more, about = _read_marks(lesions, exams, on_exam, paths[marked_as])
             found, remarks = found + more, remarks + about
         histories = follow_marked(tracker, exams, found, force)
-        dated = [exam.header.date for exam in exams]
-        strips = [
-            Strip(
-                history,
-                growth(
-                    history, [e.spacing for e in exams], dated, tracker.repeatability,
-                    lesion.lesion_type,
-                ),
-            )
-            for history, lesion in zip(histories, found, strict=True)
-        ]  # fmt: skip
-        years = years_since_first(dated)
+        pairs = zip(found, histories, strict=True)
+        strips = [measured(tracker, exams, lesion, history) for lesion, history in pairs]
+        years = years_since_first([exam.header.date for exam in exams])
         content = history_as_json(exams, years, order, strips, remarks)
         (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
         write_history_csv(strips, years, folder / "history.csv")
@@ -156,6 +141,30 @@ def follow_marked(
         for k, history in zip(numbers, found, strict=True):
             histories[k] = history
     return histories
+
+
+def remarks_on(exams: Exams, force: bool) -> list[str]:
+    """Say what may be wrong with a series or was guessed of its files.
+
+    Raises
+    ------
+    MammoTrackerError
+        If laterality or view differ, unless it is forced.
+    """
+    problems = series_problems([exam.header for exam in exams])
+    for problem in problems:
+        if problem.blocks and not force:
+            raise MammoTrackerError(problem.message)
+    remarks = [problem.message for problem in problems]
+    return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+
+
+def measured(tracker: LesionTracker, exams: Exams, lesion: Marked, history: LesionHistory) -> Strip:
+    """Measure a lesion that was followed."""
+    spacings = [exam.spacing for exam in exams]
+    dates = [exam.header.date for exam in exams]
+    sizes = growth(history, spacings, dates, tracker.repeatability, lesion.lesion_type)
+    return Strip(history, sizes)
 
 
 def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:

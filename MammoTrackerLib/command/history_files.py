@@ -13,18 +13,10 @@ from ..exams import Exam
 from ..growth import Change
 from .outputs import COORDINATES, box_as_json, image_as_json, is_own_picture, is_own_roi
 from .strip import Strip
-from .tables import BOX_COLUMNS, text_cell
+from .tables import BOX_COLUMNS, HISTORY_COLUMNS, text_cell
 
-COLUMNS = (
-    *("lesion", "exam", "years", "status", "score", "there", "by_user", "reached_from"),
-    *BOX_COLUMNS,
-    *("longest_mm", "error_mm", "area_mm2"),
-    *("change_mm", "change_percent", "change_percent_low", "change_percent_high"),
-    *("change_verdict", "total_mm", "total_percent", "total_percent_low", "total_percent_high"),
-    *("total_verdict", "percent_per_year", "doubling_days", "message"),
-)
-"""Of history.csv. A change is that from the exam before on which the lesion was found; the total,
-per year and the doubling time are from the first exam to the last."""
+COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
+"""Of history.csv."""
 ROI_FILES = "lesion-*-exam-*.mrk.json"
 
 
