@@ -56,7 +56,8 @@ class Exam:
         layers = {mm: Layers.of(m, breast, factor, mm) for mm in sorted(set(tracker.pixels_mm))}
         header = Header(
             m.spacing, m.laterality, m.view, m.date, m.patient_id,
-            orientation=m.orientation, modifiers=m.modifiers,
+            orientation=m.orientation, modifiers=m.modifiers, instance_uids=m.instance_uids,
+            size=m.size,
         )  # fmt: skip
         return cls(header, m.remarks, reduced, *(layers[mm] for mm in tracker.pixels_mm))
 
@@ -66,7 +67,8 @@ class Exam:
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.reduced.image_size
+        """(columns, rows)."""
+        return self.header.size
 
 
 class Exams:

@@ -47,9 +47,10 @@ class Change:
     ----------
     first, last
         Indices of the exams.
-    mm, percent, percent_error
-        Change of the longest side, in per cent of the first, with its 95 % error in per cent of
-        that, too.
+    mm, percent
+        Change of the longest side, also in per cent of the first.
+    percent_low, percent_high
+        Between which it is with its 95 % error.
     area_mm2, area_percent
         Change of the area.
     verdict
@@ -65,7 +66,8 @@ class Change:
     last: int
     mm: float
     percent: float
-    percent_error: float
+    percent_low: float
+    percent_high: float
     area_mm2: float
     area_percent: float
     verdict: str
@@ -174,7 +176,8 @@ def _change(
         if verdict == GROWTH:
             doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
     return Change(
-        first, last, after.longest_mm - before.longest_mm, 100 * (ratio - 1), 100 * error * ratio,
+        first, last, after.longest_mm - before.longest_mm,
+        *(100 * (ratio * math.exp(share) - 1) for share in (0, -error, error)),
         after.area_mm2 - before.area_mm2, 100 * (after.area_mm2 / before.area_mm2 - 1), verdict,
         years, per_year, doubling,
     )  # fmt: skip

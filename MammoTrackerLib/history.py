@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .box import Box
 from .errors import MammoTrackerError
+from .exams import Exam, Exams
 from .mammogram import Mammogram
+from .metrics import center_distance
+from .pair import check_box_on, series_problems
 from .track import Status, Track
 
 if TYPE_CHECKING:
     from .tracker import LesionTracker
 
-MOST_EXAMS = 30
+SURE = 0.95
+"""From this probability on, an exam is not reached on another way, too."""
+AGREE_MM = 5.0
 ABSENT = 0.5
 """Under this probability of being there, a lesion counts as new or gone."""
 
@@ -108,9 +114,18 @@ class LesionHistory:
         return cls(values["marked"], tuple(map(ExamResult.from_dict, values["results"])))
 
 
+@dataclass(frozen=True)
+class Way:
+    """How an exam was reached: from which, the answer, and how likely it is right."""
+
+    source: int
+    track: Track
+    chance: float
+
+
 def follow(
     tracker: LesionTracker,
-    exams: Sequence[Mammogram | Callable[[], Mammogram]],
+    exams: Exams | Sequence[Mammogram | Exam | Callable[[], Mammogram]],
     boxes: Sequence[Box],
     marked: int,
     decided: Mapping[int, Mapping[int, Box | None]] | None = None,
@@ -118,13 +133,18 @@ def follow(
 ) -> list[LesionHistory]:
     """Find lesions that are marked on one exam on all the others.
 
+    Every exam is reached from the one on which a lesion is marked, or from the nearest before and
+    after it on which the user decided. Where the answer is not sure, it is reached from the
+    nearest exams with an answer, too; the likeliest way counts.
+
     Parameters
     ----------
     tracker
         Keeps its networks.
     exams
         2 to 30 mammograms of one breast in one view, in the order of their dates. Functions that
-        read one are called once each, so that all of them need little memory.
+        read one are called once each, so that all of them need little memory. `Exams` also keep
+        their alignments for another call.
     boxes
         The lesions, in pixels of ``exams[marked]``.
     marked
@@ -146,29 +166,120 @@ def follow(
     MammoTrackerError
         If the exams or a box cannot be right.
     """
-    if not 2 <= len(exams) <= MOST_EXAMS:
-        raise MammoTrackerError(
-            f"A lesion is followed through 2 to {MOST_EXAMS} exams, but got {len(exams)}."
-        )
+    if not isinstance(exams, Exams):
+        exams = Exams(tracker, exams)
     if not 0 <= marked < len(exams):
-        raise MammoTrackerError("The lesions are marked on an exam that is not given.")
-    images = [exam() if callable(exam) else exam for exam in exams]
-    tracks = [
-        tracker.track(images[marked], image, boxes, force=force) if k != marked else None
-        for k, image in enumerate(images)
+        raise MammoTrackerError(
+            f"The lesions are marked on exam {marked + 1}, but there are {len(exams)} exams."
+        )
+    fixed = [{**(decided or {}).get(k, {}), marked: box} for k, box in enumerate(boxes)]
+    if not force:
+        for problem in series_problems([exam.header for exam in exams]):
+            if problem.blocks:
+                raise MammoTrackerError(problem.message)
+    for known in fixed:
+        for number, box in known.items():
+            if box is not None:
+                exam = exams[number]
+                check_box_on(box, exam.size, exam.spacing, f"exam {number + 1}")
+
+    ways = _reached(exams, [_from_anchors(known, len(exams)) for known in fixed], fixed)
+    further = [_from_sure(found, known) for found, known in zip(ways, fixed, strict=True)]
+    boxes_on = [
+        {k: box for k, box in known.items() if box is not None}
+        | {k: _likeliest(found).track.box for k, found in reached.items()}
+        for known, reached in zip(fixed, ways, strict=True)
     ]
-    histories = []
-    for number, box in enumerate(boxes):
-        fixed = {**(decided or {}).get(number, {}), marked: box}
-        results = []
-        for k in range(len(exams)):
-            if k in fixed:
-                results.append(by_user(box, fixed[k]))
-            else:
-                track = tracks[k][number]
-                results.append(ExamResult(track, (marked,), False, track.score))
-        histories.append(LesionHistory(marked, tuple(results)))
-    return histories
+    for reached, more in zip(ways, _reached(exams, further, boxes_on, ways), strict=True):
+        for k, found in more.items():
+            reached[k] += found
+    return [
+        _history(exams, marked, box, known, reached)
+        for box, known, reached in zip(boxes, fixed, ways, strict=True)
+    ]
+
+
+def _likeliest(ways: Sequence[Way]) -> Way:
+    return max(ways, key=lambda way: way.chance)
+
+
+def _from_anchors(known: Mapping[int, Box | None], count: int) -> list[tuple[int, int]]:
+    """Pair each exam without a decision with the nearest before and after it that has a box."""
+    anchors = [k for k, box in sorted(known.items()) if box is not None]
+    pairs = []
+    for k in (k for k in range(count) if k not in known):
+        before = [a for a in anchors if a < k][-1:]
+        after = [a for a in anchors if a > k][:1]
+        pairs += [(a, k) for a in before + after]
+    return pairs
+
+
+def _from_sure(
+    ways: Mapping[int, list[Way]], known: Mapping[int, Box | None]
+) -> list[tuple[int, int]]:
+    """Pair each exam that is not reached for sure with the nearest that are, on either side."""
+    best = {k: _likeliest(found) for k, found in ways.items()}
+    found = sorted(k for k, way in best.items() if way.track.status is Status.FOUND)
+    pairs = []
+    for k, way in best.items():
+        if way.chance >= SURE:
+            continue
+        for side in ([s for s in found if s < k][-1:], [s for s in found if s > k][:1]):
+            # Where the user decided nearer to this exam, that way was gone before.
+            between = [range(s + 1, k) if s < k else range(k + 1, s) for s in side]
+            if side and not any(known.get(b) is not None for b in between[0]):
+                pairs.append((side[0], k))
+    return pairs
+
+
+def _reached(
+    exams: Exams,
+    pairs: Sequence[Sequence[tuple[int, int]]],
+    boxes: Sequence[Mapping[int, Box]],
+    ways: Sequence[Mapping[int, list[Way]]] | None = None,
+) -> list[dict[int, list[Way]]]:
+    """Go the ways (source, exam) of each lesion; lesions that share one are tracked at once."""
+    lesions = defaultdict(list)
+    for lesion, own in enumerate(pairs):
+        for pair in own:
+            lesions[pair].append(lesion)
+    result: list[dict[int, list[Way]]] = [defaultdict(list) for _ in pairs]
+    for (source, target), chosen in sorted(lesions.items()):
+        tracks = exams.track(source, target, [boxes[k][source] for k in chosen])
+        for k, track in zip(chosen, tracks, strict=True):
+            chance = track.score
+            if ways is not None:
+                chance *= _likeliest(ways[k][source]).chance
+            result[k][target].append(Way(source, track, chance))
+    return result
+
+
+def _history(
+    exams: Exams,
+    marked: int,
+    lesion: Box,
+    known: Mapping[int, Box | None],
+    ways: Mapping[int, list[Way]],
+) -> LesionHistory:
+    results = []
+    for k in range(len(exams)):
+        if k in known:
+            results.append(by_user(lesion, known[k]))
+        else:
+            results.append(_combined(lesion, ways[k], exams[k].spacing))
+    return LesionHistory(marked, tuple(results))
+
+
+def _combined(lesion: Box, ways: Sequence[Way], spacing: tuple[float, float]) -> ExamResult:
+    """Take the likeliest way; which others lead to the same place is said by the sources."""
+    best = _likeliest(ways)
+    same = [
+        way.source
+        for way in ways
+        if center_distance(way.track.box, best.track.box, spacing) <= AGREE_MM
+    ]
+    track = replace(best.track, prior_box=lesion, score=best.chance)
+    return ExamResult(track, tuple(sorted(same)), False, best.chance)
 
 
 def by_user(lesion: Box, box: Box | None) -> ExamResult:

@@ -9,6 +9,7 @@ from .box import Box
 from .breast import breast_share
 from .confidence import evidence, probability, rival_share
 from .global_search import Alignment, align
+from .growth import UNMEASURED
 from .local_search import Layers, search
 from .mammogram import Mammogram
 from .networks.card import WEIGHTS, read_card, settings_of
@@ -153,6 +154,11 @@ class LesionTracker:
                 Layers.of(current, alignment.current_breast, alignment.current_factor, search_mm),
             )
         return self.track_layers(boxes, *self._prepared)
+
+    @property
+    def repeatability(self) -> dict:
+        """How well sizes repeat with these weights, see `growth.error_mm`."""
+        return self._card.get("repeatability", UNMEASURED)
 
     @property
     def pixels_mm(self) -> tuple[float, float]:

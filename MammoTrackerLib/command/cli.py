@@ -1,4 +1,4 @@
-"""The `mammotracker` command: track, batch, evaluate, benchmark."""
+"""The `mammotracker` command: track, follow, batch, evaluate, benchmark."""
 
 from __future__ import annotations
 
@@ -122,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_force(track)
     track.set_defaults(run=_track)
 
+    _add_follow(commands)
+
     batch = commands.add_parser(
         "batch",
         help="find the lesions of a table of pairs",
@@ -171,6 +173,56 @@ def _parser() -> argparse.ArgumentParser:
     _add_spacings(benchmark)
     benchmark.set_defaults(run=_benchmark)
     return parser
+
+
+def _add_follow(commands: argparse._SubParsersAction) -> None:
+    follow = commands.add_parser(
+        "follow",
+        help="find lesions of one exam on all others of that breast and view",
+        description="Find lesions that are marked on one exam on 1 to 29 others, before and after "
+        "it, and measure how they grew. Writes history.json, history.csv, strip.png, growth.png, "
+        "and a lesion-N-exam-K.mrk.json for 3D Slicer per lesion and exam. Exams are followed in "
+        "the order of their dates, or as given where one has none.",
+    )
+    follow.add_argument("exams", metavar="EXAM", type=Path, nargs="+", help="DICOM, PNG, TIFF, ...")
+    follow.add_argument(
+        "--on", metavar="EXAM", type=Path, required=True, help="the exam that lesions are marked on"
+    )
+    follow.add_argument(
+        "--box",
+        dest="boxes",
+        metavar=("X0", "Y0", "X1", "Y1"),
+        nargs=4,
+        type=float,
+        action="append",
+        default=[],
+        help="a lesion in pixels of that exam, from its top-left corner; repeat for more",
+    )
+    follow.add_argument(
+        "--lesions",
+        metavar="FILE",
+        type=Path,
+        help="take lesions from a DICOM SR, or a .mrk.json file or mask (PNG, NRRD, NIfTI) of that "
+        "exam",
+    )
+    follow.add_argument(
+        "--spacing",
+        metavar="MM",
+        type=float,
+        nargs="+",
+        default=[],
+        help="pixel size of all exams, or of each, where the files do not say it",
+    )
+    follow.add_argument(
+        "--dates",
+        metavar="YYYY-MM-DD",
+        nargs="+",
+        default=[],
+        help="of each exam, where the files do not say it",
+    )
+    follow.add_argument("--out", metavar="DIR", type=Path, required=True)
+    _add_force(follow)
+    follow.set_defaults(run=_follow)
 
 
 def _add_spacings(parser: argparse.ArgumentParser) -> None:
@@ -243,6 +295,18 @@ def _print_tracks(tracks: Sequence[Track], current: Mammogram, out: Path) -> Non
     _console().print(table)
     where = one_line(str(out))
     print(f"Written to {where}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer.")
+
+
+def _follow(arguments: argparse.Namespace) -> None:
+    from .follow import run_follow
+
+    if not arguments.boxes and arguments.lesions is None:
+        raise MammoTrackerError("There is no lesion to follow: give --box or --lesions.")
+    boxes = [Box(*numbers) for numbers in arguments.boxes]
+    run_follow(
+        arguments.exams, arguments.on, boxes, arguments.lesions, arguments.spacing,
+        arguments.dates, arguments.out, arguments.force, _console(),
+    )  # fmt: skip
 
 
 def _batch(arguments: argparse.Namespace) -> None:

@@ -17,13 +17,13 @@ from ..track import Status, Track
 
 if TYPE_CHECKING:
     from ..global_search import Alignment
-    from ..mammogram import Mammogram
+    from ..mammogram import Header, Mammogram
 
 _MARKUPS_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/"
     "Resources/Schema/markups-schema-v1.0.3.json#"
 )
-_COORDINATES = "x0, y0, x1, y1 in pixels from the image's top-left corner"
+COORDINATES = "x0, y0, x1, y1 in pixels from the image's top-left corner"
 _MARKUP_KEYS = {
     *("type", "name", "coordinateSystem", "coordinateUnits", "locked", "labelFormat", "roiType"),
     *("fixedNumberOfControlPoints", "insideOut", "controlPoints", "description", "center"),
@@ -41,29 +41,11 @@ def tracks_as_json(
     """Make the content of ``tracks.json``; remarks are what may be wrong with the pair."""
     from .. import __version__
 
-    def image(mammogram: Mammogram) -> dict:
-        rows, columns = mammogram.pixels.shape
-        return {
-            "rows": rows,
-            "columns": columns,
-            "spacing_mm": list(mammogram.spacing),
-            "laterality": mammogram.laterality,
-            "view": mammogram.view,
-        }
-
-    def box(value: Box, mammogram: Mammogram) -> dict:
-        width, height = size_mm(value, mammogram)
-        return {
-            "pixels": [round(number, 3) for number in value.as_tuple()],
-            "width_mm": round(width, 3),
-            "height_mm": round(height, 3),
-        }
-
     return {
         "version": __version__,
-        "coordinates": _COORDINATES,
-        "prior": image(prior),
-        "current": image(current),
+        "coordinates": COORDINATES,
+        "prior": image_as_json(prior),
+        "current": image_as_json(current),
         "remarks": list(remarks),
         "alignment": {"dice": float(alignment.dice), "warnings": list(alignment.warnings)},
         "tracks": [
@@ -72,12 +54,12 @@ def tracks_as_json(
                 "status": track.status.value,
                 "reason": track.reason,
                 "score": float(track.score),
-                "prior_box": box(track.prior_box, prior),
-                "box": box(track.box, current),
-                "registration_box": box(track.registration_box, current),
+                "prior_box": box_as_json(track.prior_box, prior),
+                "box": box_as_json(track.box, current),
+                "registration_box": box_as_json(track.registration_box, current),
                 "candidates": [
                     {
-                        "box": box(candidate.box, current),
+                        "box": box_as_json(candidate.box, current),
                         "tracking_score": float(candidate.tracking_score),
                         "similarity_score": None
                         if candidate.similarity_score is None
@@ -88,6 +70,28 @@ def tracks_as_json(
             }
             for number, track in enumerate(tracks, 1)
         ],
+    }
+
+
+def image_as_json(image: Header | Mammogram) -> dict:
+    """Describe an exam: its size, pixels, laterality and view."""
+    columns, rows = image.size
+    return {
+        "rows": rows,
+        "columns": columns,
+        "spacing_mm": list(image.spacing),
+        "laterality": image.laterality,
+        "view": image.view,
+    }
+
+
+def box_as_json(box: Box, image: Header | Mammogram) -> dict:
+    """Describe a box in pixels and in mm."""
+    width, height = size_mm(box, image)
+    return {
+        "pixels": [round(number, 3) for number in box.as_tuple()],
+        "width_mm": round(width, 3),
+        "height_mm": round(height, 3),
     }
 
 
@@ -136,29 +140,34 @@ def is_own_result(file: Path) -> bool:
     """Whether `mammotracker track` wrote this file, and nobody changed it in Slicer since."""
     try:
         if file.suffix == ".png":
-            return _is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
+            return is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
         content = json.loads(file.read_bytes())
         if file.name == "tracks.json":
-            return content["coordinates"] == _COORDINATES
+            return content["coordinates"] == COORDINATES
         number = re.fullmatch(r"lesion-([1-9][0-9]*)\.mrk\.json", file.name)[1]
-        (markup,) = content["markups"]
-        return (
-            set(content) == {"@schema", "markups"}
-            and set(markup) <= _MARKUP_KEYS
-            and re.fullmatch(rf"Lesion {number}( \(.*\))?", markup["name"]) is not None
-        )
+        return is_own_roi(content, number)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
-def _is_own_picture(file: Path) -> bool:
+def is_own_roi(content: dict, number: str) -> bool:
+    """Whether this is what `track_as_markup` made of a lesion; other content raises an error."""
+    (markup,) = content["markups"]
+    return (
+        set(content) == {"@schema", "markups"}
+        and set(markup) <= _MARKUP_KEYS
+        and re.fullmatch(rf"Lesion {number}( \(.*\))?", markup["name"]) is not None
+    )
+
+
+def is_own_picture(file: Path) -> bool:
     from PIL import Image
 
     with Image.open(file) as picture:
         return picture.info.get("Software") == "MammoTracker"
 
 
-def size_mm(box: Box, mammogram: Mammogram) -> tuple[float, float]:
+def size_mm(box: Box, mammogram: Header | Mammogram) -> tuple[float, float]:
     """Return a box's width and height in mm."""
     return box.width * mammogram.spacing[0], box.height * mammogram.spacing[1]
 
