@@ -28,8 +28,9 @@ from ..reading.lesions import read_lesions
 from ..track import Status
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
-from .history_files import ROI_FILES, history_as_json, is_own_history, write_history_csv
+from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
+from .sr import FILE_NAME, require_highdicom, write_sr
 from .strip import Strip, draw_strip, summary
 from .tables import one_line
 
@@ -41,6 +42,7 @@ class Marked:
     exam: int
     box: Box
     lesion_type: str = ""
+    tracking: str | None = None
     known: dict[int, Box | None] = field(default_factory=dict)
 
 
@@ -53,6 +55,7 @@ def run_follow(
     dates: Sequence[str],
     out: Path,
     force: bool,
+    report: bool,
     console: Console,
 ) -> None:
     """Follow lesions through exams, and write what is known about them into a folder.
@@ -73,6 +76,8 @@ def run_follow(
         The folder.
     force
         Go on though laterality or view differ.
+    report
+        Write a DICOM SR, too.
     console
         Where the results are shown.
 
@@ -84,7 +89,9 @@ def run_follow(
     keep_freed_memory()
     readers = _readers(paths, spacings, dates)
     marked_as = _place(paths, on)
-    with OutputFolder(out, ROI_FILES, is_own_history) as folder, quiet_framework():
+    if report:
+        require_highdicom()
+    with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
         order = list(range(len(given)))
@@ -116,6 +123,15 @@ def run_follow(
         ]
         draw_strip([readers[k] for k in order], strips, years, turns, folder / "strip.png")
         draw_growth(strips, years, folder / "growth.png")
+        if report:
+            write_sr(
+                folder / FILE_NAME,
+                [paths[k] for k in order],
+                [exam.header for exam in exams],
+                histories,
+                [lesion.tracking for lesion in found],
+                [lesion.lesion_type for lesion in found],
+            )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
     if order != sorted(order):
@@ -124,7 +140,7 @@ def run_follow(
     _print_strips(console, strips)
     print(
         f"Written to {one_line(str(out))}: history.json, history.csv, strip.png, growth.png, "
-        "lesion-N-exam-K.mrk.json for 3D Slicer."
+        f"lesion-N-exam-K.mrk.json for 3D Slicer{f', {FILE_NAME}' if report else ''}."
     )
 
 
@@ -237,7 +253,7 @@ def _read_marks(
     for mark in file.lesions:
         known = of_tracking.get(mark.tracking) if mark.tracking else None
         if known is None or mark.exam == known.exam or mark.exam in known.known:
-            lesions.append(Marked(mark.exam, mark.box, mark.lesion_type))
+            lesions.append(Marked(mark.exam, mark.box, mark.lesion_type, mark.tracking))
             if mark.tracking:
                 of_tracking.setdefault(mark.tracking, lesions[-1])
         else:

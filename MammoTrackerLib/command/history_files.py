@@ -12,12 +12,14 @@ from .. import __version__
 from ..exams import Exam
 from ..growth import Change
 from .outputs import COORDINATES, box_as_json, image_as_json, is_own_picture, is_own_roi
+from .sr import is_own_report
 from .strip import Strip
 from .tables import BOX_COLUMNS, HISTORY_COLUMNS, text_cell
 
 COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
 """Of history.csv."""
-ROI_FILES = "lesion-*-exam-*.mrk.json"
+LESION_FILES = "lesion*"
+"""What an earlier run may have written: ROIs and a report."""
 
 
 def history_as_json(
@@ -157,6 +159,8 @@ def is_own_history(file: Path) -> bool:
     try:
         if file.suffix == ".png":
             return is_own_picture(file)
+        if file.suffix == ".dcm":
+            return is_own_report(file)
         if file.suffix == ".csv":
             with file.open(encoding="utf-8") as text:
                 return text.readline(1000).rstrip("\n") == ",".join(COLUMNS)

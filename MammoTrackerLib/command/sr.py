@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -32,7 +33,8 @@ _OF_AN_IMAGE = (
     "PatientOrientation", "ImagerPixelSpacing",
 )  # fmt: skip
 _LONGEST_SH = 16
-_DESCRIPTION = "MammoTracker: lesions, for research only"
+FILE_NAME = "lesions.dcm"
+DESCRIPTION = "MammoTracker: lesions, for research only"
 
 
 def pair_history(track: Track, decision: str = "") -> LesionHistory:
@@ -55,6 +57,15 @@ def pair_history(track: Track, decision: str = "") -> LesionHistory:
             ExamResult(track, () if decided else (0,), decided, track.score),
         ),
     )
+
+
+def is_own_report(file: Path) -> bool:
+    """Whether a file is a report that `write_sr` wrote."""
+    try:
+        with opened(file) as header:
+            return header.get("Modality") == "SR" and header.get("SeriesDescription") == DESCRIPTION
+    except (MammoTrackerError, OSError):
+        return False
 
 
 def write_sr(
@@ -96,7 +107,7 @@ def write_sr(
     OSError
         If the file cannot be written.
     """
-    highdicom_sr = _highdicom()
+    highdicom_sr = require_highdicom()
     with ExitStack() as stack, _silent():
         headers = _headers(files, stack)
         _check_exams(headers)
@@ -126,7 +137,14 @@ def write_sr(
     path.write_bytes(content.getvalue())
 
 
-def _highdicom():
+def require_highdicom() -> ModuleType:
+    """Return highdicom's package for reports; asked for before tracking, that is not in vain.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is not installed.
+    """
     try:
         from highdicom import sr
     except ImportError:
@@ -197,7 +215,9 @@ def _tracking_uid(tracking: str | None) -> str:
     return tracking if tracking and UID(tracking).is_valid else generate_uid()
 
 
-def _report(highdicom_sr, headers: Sequence[pydicom.Dataset], groups: list) -> pydicom.Dataset:
+def _report(
+    highdicom_sr: ModuleType, headers: Sequence[pydicom.Dataset], groups: list
+) -> pydicom.Dataset:
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
     from pydicom.sr.codedict import codes
     from pydicom.uid import generate_uid
@@ -240,7 +260,7 @@ def _report(highdicom_sr, headers: Sequence[pydicom.Dataset], groups: list) -> p
         manufacturer_model_name="MammoTracker",
         software_versions=__version__,
         device_serial_number="1",
-        series_description=_DESCRIPTION,
+        series_description=DESCRIPTION,
         coding_schemes=[scheme],
         is_complete=True,
     )

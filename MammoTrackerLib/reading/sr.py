@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +57,9 @@ class Mark:
     instance_uid
         SOP Instance UID of the image; "" if the report does not say it.
     tracking
-        The lesion's Tracking Unique Identifier, else its Tracking Identifier, else "". The same
-        for a lesion on all of its images; it may hold anything, so it is never shown.
+        The lesion's Tracking Unique Identifier, else its Tracking Identifier if no other lesion on
+        the image has that, else "". The same for a lesion on all of its images; it may hold
+        anything, so it is never shown.
     lesion_type
         "mass", "calcification", or "" where the report says neither.
     """
@@ -189,7 +190,13 @@ class _Reader:
     def report(self) -> Report:
         self._visit(self.root, None, False, 0)
         marks = [mark for group in self.groups for mark in self._marks_of(group)]
-        return Report(tuple(dict.fromkeys(marks)), self.left_out)
+        marks = list(dict.fromkeys(marks))
+        # Some programs call every lesion by the name of their tool, which is no identity then.
+        uids = {group.tracking_uid for group in self.groups}
+        uses = Counter((mark.tracking, mark.instance_uid) for mark in marks)
+        shared = {tracking for (tracking, _), count in uses.items() if count > 1} - uids
+        marks = [replace(m, tracking="") if m.tracking in shared else m for m in marks]
+        return Report(tuple(marks), self.left_out)
 
     def _visit(
         self, item: pydicom.Dataset, group: _Group | None, is_hidden: bool, depth: int

@@ -123,6 +123,20 @@ def test_identity_is_no_text_in_a_representation(tmp_path):
     assert mark.tracking == "Doe^Jane" and "Jane" not in repr(mark)
 
 
+def test_the_name_of_a_tool_is_no_identity(tmp_path):
+    """It is the same for all lesions; a UID counts, whatever the name is."""
+
+    def lesion(shift, instance=A, tracking_uid=None, name="Tool:Rectangle"):
+        return group(
+            *tracking(tracking_uid, name), scoord("POLYLINE", [v + shift for v in SQUARE], instance)
+        )
+
+    marks = marks_of(tmp_path, lesion(0), lesion(50), lesion(0, B), lesion(90, name="other"))
+    assert [mark.tracking for mark in marks] == ["", "", "", "other"]
+    marks = marks_of(tmp_path, lesion(0, A, "1.1"), lesion(50, A, "1.2"), lesion(0, B, "1.1"))
+    assert [mark.tracking for mark in marks] == ["1.1", "1.2", "1.1"]
+
+
 def test_the_same_mark_twice_is_one(tmp_path):
     twice = [group(*tracking("1.5"), scoord("POLYLINE", SQUARE, A)) for _ in range(2)]
     assert len(marks_of(tmp_path, *twice)) == 1
