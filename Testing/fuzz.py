@@ -145,11 +145,13 @@ def _dicom_seeds(folder: Path, grey: np.ndarray, small: np.ndarray):
 def _lesion_seeds(folder: Path, grey: np.ndarray):
     outline = [5, 5, 30, 5, 30, 20, 5, 20]
     mass = sr.item("CODE", "CONTAINS", "finding", ConceptCodeSequence=sr.code("mass"))
-    first = sr.group(*sr.tracking("1.2.9", "Doe^Jane"), mass, sr.scoord("POLYLINE", outline, INSTANCE))
+    whole = sr.scoord("POLYLINE", outline, INSTANCE)
+    first = sr.group(*sr.tracking("1.2.9", "Doe^Jane"), mass, whole)
     axes = [sr.number("length", [sr.scoord("POLYLINE", outline[:4], INSTANCE)])]
     content = sr.report(first, sr.group(*sr.tracking("1.2.8"), *axes), library=[INSTANCE])
     shapes = [sr.scoord("ELLIPSE", outline, INSTANCE), sr.scoord("CIRCLE", outline[:4], INSTANCE)]
-    cad = sr.cad_report([INSTANCE], sr.finding("density", *shapes), sr.finding("cluster", *shapes[:1]))
+    findings = [sr.finding("density", *shapes), sr.finding("cluster", whole)]
+    cad = sr.cad_report([INSTANCE], *findings)
     for name, tree, syntax in (
         ("sr.dcm", content, uid.ExplicitVRLittleEndian),
         ("cad.dcm", cad, uid.ImplicitVRLittleEndian),
