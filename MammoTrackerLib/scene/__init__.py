@@ -37,6 +37,7 @@ from .prediction import (
 )
 from .raster import Raster, right_angled
 from .registration import registration_of, show_registration, warped_prior
+from .reports import load_lesions, reports_on, tracking_of
 from .rois import (
     box_if_placed,
     box_of,
@@ -81,6 +82,7 @@ __all__ = [
     "lesion_of",
     "lesion_type",
     "lesions",
+    "load_lesions",
     "mammogram_of",
     "place_roi",
     "prediction_of",
@@ -91,6 +93,7 @@ __all__ = [
     "reason_of",
     "registration_of",
     "remove_lesion",
+    "reports_on",
     "restore_prediction",
     "results_table",
     "review_of",
@@ -105,6 +108,7 @@ __all__ = [
     "show_track",
     "source_file",
     "status_of",
+    "tracking_of",
     "unclaimed_rois",
     "unplace",
     "update_labels",
