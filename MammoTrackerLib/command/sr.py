@@ -249,7 +249,7 @@ def _report(
         name="Codes of MammoTracker",
         responsible_organization="MammoTracker",
     )
-    return highdicom_sr.ComprehensiveSR(
+    report = highdicom_sr.ComprehensiveSR(
         evidence=evidence,
         content=content,
         series_instance_uid=generate_uid(),
@@ -264,6 +264,11 @@ def _report(
         coding_schemes=[scheme],
         is_complete=True,
     )
+    # That of the patient's name, which earlier versions of highdicom do not take over.
+    characters = evidence[0].get("SpecificCharacterSet")
+    if characters:
+        report.SpecificCharacterSet = characters
+    return report
 
 
 def _evidence(header: pydicom.Dataset) -> pydicom.Dataset:

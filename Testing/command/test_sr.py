@@ -139,6 +139,19 @@ def test_highdicom_reads_it(path, files, exams):
     assert {study for study, *_ in report.get_evidence()} == studies
 
 
+def test_boxes_are_known_as_such(path):
+    """By what the extension QuantitativeReporting asks highdicom, to show them in Slicer."""
+    from pydicom.sr.codedict import codes
+
+    groups = highdicom.sr.srread(path).content.get_planar_roi_measurement_groups(
+        reference_type=codes.DCM.ImageRegion, graphic_type=highdicom.sr.GraphicTypeValues.POLYLINE
+    )
+    assert len(groups) == 4
+    for group in groups:
+        (purpose,) = group.get_qualitative_evaluations(name=codes.DCM.GeometricPurposeOfRegion)
+        assert purpose.value == codes.SCT.BoundedBy
+
+
 def test_one_identity_through_all_exams(path):
     uids = {}
     for group in groups_of(path):
