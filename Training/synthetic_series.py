@@ -201,8 +201,8 @@ def as_it_changes(
     """Give what is marked its size and contrast on each exam, with the point (2,) that shows it.
 
     None where it would be too small or too large, or its place is not on an exam. It stands out of
-    the tissue, as one that vanishes from a pair does: else nothing tells how large it is, or whether
-    it is there.
+    the tissue, as one that vanishes from a pair does: else nothing tells how large it is, or
+    whether it is there.
     """
     length = rng.random()
     change = 1.0
