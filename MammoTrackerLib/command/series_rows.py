@@ -9,16 +9,9 @@ from pathlib import Path
 from ..errors import MammoTrackerError
 from ..exams import Exam, Exams
 from ..mammogram import Mammogram
+from ..marked import MarkedLesion
 from ..tracker import LesionTracker
-from .follow import (
-    Marked,
-    follow_marked,
-    measured,
-    read_date,
-    read_exam,
-    remarks_on,
-    years_since_first,
-)
+from .follow import followed, read_date, read_exam, remarks_on, years_since_first
 from .history_files import history_rows
 from .tables import BOX_COLUMNS, SERIES, failed_row, read_box, read_spacing, text_cell
 
@@ -72,14 +65,12 @@ def _results(
     if all(exam.header.date for exam in read.values()):
         names.sort(key=lambda name: read[name].header.date)
     exams = Exams(tracker, [read[name] for name in names])
-    remarks = text_cell(" ".join(remarks_on(exams, force)))
     of_lesion = {row["lesion_id"]: _marked(group, row["lesion_id"], names) for row in group}
     known = {name: lesion for name, lesion in of_lesion.items() if lesion is not None}
-    histories = follow_marked(tracker, exams, list(known.values()), force)
+    remarks = text_cell(" ".join(remarks_on(exams, force)))
     years = years_since_first([exam.header.date for exam in exams])
     results = {}
-    for (name, lesion), history in zip(known.items(), histories, strict=True):
-        strip = measured(tracker, exams, lesion, history)
+    for name, strip in zip(known, followed(exams, list(known.values()), force), strict=True):
         for exam, values in zip(names, history_rows(strip, years), strict=True):
             values["number"] = values.pop("exam")
             values["message"] = f"{values['message']} {remarks}".strip()
@@ -100,12 +91,14 @@ def _read(folder: Path, group: Sequence[Row], name: str) -> Mammogram:
     return read_exam(folder / name, read_spacing(row["spacing_mm"]), read_date(row["date"]))
 
 
-def _marked(group: Sequence[Row], lesion: str, names: Sequence[str]) -> Marked | None:
-    """Return a lesion with all its boxes, marked on the last exam that has one; None without."""
+def _marked(
+    group: Sequence[Row], lesion: str, names: Sequence[str]
+) -> tuple[MarkedLesion, str] | None:
+    """Return a lesion with its boxes and type, marked on the last exam with one; None without."""
     rows = [row for row in group if row["lesion_id"] == lesion]
     boxes = {names.index(row["exam"]): read_box(row, BOX_COLUMNS) for row in rows}
     boxes = {exam: box for exam, box in boxes.items() if box is not None}
     if not boxes:
         return None
     marked = max(boxes)
-    return Marked(marked, boxes.pop(marked), rows[0]["lesion_type"], boxes)
+    return MarkedLesion(marked, boxes.pop(marked), boxes), rows[0]["lesion_type"]

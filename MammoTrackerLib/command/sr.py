@@ -111,6 +111,7 @@ def write_sr(
     with ExitStack() as stack, _silent():
         headers = _headers(files, stack)
         _check_exams(headers)
+        uids = _tracking_uids(trackings, len(histories))
         try:
             groups = [
                 group
@@ -120,7 +121,7 @@ def write_sr(
                     history,
                     headers,
                     exams,
-                    _tracking_uid(trackings[lesion] if lesion < len(trackings) else None),
+                    uids[lesion],
                     lesion_types[lesion] if lesion < len(lesion_types) else "",
                     decisions or {},
                 )
@@ -209,10 +210,15 @@ def _check_exams(headers: Sequence[pydicom.Dataset]) -> None:
             )
 
 
-def _tracking_uid(tracking: str | None) -> str:
+def _tracking_uids(trackings: Sequence[str | None], count: int) -> list[str]:
+    """Return an identity for each lesion, its own where it has one that no other has."""
     from pydicom.uid import UID, generate_uid
 
-    return tracking if tracking and UID(tracking).is_valid else generate_uid()
+    uids: list[str] = []
+    for tracking in [*trackings, *[None] * count][:count]:
+        is_own = tracking is not None and UID(tracking).is_valid and tracking not in uids
+        uids.append(tracking if is_own else generate_uid())
+    return uids
 
 
 def _report(

@@ -198,6 +198,12 @@ def test_an_identity_that_was_read_is_kept(path, files, exams, tmp_path):
         assert b"a text" not in (tmp_path / "a.dcm").read_bytes()
 
 
+def test_two_lesions_have_two_identities(tmp_path, files, exams):
+    write_sr(tmp_path / "a.dcm", files, exams, [history(), history()], ["1.2.3", "1.2.3"])
+    found = {group.tracking_uid for group in groups_of(tmp_path / "a.dcm")}
+    assert len(found) == 2 and "1.2.3" in found
+
+
 # --- whose it is
 
 
