@@ -125,7 +125,7 @@ def _decision(history: LesionHistory, exam: int) -> str:
 
 
 def _region(box: Box, header: pydicom.Dataset):
-    """Return the box as a closed polyline, cut where it leaves the image (PS3.3 C.18.6.1.1)."""
+    """Return the box as a closed polyline, cut where it leaves the image (PS3.3 C.18.6)."""
     import numpy as np
     from highdicom import sr
 

@@ -207,13 +207,59 @@ def test_a_clusters_calcifications_are_no_lesions_of_their_own(tmp_path):
     assert [mark.bounds for mark in read(tmp_path, cad_report([A], cluster)).marks] == [BOUNDS]
 
 
-def test_findings_of_a_composite_feature(tmp_path):
-    views = [finding("density", *outlined([20, 35], SQUARE, place)) for place in (1, 2)]
-    composite = item(
-        "CODE", "INFERRED FROM", "composite", views, ConceptCodeSequence=code("density")
+def composed(*children) -> pydicom.Dataset:
+    intent = item("CODE", "HAS CONCEPT MOD", "intent", ConceptCodeSequence=code("required"))
+    return item(
+        "CODE", "CONTAINS", "composite", [intent, *children], ConceptCodeSequence=code("mass")
     )
-    marks = read(tmp_path, cad_report([A, B], composite)).marks
-    assert [mark.instance_uid for mark in marks] == [A, B]
+
+
+def test_findings_of_a_composite_feature_are_one_lesion(tmp_path):
+    """In two views, on two exams, or both (composed once more): DICOM PS3.17 E.3.3."""
+
+    def views(first):
+        return composed(
+            *(finding("density", *outlined([20, 35], SQUARE, first + n)) for n in (0, 1))
+        )
+
+    now, before = views(1), views(3)
+    alone = finding("density", *outlined([120, 135], [n + 100 for n in SQUARE], 1))
+    content = cad_report(["1.1", "1.2", "1.3", "1.4"], composed(now, before), alone)
+    marks = read(tmp_path, content).marks
+    assert [mark.instance_uid for mark in marks] == ["1.1", "1.2", "1.3", "1.4", "1.1"]
+    assert len({mark.tracking for mark in marks[:4]}) == 1 and marks[4].tracking == ""
+    assert uid.UID(marks[0].tracking).is_valid
+    # Another report's are others, and the same report's the same.
+    assert read_report(tmp_path / "report.dcm").marks == marks
+    assert read(tmp_path, content).marks[0].tracking != marks[0].tracking
+
+
+def test_the_example_of_the_standard(tmp_path):
+    """DICOM PS3.17 E.3.2: a mass in two views, another hidden, and clusters found in two ways."""
+
+    def moved(by):
+        return [n + by for n in SQUARE]
+
+    area = number("length", [scoord("POLYLINE", SQUARE, children=[by_place(1, 1, 4)])], "cm2")
+    mass = composed(
+        finding("density", *outlined([20, 35], SQUARE, 2)),
+        finding("density", *outlined([20, 35], SQUARE, 4), area),
+    )
+    hidden = finding("density", *outlined([60, 75], moved(40), 2), intent="not shown")
+    cluster = finding("cluster", *outlined([80, 95], moved(60), 3))
+    grains = [
+        finding("calcification", *outlined([x, 100], [x, 100, x + 1, 100, x, 101], 1),
+                intent="optional")
+        for x in (95, 120)
+    ]  # fmt: skip
+    clustered = finding("cluster", *outlined([100, 115], moved(80), 1), *grains)
+    content = cad_report(["1.1", "1.2", "1.3", "1.4"], mass, hidden, cluster, clustered)
+    found = read(tmp_path, content, sop_class=CAD)
+    assert [(mark.instance_uid, mark.bounds[0], mark.lesion_type) for mark in found.marks] == [
+        ("1.2", 10, "mass"), ("1.4", 10, "mass"),
+        ("1.3", 70, "calcification"), ("1.1", 90, "calcification"),
+    ]  # fmt: skip
+    assert found.left_out == {"hidden": 1}
 
 
 def test_what_is_not_for_presentation_or_no_lesion_is_counted(tmp_path):
@@ -232,6 +278,35 @@ def test_a_hidden_impression_hides_its_findings(tmp_path):
         0, item("CODE", "HAS CONCEPT MOD", "intent", ConceptCodeSequence=code("not shown"))
     )
     assert read(tmp_path, content).left_out == {"hidden": 1}
+
+
+def test_a_finding_that_is_a_container_and_names_its_image_as_evidence_alone(tmp_path):
+    """As programs in Python write them: with references to nothing, and no image library."""
+    shape = scoord(
+        "POLYLINE", SQUARE, relation="HAS PROPERTIES", name="outline",
+        children=[scoord("POLYLINE", SQUARE, relation="SELECTED FROM", children=[])],
+    )  # fmt: skip
+    shape.ContentSequence[0].ReferencedContentItemIdentifier = [1, 1, 1, 1]
+    single = item("CONTAINER", "CONTAINS", "single", [shape], ConceptCodeSequence=code("density"))
+    impression = item("CONTAINER", "INFERRED FROM", "impression", [single])
+    root = item("CONTAINER", "CONTAINS", "summary", [impression])
+
+    def evidence(*instances):
+        series = pydicom.Dataset()
+        series.ReferencedSOPSequence = [
+            image(instance).ReferencedSOPSequence[0] for instance in instances
+        ]
+        other = pydicom.Dataset()
+        other.ReferencedSOPClassUID = uid.SegmentationStorage
+        other.ReferencedSOPInstanceUID = "1.2.7"
+        series.ReferencedSOPSequence.append(other)
+        study = pydicom.Dataset()
+        study.ReferencedSeriesSequence = [series]
+        return {"CurrentRequestedProcedureEvidenceSequence": [study]}
+
+    (mark,) = read(tmp_path, root, **evidence(A)).marks
+    assert (mark.bounds, mark.instance_uid, mark.lesion_type) == (BOUNDS, A, "mass")
+    assert read(tmp_path, root, **evidence(A, B)).marks[0].instance_uid == ""
 
 
 @pytest.mark.parametrize("places", [(1, 1, 9), (1, 0, 1), (9, 9, 9), (1,), (2**32 - 1,) * 500])
