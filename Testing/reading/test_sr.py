@@ -27,7 +27,8 @@ from sr_files import (
 )
 
 from MammoTrackerLib.errors import MammoTrackerError
-from MammoTrackerLib.reading.sr import Mark, is_report, read_report
+from MammoTrackerLib.reading.sr import is_report, read_report
+from MammoTrackerLib.reading.sr_content import Mark
 
 A, B = "1.2.3.1", "1.2.3.2"
 SQUARE = [10, 20, 30, 20, 30, 50, 10, 50, 10, 20]
