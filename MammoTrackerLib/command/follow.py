@@ -228,7 +228,8 @@ def _read_marks(
     lesions: list[tuple[MarkedLesion, str]] = []
     trackings: list[str | None] = []
     of_tracking: dict[str, MarkedLesion] = {}
-    for mark in file.lesions:
+    # What the user said comes first, and what was only predicted is then looked for again.
+    for mark in sorted(file.lesions, key=lambda mark: mark.is_predicted):
         known = of_tracking.get(mark.tracking) if mark.tracking else None
         if known is None or mark.exam == known.exam or mark.exam in known.decided:
             lesion = MarkedLesion(mark.exam, mark.box)
@@ -236,7 +237,7 @@ def _read_marks(
             trackings.append(mark.tracking)
             if mark.tracking:
                 of_tracking.setdefault(mark.tracking, lesion)
-        else:
+        elif not mark.is_predicted:
             known.decided[mark.exam] = mark.box
     return lesions, trackings, list(file.remarks)
 

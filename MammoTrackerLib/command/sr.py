@@ -15,8 +15,9 @@ from ..errors import MammoTrackerError
 from ..history import ExamResult, LesionHistory
 from ..mammogram import Header, Mammogram
 from ..reading.dicom import opened
+from ..reading.sr_content import SCHEME
 from ..track import Status, Track
-from .sr_groups import SCHEME, concept, lesion_groups
+from .sr_groups import concept, lesion_groups
 
 if TYPE_CHECKING:
     import pydicom

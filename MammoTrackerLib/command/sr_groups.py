@@ -28,12 +28,12 @@ from .. import __version__
 from ..box import Box
 from ..history import LesionHistory
 from ..mammogram import Header, Mammogram
+from ..reading.sr_content import SCHEME
 from ..track import Status
 
 if TYPE_CHECKING:
     import pydicom
 
-SCHEME = "99MAMMOTRACKER"
 _STATUSES = {
     Status.FOUND: ("FOUND", "Found"),
     Status.UNCERTAIN: ("UNCERTAIN", "Uncertain"),

@@ -17,6 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     import pydicom
 
+SCHEME = "99MAMMOTRACKER"
+"""Of our own codes, which `command.sr_groups` explains."""
+
 MOST_ITEMS = 60_000
 # Those of CR, DX and mammography; of tomosynthesis and projections of it; of secondary capture.
 _X_RAY = tuple(f"1.2.840.10008.5.1.4.1.1.{part}" for part in ("1", "13.1.3", "7"))
@@ -57,12 +60,15 @@ class Mark:
         lesion on all of its images; it may hold anything, so it is never shown.
     lesion_type
         "mass", "calcification", or "" where the report says neither.
+    is_predicted
+        Whether MammoTracker itself predicted it, and no user said something of it.
     """
 
     bounds: tuple[float, float, float, float]
-    instance_uid: str = field(repr=False)
+    instance_uid: str = field(default="", repr=False)
     tracking: str = field(default="", repr=False)
     lesion_type: str = ""
+    is_predicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class _Group:
     tracking_id: str = ""
     finding: str = ""
     is_hidden: bool = False
+    own_codes: set[str] = field(default_factory=set)
     is_single_finding: bool = False
     is_composite: bool = False
     parent: _Group | None = None
@@ -165,6 +172,11 @@ class Reader:
             group.tracking_uid = group.tracking_uid or str(item.get("UID") or "").strip()
         elif kind == "TEXT" and concept == _TRACKING_ID:
             group.tracking_id = group.tracking_id or str(item.get("TextValue") or "").strip()
+        elif (
+            kind == "CODE"
+            and _code(item, "ConceptNameCodeSequence", "CodingSchemeDesignator") == SCHEME
+        ):
+            group.own_codes.add(concept)
         elif kind == "CODE" and concept == _FINDING:
             group.finding = group.finding or _code(item, "ConceptCodeSequence")
         elif kind == "IMAGE":
@@ -235,6 +247,7 @@ class Reader:
                 image,
                 tracking,
                 _TYPES.get(group.finding, ""),
+                "STATUS" in group.own_codes and "DECISION" not in group.own_codes,
             )
 
     def _composed_uid(self, composite: _Group) -> str:
@@ -263,9 +276,9 @@ def _evidence(root: pydicom.Dataset) -> Iterator[str]:
                         yield str(reference.get("ReferencedSOPInstanceUID") or "").strip()
 
 
-def _code(item: pydicom.Dataset, keyword: str) -> str:
+def _code(item: pydicom.Dataset, keyword: str, part: str = "CodeValue") -> str:
     sequence = item.get(keyword)
-    return str(sequence[0].get("CodeValue") or "").strip() if sequence else ""
+    return str(sequence[0].get(part) or "").strip() if sequence else ""
 
 
 def _is_not_shown(item: pydicom.Dataset) -> bool:

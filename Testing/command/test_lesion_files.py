@@ -144,5 +144,11 @@ def test_follow_takes_and_gives_reports(pair: Pair, exams: list[str], tmp_path: 
     found = read_lesions(out / "lesions.dcm", [Mammogram.read(exam) for exam in exams])
     assert {lesion.tracking for lesion in found.lesions} == {"1.2.3"}
     assert found.lesions[0].box.as_tuple() == pytest.approx(pair.box.as_tuple(), abs=1e-3)
-    assert main([*argv[:-3], "--out", str(out)]) == 0
+    # What it predicted itself is no decision of the user's when the report is read again.
+    again = tmp_path / "again"
+    argv = ["follow", *exams, "--on", exams[0], "--lesions", str(out / "lesions.dcm")]
+    assert main([*argv, "--out", str(again)]) == 0
+    (lesion,) = json.loads((again / "history.json").read_text())["lesions"]
+    assert [result["by_user"] for result in lesion["results"]] == [True, False]
+    assert main([*argv, "--out", str(out)]) == 0
     assert not (out / "lesions.dcm").exists()

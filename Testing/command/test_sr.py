@@ -184,6 +184,7 @@ def test_our_reader_reads_it(path, exams):
         (1, FOUND), (2, MARKED), (0, MARKED), (1, FOUND),
     ]  # fmt: skip
     assert [lesion.lesion_type for lesion in found.lesions] == ["mass", "mass", "", ""]
+    assert [lesion.is_predicted for lesion in found.lesions] == [True, False, False, False]
     trackings = [lesion.tracking for lesion in found.lesions]
     assert trackings[0] == trackings[1] != trackings[2] == trackings[3]
     assert not found.remarks
