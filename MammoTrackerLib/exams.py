@@ -1,4 +1,4 @@
-"""Exams: mammograms of one breast in one view, each read once, and each pair aligned once."""
+"""Exams of one breast in one view: each is read once, and each pair of them aligned once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class Exam:
 
 
 class Exams:
-    """Exams of a breast in the order of their dates, and the alignments between them.
+    """Exams of a breast in the order of their dates, and what is known between them.
+
+    Alignments and tracks are kept, so that following again after a decision of the user is quick.
 
     Parameters
     ----------
@@ -100,6 +102,7 @@ class Exams:
         self.tracker = tracker
         self._given = list(given)
         self._alignments: dict[tuple[int, int], Alignment] = {}
+        self._tracks: dict[tuple[int, int, Box], Track] = {}
 
     def __len__(self) -> int:
         return len(self._given)
@@ -120,7 +123,14 @@ class Exams:
 
     def track(self, source: int, target: int, boxes: Sequence[Box]) -> list[Track]:
         """Look for lesions of one exam on another."""
-        alignment = self.alignment(source, target)
-        return self.tracker.track_layers(
-            boxes, alignment, self[source].as_prior, self[target].as_current
-        )
+        missing = [box for box in boxes if (source, target, box) not in self._tracks]
+        if missing:
+            tracks = self.tracker.track_layers(
+                missing,
+                self.alignment(source, target),
+                self[source].as_prior,
+                self[target].as_current,
+            )
+            for box, track in zip(missing, tracks, strict=True):
+                self._tracks[source, target, box] = track
+        return [self._tracks[source, target, box] for box in boxes]

@@ -41,7 +41,8 @@ class ExamResult:
     by_user
         Whether the user marked, accepted, corrected or drew the box, or said that there is none.
     there
-        Probability that the lesion is on this exam at all, 0 to 1.
+        Probability that the lesion is on this exam at all, 0 to 1: the highest on this exam and
+        those beyond it, seen from the exam on which it was marked.
     """
 
     track: Track
@@ -261,25 +262,65 @@ def _history(
     known: Mapping[int, Box | None],
     ways: Mapping[int, list[Way]],
 ) -> LesionHistory:
-    results = []
-    for k in range(len(exams)):
-        if k in known:
-            results.append(by_user(lesion, known[k]))
-        else:
-            results.append(_combined(lesion, ways[k], exams[k].spacing))
-    return LesionHistory(marked, tuple(results))
+    results = {
+        k: by_user(lesion, known[k]) if k in known else _combined(lesion, ways[k], exams, k)
+        for k in range(len(exams))
+    }
+    # A lesion that is on an exam farther from where it is marked is on those between, too.
+    for side in (range(marked), range(len(exams) - 1, marked, -1)):
+        there, seen_on = 0.0, 0
+        for k in side:
+            result = results[k]
+            if result.by_user:
+                there, seen_on = max(there, result.there), k
+                continue
+            if result.there >= there:
+                there, seen_on = result.there, k
+            results[k] = _with_presence(result, there, seen_on)
+    return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
 
 
-def _combined(lesion: Box, ways: Sequence[Way], spacing: tuple[float, float]) -> ExamResult:
-    """Take the likeliest way; which others lead to the same place is said by the sources."""
+def _with_presence(result: ExamResult, there: float, seen_on: int) -> ExamResult:
+    """Give a result the probability that the lesion is there, and say so if it was not found."""
+    track = result.track
+    if track.status is Status.NOT_FOUND and track.candidates:
+        more = f"Probability that it is not there: {100 * (1 - there):.0f} %."
+        if there >= ABSENT:
+            more = f"It should be there, since exam {seen_on + 1} shows it: look yourself."
+        track = replace(track, reason=f"{track.reason} {more}")
+    return replace(result, track=track, there=there)
+
+
+def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> ExamResult:
+    """Take the likeliest way to an exam, and say where others lead elsewhere."""
     best = _likeliest(ways)
-    same = [
-        way.source
-        for way in ways
-        if center_distance(way.track.box, best.track.box, spacing) <= AGREE_MM
-    ]
-    track = replace(best.track, prior_box=lesion, score=best.chance)
-    return ExamResult(track, tuple(sorted(same)), False, best.chance)
+    spacing = exams[number].spacing
+    uncertain, found = exams.tracker.thresholds
+    same, apart = [], []
+    for way in ways:
+        off = center_distance(way.track.box, best.track.box, spacing)
+        (same if off <= AGREE_MM else apart).append(way)
+    status, reasons = best.track.status, [best.track.reason]
+    if best.chance < best.track.score:  # from an exam on which it is not sure itself
+        reasons.append(
+            f"Reached from exam {best.source + 1}, in all with probability "
+            f"{100 * best.chance:.0f} %."
+        )
+        if status is Status.FOUND and best.chance < found:
+            status = Status.UNCERTAIN
+        if best.chance < uncertain:
+            status = Status.NOT_FOUND
+    rivals = [way for way in apart if way.chance >= uncertain]
+    if rivals and status in (Status.FOUND, Status.UNCERTAIN):
+        status = Status.UNCERTAIN
+        names = " and ".join(f"exam {way.source + 1}" for way in rivals)
+        reasons.append(f"From {names} another place was found: look yourself.")
+    track = replace(
+        best.track, prior_box=lesion, score=best.chance, status=status, reason=" ".join(reasons)
+    )
+    sources = tuple(sorted(way.source for way in same))
+    # Without candidates nobody looked: it is too large, or its place is beyond the image.
+    return ExamResult(track, sources, False, best.chance if track.candidates else ABSENT)
 
 
 def by_user(lesion: Box, box: Box | None) -> ExamResult:

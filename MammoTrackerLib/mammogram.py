@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -152,8 +152,9 @@ class Header:
     inverted: bool = False
     orientation: tuple[str, str] | None = None
     modifiers: tuple[str, ...] = ()
-    instance_uids: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
+    # Which image it is, not what is said of it.
+    instance_uids: tuple[str, ...] = field(default=(), compare=False)
+    size: tuple[int, int] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Header(spacing={self.spacing}, laterality={self.laterality!r}, view={self.view!r})"

@@ -156,6 +156,14 @@ class LesionTracker:
         return self.track_layers(boxes, *self._prepared)
 
     @property
+    def thresholds(self) -> tuple[float, float]:
+        """Below which score a lesion is not found, and from which on it is."""
+        s, calibration = self.settings, self._card.get("calibration")
+        if calibration is None:
+            return s.uncertain_score, s.found_score
+        return calibration["uncertain_score"], calibration["found_score"]
+
+    @property
     def repeatability(self) -> dict:
         """How well sizes repeat with these weights, see `growth.error_mm`."""
         return self._card.get("repeatability", UNMEASURED)

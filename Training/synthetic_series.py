@@ -22,7 +22,7 @@ YEARS = (0.8, 2.2)
 """Between two exams."""
 AT_LAST, AT_FIRST = 0.5, 0.2
 """How often lesions are marked on the last or the first exam; else on any."""
-LESION, CHANGES_PRESENCE = 0.9, 0.3
+LESION, CHANGES_PRESENCE = 0.8, 0.3
 """Probability that what is marked is a lesion, not tissue; that it appears or goes, where the
 marked exam allows it."""
 GROWS, SHRINKS = 0.45, 0.1
@@ -200,8 +200,9 @@ def as_it_changes(
 ) -> list[tuple[Pasted, np.ndarray]] | None:
     """Give what is marked its size and contrast on each exam, with the point (2,) that shows it.
 
-    None where it would be too small or too large, or its place is not on an exam. One that appears
-    or goes stands out of the tissue, as one that vanishes from a pair does.
+    None where it would be too small or too large, or its place is not on an exam. It stands out of
+    the tissue, as one that vanishes from a pair does: else nothing tells how large it is, or
+    whether it is there.
     """
     length = rng.random()
     change = 1.0
@@ -210,7 +211,7 @@ def as_it_changes(
     elif length < GROWS + SHRINKS:
         change = np.exp(rng.uniform(*np.log(SHRINKAGE)))
     contrasts = np.exp(rng.normal(0, CONTRAST, len(exams)))
-    if pasted.kind != "tissue" and not shown.all():
+    if pasted.kind != "tissue":
         least = max(VISIBLE, CLEAR * tissue_spread(source, pasted.at, pasted.lesion.reach))
         contrasts = np.maximum(contrasts, least / pasted.lesion.contrast)
     result = []

@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +17,8 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..exams import Exam, Exams
 from ..growth import DAYS_A_YEAR, growth
-from ..history import LesionHistory, follow
 from ..mammogram import Mammogram
+from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import nearest_turn
 from ..output_folder import OutputFolder
@@ -28,20 +28,11 @@ from ..reading.lesions import read_lesions
 from ..track import Status
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
-from .history_files import ROI_FILES, history_as_json, is_own_history, write_history_csv
+from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
+from .sr import FILE_NAME, require_highdicom, write_sr
 from .strip import Strip, draw_strip, summary
 from .tables import one_line
-
-
-@dataclass
-class Marked:
-    """A lesion as the user gave it: where it is marked, and on what other exams it is known."""
-
-    exam: int
-    box: Box
-    lesion_type: str = ""
-    known: dict[int, Box | None] = field(default_factory=dict)
 
 
 def run_follow(
@@ -53,6 +44,7 @@ def run_follow(
     dates: Sequence[str],
     out: Path,
     force: bool,
+    report: bool,
     console: Console,
 ) -> None:
     """Follow lesions through exams, and write what is known about them into a folder.
@@ -73,6 +65,8 @@ def run_follow(
         The folder.
     force
         Go on though laterality or view differ.
+    report
+        Write a DICOM SR, too.
     console
         Where the results are shown.
 
@@ -84,45 +78,31 @@ def run_follow(
     keep_freed_memory()
     readers = _readers(paths, spacings, dates)
     marked_as = _place(paths, on)
-    with OutputFolder(out, ROI_FILES, is_own_history) as folder, quiet_framework():
+    if report:
+        require_highdicom()
+    with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
         order = list(range(len(given)))
         if all(exam.header.date for exam in given):
             order.sort(key=lambda k: given[k].header.date)
         exams = Exams(tracker, [given[k] for k in order])
-        problems = series_problems([exam.header for exam in exams])
-        if not force:
-            for problem in problems:
-                if problem.blocks:
-                    raise MammoTrackerError(problem.message)
-        remarks = [problem.message for problem in problems]
-        remarks += [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+        remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
-        found = [Marked(on_exam, box) for box in boxes]
+        found = [(MarkedLesion(on_exam, box), "") for box in boxes]
+        trackings: list[str | None] = [None] * len(boxes)
         if lesions is not None:
-            more, about = _read_marks(lesions, exams, on_exam, paths[marked_as])
-            found, remarks = found + more, remarks + about
-        histories = follow_marked(tracker, exams, found, force)
-        dated = [exam.header.date for exam in exams]
-        strips = [
-            Strip(
-                history,
-                growth(
-                    history, [e.spacing for e in exams], dated, tracker.repeatability,
-                    lesion.lesion_type,
-                ),
-            )
-            for history, lesion in zip(histories, found, strict=True)
-        ]  # fmt: skip
-        years = years_since_first(dated)
+            more, known_as, about = _read_marks(lesions, exams, on_exam, paths[marked_as])
+            found, trackings, remarks = found + more, trackings + known_as, remarks + about
+        strips = followed(exams, found, force)
+        years = years_since_first([exam.header.date for exam in exams])
         content = history_as_json(exams, years, order, strips, remarks)
         (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
         write_history_csv(strips, years, folder / "history.csv")
         for k, exam in enumerate(exams):
             geometry = Geometry.of(paths[order[k]], exam.header)
-            for number, history in enumerate(histories, 1):
-                markup = track_as_markup(number, history.results[k].track, geometry)
+            for number, strip in enumerate(strips, 1):
+                markup = track_as_markup(number, strip.history.results[k].track, geometry)
                 path = folder / f"lesion-{number}-exam-{k + 1}.mrk.json"
                 path.write_text(json.dumps(markup, indent=2) + "\n")
         turns = [
@@ -131,6 +111,15 @@ def run_follow(
         ]
         draw_strip([readers[k] for k in order], strips, years, turns, folder / "strip.png")
         draw_growth(strips, years, folder / "growth.png")
+        if report:
+            write_sr(
+                folder / FILE_NAME,
+                [paths[k] for k in order],
+                [exam.header for exam in exams],
+                [strip.history for strip in strips],
+                trackings,
+                [lesion_type for _, lesion_type in found],
+            )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
     if order != sorted(order):
@@ -139,23 +128,36 @@ def run_follow(
     _print_strips(console, strips)
     print(
         f"Written to {one_line(str(out))}: history.json, history.csv, strip.png, growth.png, "
-        "lesion-N-exam-K.mrk.json for 3D Slicer."
+        f"lesion-N-exam-K.mrk.json for 3D Slicer{f', {FILE_NAME}' if report else ''}."
     )
 
 
-def follow_marked(
-    tracker: LesionTracker, exams: Exams, lesions: Sequence[Marked], force: bool = False
-) -> list[LesionHistory]:
-    """Follow lesions that may be marked on different exams; in order."""
-    histories: list[LesionHistory | None] = [None] * len(lesions)
-    for marked in dict.fromkeys(lesion.exam for lesion in lesions):
-        numbers = [k for k, lesion in enumerate(lesions) if lesion.exam == marked]
-        boxes = [lesions[k].box for k in numbers]
-        known = {place: lesions[k].known for place, k in enumerate(numbers)}
-        found = follow(tracker, exams, boxes, marked, known, force)
-        for k, history in zip(numbers, found, strict=True):
-            histories[k] = history
-    return histories
+def remarks_on(exams: Exams, force: bool) -> list[str]:
+    """Say what may be wrong with a series or was guessed of its files.
+
+    Raises
+    ------
+    MammoTrackerError
+        If laterality or view differ, unless it is forced.
+    """
+    problems = series_problems([exam.header for exam in exams])
+    for problem in problems:
+        if problem.blocks and not force:
+            raise MammoTrackerError(problem.message)
+    remarks = [problem.message for problem in problems]
+    return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+
+
+def followed(exams: Exams, lesions: Sequence[tuple[MarkedLesion, str]], force: bool) -> list[Strip]:
+    """Follow and measure lesions, each with its type where known; in order."""
+    histories = dict(follow_marked(exams, [lesion for lesion, _ in lesions], force))
+    spacings = [exam.spacing for exam in exams]
+    dates = [exam.header.date for exam in exams]
+    repeatability = exams.tracker.repeatability
+    return [
+        Strip(histories[k], growth(histories[k], spacings, dates, repeatability, lesion_type))
+        for k, (_, lesion_type) in enumerate(lesions)
+    ]
 
 
 def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:
@@ -219,21 +221,25 @@ def _place(paths: Sequence[Path], on: Path) -> int:
 
 def _read_marks(
     path: Path, exams: Exams, on_exam: int, on_path: Path
-) -> tuple[list[Marked], list[str]]:
-    """Read the lesions that a file marks; those that it marks on several exams are one each."""
+) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[str]]:
+    """Read lesions, their identities, and remarks; one marked on several exams is one lesion."""
     headers = [exam.header for exam in exams]
     file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
-    lesions: list[Marked] = []
-    of_tracking: dict[str, Marked] = {}
-    for mark in file.lesions:
+    lesions: list[tuple[MarkedLesion, str]] = []
+    trackings: list[str | None] = []
+    of_tracking: dict[str, MarkedLesion] = {}
+    # What the user said comes first, and what was only predicted is then looked for again.
+    for mark in sorted(file.lesions, key=lambda mark: mark.is_predicted):
         known = of_tracking.get(mark.tracking) if mark.tracking else None
-        if known is None or mark.exam == known.exam or mark.exam in known.known:
-            lesions.append(Marked(mark.exam, mark.box, mark.lesion_type))
+        if known is None or mark.exam == known.exam or mark.exam in known.decided:
+            lesion = MarkedLesion(mark.exam, mark.box)
+            lesions.append((lesion, mark.lesion_type))
+            trackings.append(mark.tracking)
             if mark.tracking:
-                of_tracking.setdefault(mark.tracking, lesions[-1])
-        else:
-            known.known[mark.exam] = mark.box
-    return lesions, list(file.remarks)
+                of_tracking.setdefault(mark.tracking, lesion)
+        elif not mark.is_predicted:
+            known.decided[mark.exam] = mark.box
+    return lesions, trackings, list(file.remarks)
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

@@ -12,20 +12,14 @@ from .. import __version__
 from ..exams import Exam
 from ..growth import Change
 from .outputs import COORDINATES, box_as_json, image_as_json, is_own_picture, is_own_roi
+from .sr import is_own_report
 from .strip import Strip
-from .tables import BOX_COLUMNS, text_cell
+from .tables import BOX_COLUMNS, HISTORY_COLUMNS, text_cell
 
-COLUMNS = (
-    *("lesion", "exam", "years", "status", "score", "there", "by_user", "reached_from"),
-    *BOX_COLUMNS,
-    *("longest_mm", "error_mm", "area_mm2"),
-    *("change_mm", "change_percent", "change_percent_low", "change_percent_high"),
-    *("change_verdict", "total_mm", "total_percent", "total_percent_low", "total_percent_high"),
-    *("total_verdict", "percent_per_year", "doubling_days", "message"),
-)
-"""Of history.csv. A change is that from the exam before on which the lesion was found; the total,
-per year and the doubling time are from the first exam to the last."""
-ROI_FILES = "lesion-*-exam-*.mrk.json"
+COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
+"""Of history.csv."""
+LESION_FILES = "lesion*"
+"""What an earlier run may have written: ROIs and a report."""
 
 
 def history_as_json(
@@ -165,6 +159,8 @@ def is_own_history(file: Path) -> bool:
     try:
         if file.suffix == ".png":
             return is_own_picture(file)
+        if file.suffix == ".dcm":
+            return is_own_report(file)
         if file.suffix == ".csv":
             with file.open(encoding="utf-8") as text:
                 return text.readline(1000).rstrip("\n") == ",".join(COLUMNS)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..box import Box
 from ..reading.geometry import Geometry
 from ..track import Status, Track
+from .sr import is_own_report
 
 if TYPE_CHECKING:
     from ..global_search import Alignment
@@ -141,6 +142,8 @@ def is_own_result(file: Path) -> bool:
     try:
         if file.suffix == ".png":
             return is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
+        if file.suffix == ".dcm":
+            return is_own_report(file)
         content = json.loads(file.read_bytes())
         if file.name == "tracks.json":
             return content["coordinates"] == COORDINATES

@@ -66,12 +66,13 @@ def _opened(path: Path) -> Iterator[pydicom.Dataset]:
 
 @contextmanager
 def opened(
-    path: Path, check: Callable[[bytes], None] = lambda part: None
+    path: Path, check: Callable[[bytes], None] = lambda part: None, defer_size: int | None = 2**20
 ) -> Iterator[pydicom.Dataset]:
     """Open what is before the pixels; while it is open, whatever goes wrong is the file's fault.
 
     What pydicom raises, warns of and logs can repeat values of the header, so patient data. The
-    parts of a deflated file are given to `check` before they are read, to be refused.
+    parts of a deflated file are given to `check` before they are read, to be refused. What is
+    larger than `defer_size` is read when it is asked for.
     """
     import pydicom
 
@@ -79,7 +80,7 @@ def opened(
         warnings.simplefilter("ignore")
         try:
             _check_beginning(path, check)
-            header = read_until(path, _BEFORE_PIXELS, defer_size=2**20)
+            header = read_until(path, _BEFORE_PIXELS, defer_size)
             if "SOPClassUID" not in header and "Modality" not in header:
                 raise truncated(path) if header.file_meta else no_image(path)
             yield header

@@ -16,7 +16,8 @@ from .geometry import Geometry
 from .image import image_format
 from .markups import read_markups
 from .masks import read_mask
-from .sr import Report, is_report, read_report
+from .sr import is_report, read_report
+from .sr_content import Mark, Report
 
 POINT_MM = 10.0
 """Side of the box around a point: lesions that are found in screening are as long, about."""
@@ -51,6 +52,9 @@ class Lesion:
         "mass", "calcification", or "" where the file does not say.
     is_size_made_up
         Whether the file marks a point, so that the box is as large as `POINT_MM`.
+    is_predicted
+        Whether the file is of MammoTracker itself, which predicted the box, and no user said
+        something of it.
     """
 
     box: Box
@@ -58,6 +62,7 @@ class Lesion:
     tracking: str | None = field(default=None, repr=False)
     lesion_type: str = ""
     is_size_made_up: bool = False
+    is_predicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def read_lesions(
     if path.name.lower().endswith(".json"):
         if geometry is None:
             raise MammoTrackerError(f"{path} can be read only with the file of the image it is of.")
-        marks = [(bounds, marked, "", "") for bounds in read_markups(path, geometry)]
+        marks = [(Mark(bounds), marked) for bounds in read_markups(path, geometry)]
         return _lesion_file(path, exams, marks, Counter(), [])
     if head[128:132] != b"DICM" and image_format(path, head) is not None:
         size = exams[marked].size
@@ -112,7 +117,7 @@ def read_lesions(
             raise MammoTrackerError(f"The size in pixels of the image of {path} is unknown.")
         boxes, remarks = read_mask(path, size)
         remarks += _turned(path, exams[marked], geometry)
-        marks = [(box, marked, "", "") for box in boxes]
+        marks = [(Mark(bounds), marked) for bounds in boxes]
         return _lesion_file(path, exams, marks, Counter(), remarks)
     if not is_report(path):
         raise MammoTrackerError(
@@ -138,7 +143,7 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
             left_out["elsewhere"] += 1
             continue
         is_on_source |= mark.instance_uid not in own
-        marks.append((mark.bounds, exam, mark.tracking, mark.lesion_type))
+        marks.append((mark, exam))
     remarks = []
     if is_on_source:
         remarks.append(
@@ -151,18 +156,18 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
 def _lesion_file(
     path: Path,
     exams: Sequence[Header | Mammogram],
-    marks: Sequence[tuple[tuple[float, float, float, float], int, str, str]],
+    marks: Sequence[tuple[Mark, int]],
     left_out: Counter[str],
     remarks: list[str],
 ) -> LesionFile:
-    """Make lesions of marks (bounds, exam, tracking, type) that can be some, and count the rest."""
+    """Make lesions of marks on exams that can be some, and count the rest."""
     lesions = []
-    for bounds, exam, tracking, lesion_type in marks:
+    for mark, exam in marks:
         spacing, size = exams[exam].spacing, exams[exam].size
         if spacing is None or size is None:
             raise MammoTrackerError("The exam's pixel spacing is unknown: give it in mm.")
-        x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
-        sides = bounds[2] - bounds[0], bounds[3] - bounds[1]
+        x0, y0, x1, y1 = mark.bounds
+        x, y, sides = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0, y1 - y0)
         longest = max(sides[0] * spacing[0], sides[1] * spacing[1])
         if not (0 <= x <= size[0] and 0 <= y <= size[1]):
             left_out["off"] += 1
@@ -174,7 +179,8 @@ def _lesion_file(
         if is_point:
             sides = POINT_MM / spacing[0], POINT_MM / spacing[1]
         box = Box.from_center(x, y, *(max(side, MIN_LESION_PX) for side in sides))
-        lesions.append(Lesion(box, exam, tracking or None, lesion_type, is_point))
+        tracking = mark.tracking or None
+        lesions.append(Lesion(box, exam, tracking, mark.lesion_type, is_point, mark.is_predicted))
     points = sum(lesion.is_size_made_up for lesion in lesions)
     if points:
         remarks.append(

@@ -51,6 +51,10 @@ def read_markups(path: Path, geometry: Geometry) -> list[tuple[float, float, flo
 def _marks(markup: dict, path: Path) -> list[np.ndarray]:
     """Return the points (n, 3), in LPS, that bound each mark."""
     kind = markup["type"]
+    if kind not in ("ROI", "Fiducial", *_OUTLINES):
+        raise MammoTrackerError(
+            f"{path} holds markups that mark no lesion: give ROIs, points or closed curves."
+        )
     sign = {"LPS": 1, "RAS": -1}[markup.get("coordinateSystem", "LPS")]
     to_lps = np.array([sign, sign, 1])
     placed = [
@@ -67,11 +71,7 @@ def _marks(markup: dict, path: Path) -> list[np.ndarray]:
         axes = _numbers(markup.get("orientation", np.eye(3).ravel()), 9).reshape(3, 3)
         size, center = _numbers(markup["size"], 3), _numbers(markup["center"], 3)
         return [(center + (corners * size) @ axes.T) * to_lps]
-    if kind in _OUTLINES:
-        return [np.array(placed)]
-    raise MammoTrackerError(
-        f"{path} holds markups that mark no lesion: give ROIs, points or closed curves."
-    )
+    return [np.array(placed)]
 
 
 def _numbers(values: object, count: int) -> np.ndarray:

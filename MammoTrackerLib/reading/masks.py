@@ -62,7 +62,8 @@ def read_mask(
     if len(values) == 1:
         labels, count = ndimage.label(marked, np.ones((3, 3)))
     else:
-        labels, count = np.where(marked, np.searchsorted(values, stored) + 1, 0), len(values)
+        labels, count = np.zeros(stored.shape, np.int32), len(values)
+        labels[marked] = np.searchsorted(values, stored[marked]) + 1
     found = [(part[1], part[0]) for part in ndimage.find_objects(labels)]
     boxes = [
         (x.start * x_factor, y.start * y_factor, x.stop * x_factor, y.stop * y_factor)
@@ -119,13 +120,14 @@ def _png(path: Path) -> np.ndarray:
         raise truncated(path) from None
     if stored.ndim == 2:
         return stored
-    *colors, last = np.moveaxis(stored, -1, 0)
-    if stored.shape[-1] == 3:
-        colors, last = [*colors, last], np.array(1)
+    has_alpha = stored.shape[-1] in (2, 4)
     number = np.zeros(stored.shape[:2], np.int32)
-    for color in colors:
-        number = number << 8 | color
-    return np.where(last == 0, 0, number)
+    for channel in range(stored.shape[-1] - has_alpha):
+        number <<= 8
+        number |= stored[..., channel]
+    if has_alpha:
+        number[stored[..., -1] == 0] = 0
+    return number
 
 
 def _check_shape(path: Path, mask: tuple[int, int], size: tuple[int, int]) -> None:

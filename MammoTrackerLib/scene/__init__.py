@@ -53,6 +53,7 @@ from .prediction import (
 )
 from .raster import Raster, right_angled
 from .registration import registration_of, show_registration, warped_prior
+from .reports import load_lesions, reports_on, tracking_of
 from .rois import (
     box_if_placed,
     box_of,
@@ -63,6 +64,7 @@ from .rois import (
     show_only_in,
     unplace,
 )
+from .segmentation import add_segmented_lesions, boxes_of_segmentation, segmented_volume
 from .series import (
     by_date,
     choose_exam,
@@ -98,11 +100,13 @@ __all__ = [
     "LESION_TYPES",
     "SERIES_COLUMNS",
     "Raster",
+    "add_segmented_lesions",
     "apply_window",
     "best_guess",
     "box_if_placed",
     "box_of",
     "box_or_guess",
+    "boxes_of_segmentation",
     "by_date",
     "candidates_of",
     "center_mm",
@@ -130,6 +134,7 @@ __all__ = [
     "lesion_of",
     "lesion_type",
     "lesions",
+    "load_lesions",
     "mammogram_of",
     "marked_lesion",
     "place_roi",
@@ -142,12 +147,14 @@ __all__ = [
     "reason_of",
     "registration_of",
     "remove_lesion",
+    "reports_on",
     "restore_prediction",
     "results_table",
     "review_of",
     "right_angled",
     "roi_on",
     "score_of",
+    "segmented_volume",
     "series_of",
     "series_table",
     "set_lesion_type",
@@ -161,6 +168,7 @@ __all__ = [
     "source_file",
     "status_of",
     "thumbnail",
+    "tracking_of",
     "unclaimed_rois",
     "unplace",
     "update_growth_chart",
