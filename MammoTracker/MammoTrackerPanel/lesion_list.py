@@ -11,6 +11,8 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .lesion_sources import FILES, loadFile, otherSources
+
 
 class LesionList(VTKObservationMixin):
     """Shows the ROI nodes that mark lesions, of the prior or of all exams of a series.
@@ -30,7 +32,7 @@ class LesionList(VTKObservationMixin):
         self._prior = None
         self._volumes = []
         self._rois = []
-        self._placed = None
+        self._placed = self._menu = None
         self._filling = False
         ui.lesionsTable.columnCount = 3
         ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type"), _("Exam")])
@@ -138,9 +140,8 @@ class LesionList(VTKObservationMixin):
         if self._placed:
             self.stopPlacing()
             return
-        names = {roi.GetName() for roi in self._rois}
-        number = next(n for n in range(1, len(names) + 2) if f"{_('Lesion')} {n}" not in names)
-        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", f"{_('Lesion')} {number}")
+        name = _freeName({roi.GetName() for roi in self._rois})
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
         roi.CreateDefaultDisplayNodes()
         scene.claim_lesion(roi, self._prior, beside=self._rois)
         self._placed = roi
@@ -166,38 +167,73 @@ class LesionList(VTKObservationMixin):
         self._onChanged()
 
     def onLoad(self) -> None:
-        """Let the user choose ROI files, and load them."""
+        """Let the user choose files; also what the scene and the DICOM database have, if any."""
+        with slicer.util.WaitCursor():
+            others = otherSources(self._exams(), self._prior)
+        if not others:
+            self._onLoadFiles()
+            return
+        button = self._ui.loadLesionsButton
+        self._menu = qt.QMenu(button)
+        self._menu.addAction(_("Files...")).triggered.connect(lambda *_args: self._onLoadFiles())
+        for text, load in others:
+            action = self._menu.addAction(text)
+            action.triggered.connect(lambda *_args, source=(text, load): self._load([source]))
+        self._menu.popup(button.mapToGlobal(qt.QPoint(0, button.height)))
+
+    def _exams(self) -> list:
+        """Return the exams on which lesions may be loaded."""
+        return self._volumes if self._isSeries else [self._prior]
+
+    def _onLoadFiles(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(
-            slicer.util.mainWindow(), _("Load lesions"), "", _("ROI files") + " (*.mrk.json *.json)"
-        )
+            slicer.util.mainWindow(), _("Load lesions"), "",
+            f"{_('ROIs, masks and DICOM SR')} ({FILES});;{_('All files')} (*)",
+        )  # fmt: skip
         # PySide returns the filter too, PythonQt only the names.
         if isinstance(paths, tuple) and len(paths) == 2 and isinstance(paths[0], list):
             paths = paths[0]
         self.load(paths)
 
     def load(self, paths) -> None:
-        """Load ROI files as lesions of the prior; what holds none is reported to the user."""
-        from MammoTrackerLib import MammoTrackerError, scene
+        """Load files as lesions; what holds none is reported to the user."""
+        exams, prior = self._exams(), self._prior
+        self._load([(Path(p).name, lambda p=p: loadFile(Path(p), exams, prior)) for p in paths])
 
-        failures = []
-        for path in paths:
-            node = None
+    def _load(self, sources: list) -> None:
+        """Load lesions from sources, each a name and what loads it."""
+        from MammoTrackerLib import MammoTrackerError
+
+        failures, remarks = [], []
+        for name, load in sources:
+            before = self._marked()
             try:
-                node = slicer.util.loadMarkups(str(path))
-                if not node or not node.IsA("vtkMRMLMarkupsROINode"):
-                    raise MammoTrackerError(_("it holds no ROI"))
-                scene.box_of(node, self._prior)
-                scene.claim_lesion(node, self._prior, beside=self._rois)
-            except (RuntimeError, MammoTrackerError) as error:
-                if node:
-                    slicer.mrmlScene.RemoveNode(node)
-                failures.append(f"{Path(path).name}: {error}")
+                rois, said = load()
+            except MammoTrackerError as error:
+                failures.append(f"{name}: {error}")
+                continue
+            remarks += [f"{name}: {remark}" for remark in said]
+            for roi in rois:
+                self._distinguish(roi, before)
+                before.append(roi)
         self.refresh()
         self._onChanged()
         if failures:
-            slicer.util.errorDisplay(
-                _("These files were not loaded:") + "\n\n" + "\n".join(failures)
-            )
+            text = _("These files were not loaded:") + "\n\n" + "\n".join(failures + remarks)
+            slicer.util.errorDisplay(text)
+        elif remarks:
+            slicer.util.infoDisplay("\n".join(remarks))
+
+    def _distinguish(self, roi, others: list) -> None:
+        """Give a loaded lesion a name that no other one has, and a colour apart from theirs."""
+        from MammoTrackerLib import scene
+
+        names = {other.GetName() for other in others}
+        if roi.GetName() in names:
+            roi.SetName(_freeName(names))
+        colors = [other.GetDisplayNode().GetSelectedColor() for other in others]
+        if self._isSeries and roi.GetDisplayNode().GetSelectedColor() in colors:
+            scene.color_apart(roi, others)
 
     def _onPlaceModeChanged(self, enabled: bool) -> None:
         from MammoTrackerLib import scene
@@ -260,3 +296,9 @@ class LesionList(VTKObservationMixin):
     def _onRoiMoved(self, _roi=None, _event=None) -> None:
         if not self._placed:
             self._onChanged()
+
+
+def _freeName(names: set[str]) -> str:
+    """Return a name that a lesion can have beside others."""
+    numbered = (f"{_('Lesion')} {number}" for number in range(1, len(names) + 2))
+    return next(name for name in numbered if name not in names)

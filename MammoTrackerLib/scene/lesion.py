@@ -82,12 +82,16 @@ def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> No
     display = roi.GetDisplayNode()
     default = roi.GetScene().GetDefaultNodeByClass("vtkMRMLMarkupsDisplayNode") or type(display)()
     if display.GetSelectedColor() == default.GetSelectedColor():
-        others = [other for other in lesions(prior) if other is not roi]
-        others += [other for other in beside if other is not roi and other not in others]
-        used = [other.GetDisplayNode().GetSelectedColor() for other in others]
-        free = [color for color in COLORS if color not in used]
-        paint(display, free[0] if free else COLORS[len(others) % len(COLORS)])
+        color_apart(roi, [*lesions(prior), *beside])
     draw_as_outline(display)
+
+
+def color_apart(roi, others: Iterable) -> None:
+    """Give a lesion a colour that no other one has."""
+    others = {other.GetID(): other for other in others if other is not roi}.values()
+    used = [other.GetDisplayNode().GetSelectedColor() for other in others]
+    free = [color for color in COLORS if color not in used]
+    paint(roi.GetDisplayNode(), free[0] if free else COLORS[len(others) % len(COLORS)])
 
 
 def remove_lesion(roi) -> None:

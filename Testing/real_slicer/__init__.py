@@ -37,6 +37,31 @@ class Database:
     def fileForInstance(self, uid: str) -> str:
         return self.files.get(uid, "")
 
+    # Each file is a series of its own; all are of one study of one patient.
+
+    def seriesForFile(self, name: str) -> str:
+        return name if name in self.files.values() else ""
+
+    def studyForSeries(self, _series: str) -> str:
+        return "study"
+
+    def patientForStudy(self, _study: str) -> str:
+        return "patient"
+
+    def studiesForPatient(self, _patient: str) -> list[str]:
+        return ["study"]
+
+    def seriesForStudy(self, _study: str) -> list[str]:
+        return list(self.files.values())
+
+    def fieldForSeries(self, field: str, series: str) -> str:
+        import pydicom
+
+        return str(pydicom.dcmread(series, stop_before_pixels=True)[field].value)
+
+    def filesForSeries(self, series: str) -> list[str]:
+        return [series]
+
 
 class Shell:
     """The application, its window, and a user at it.
