@@ -117,7 +117,7 @@ class LesionHistory:
 
 @dataclass(frozen=True)
 class Way:
-    """How an exam was reached: from which, the answer, and how likely it is right."""
+    """How an exam was reached: from which, the answer, and the product of the scores on the way."""
 
     source: int
     track: Track
@@ -300,27 +300,22 @@ def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> Ex
     for way in ways:
         off = center_distance(way.track.box, best.track.box, spacing)
         (same if off <= AGREE_MM else apart).append(way)
-    status, reasons = best.track.status, [best.track.reason]
-    if best.chance < best.track.score:  # from an exam on which it is not sure itself
-        reasons.append(
-            f"Reached from exam {best.source + 1}, in all with probability "
-            f"{100 * best.chance:.0f} %."
-        )
-        if status is Status.FOUND and best.chance < found:
-            status = Status.UNCERTAIN
-        if best.chance < uncertain:
-            status = Status.NOT_FOUND
-    rivals = [way for way in apart if way.chance >= uncertain]
-    if rivals and status in (Status.FOUND, Status.UNCERTAIN):
-        status = Status.UNCERTAIN
-        names = " and ".join(f"exam {way.source + 1}" for way in rivals)
-        reasons.append(f"From {names} another place was found: look yourself.")
-    track = replace(
-        best.track, prior_box=lesion, score=best.chance, status=status, reason=" ".join(reasons)
-    )
     sources = tuple(sorted(way.source for way in same))
-    # Without candidates nobody looked: it is too large, or its place is beyond the image.
-    return ExamResult(track, sources, False, best.chance if track.candidates else ABSENT)
+    if not best.track.candidates:  # nobody looked: it is too large, or its place beyond the image
+        return ExamResult(replace(best.track, prior_box=lesion), sources, False, ABSENT)
+    score = calibrated(best.chance, exams.tracker.following)
+    reason = best.track.reason
+    if best.track.status is not _status(score, uncertain, found):
+        reason = f"Of all exams, it is {_status(score, uncertain, found).value} here."
+    rivals = [way for way in apart if calibrated(way.chance, exams.tracker.following) >= uncertain]
+    status = _status(score, uncertain, found)
+    if rivals and status is Status.FOUND:
+        status = Status.UNCERTAIN
+    if rivals and status is Status.UNCERTAIN:
+        names = " and ".join(f"exam {way.source + 1}" for way in rivals)
+        reason += f" From {names} another place was found: look yourself."
+    track = replace(best.track, prior_box=lesion, score=score, status=status, reason=reason)
+    return ExamResult(track, sources, False, score)
 
 
 def by_user(lesion: Box, box: Box | None) -> ExamResult:
