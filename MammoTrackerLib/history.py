@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .box import Box
 from .errors import MammoTrackerError
 from .exams import Exam, Exams
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 SURE = 0.95
 """From this probability on, an exam is not reached on another way, too."""
 AGREE_MM = 5.0
+LEAST_CHANCE = 1e-3
 ABSENT = 0.5
 """Under this probability of being there, a lesion counts as new or gone."""
 
@@ -316,6 +319,24 @@ def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> Ex
         reason += f" From {names} another place was found: look yourself."
     track = replace(best.track, prior_box=lesion, score=score, status=status, reason=reason)
     return ExamResult(track, sources, False, score)
+
+
+def calibrated(chance: float, coefficients: Sequence[float]) -> float:
+    """Turn the product of the scores on a way into how likely the answer is right.
+
+    Logistic regression on its logit; coefficients 0 and 1 leave it as it is.
+    """
+    bias, slope = coefficients
+    if (bias, slope) == (0, 1):
+        return chance
+    chance = min(max(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)
+    return float(1 / (1 + np.exp(-bias - slope * np.log(chance / (1 - chance)))))
+
+
+def _status(score: float, uncertain: float, found: float) -> Status:
+    if score >= found:
+        return Status.FOUND
+    return Status.UNCERTAIN if score >= uncertain else Status.NOT_FOUND
 
 
 def by_user(lesion: Box, box: Box | None) -> ExamResult:
