@@ -1,5 +1,8 @@
 """Measure how well lesions are followed through series, and how well their sizes repeat.
 
+With ``--write``, on series of women to choose thresholds on (`make_pairs --validation`), it fits
+the errors of sizes and the probability that a lesion is there, and writes them into weights.json.
+
 ``python -m Training.measure_series MANIFEST.csv [...] [--weights DIR] [--write]``
 """
 
@@ -16,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
+from scipy.optimize import minimize
 
 from MammoTrackerLib import Box, LesionTracker, MammoTrackerError
 from MammoTrackerLib.command.follow import read_date, read_exam
@@ -29,7 +33,7 @@ from MammoTrackerLib.command.tables import (
 )
 from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.growth import ANY_TYPE, GROWTH, NO_CHANGE, growth
-from MammoTrackerLib.history import LesionHistory, follow
+from MammoTrackerLib.history import LEAST_CHANCE, LesionHistory, follow
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance, mean_interval
 from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
@@ -37,7 +41,7 @@ from MammoTrackerLib.track import Status, Track
 
 TRUE_COLUMNS = tuple(f"true_{name}" for name in BOX_COLUMNS)
 TYPES = ("mass", "calcification")
-COVERED = 0.95
+COVERED, RIDGE = 0.95, 0.3
 GREW, STABLE = 1.2, 1.02
 """From which ratio of the longest sides on a lesion grew, and up to which it did not change."""
 PLACE_MM = 10.0
@@ -169,6 +173,34 @@ def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
     return {"mm": round(float(best[1]), 3), "share": round(float(best[2]), 3)}
 
 
+def fit_presence(lesions: Sequence[Followed]) -> list[float]:
+    """Fit the coefficients of `history.presence`: a logistic regression with a small ridge.
+
+    Raises
+    ------
+    MammoTrackerError
+        If no lesion appears or goes.
+    """
+    logits, there = [], []
+    for one in lesions:
+        marked, results = one.history.marked, one.history.results
+        for side in (range(marked), range(len(results) - 1, marked, -1)):
+            highest = 0.0
+            for k in side:
+                highest = max(highest, results[k].track.score)
+                chance = np.clip(highest, LEAST_CHANCE, 1 - LEAST_CHANCE)
+                logits.append(np.log(chance / (1 - chance)))
+                there.append(one.truth[k] is not None)
+    x, sign = np.array(logits), np.where(there, 1.0, -1.0)
+    if all(there):
+        raise MammoTrackerError("No lesion of the series appears or goes: give more series.")
+
+    def loss(w: np.ndarray) -> float:
+        return np.logaddexp(0, -sign * (w[0] + w[1] * x)).sum() + RIDGE * w[1] ** 2
+
+    return [round(float(value), 4) for value in minimize(loss, [0.0, 1.0]).x]
+
+
 def _shares(values: Sequence[bool], women: Sequence[str]) -> str:
     """Write a share with its interval."""
     if not len(values):
@@ -264,12 +296,12 @@ def print_growth(lesions: Sequence[Followed], repeatability: dict, console: Cons
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Follow all lesions, print the measures, and write the repeatability into the card."""
+    """Follow all lesions, print the measures, and write what is fitted into ``weights.json``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("manifests", metavar="MANIFEST.csv", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="else those that ship")
     parser.add_argument(
-        "--write", action="store_true", help="measure how well sizes repeat, for weights.json"
+        "--write", action="store_true", help="fit presence and errors of sizes for weights.json"
     )
     arguments = parser.parse_args(argv)
     keep_freed_memory()
@@ -282,8 +314,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             repeatability = {
                 kind: fit_repeatability(sizes(lesions, kind)) for kind in (ANY_TYPE, *TYPES)
             }
+            presence = fit_presence(lesions)
+            console.print(f"Presence: {presence}. What follows is with those that were before.")
             card = read_card(arguments.weights)
-            write_card(arguments.weights, card | {"repeatability": repeatability})
+            card |= {"repeatability": repeatability, "presence": presence}
+            write_card(arguments.weights, card)
     except MammoTrackerError as error:
         print(f"measure_series: {error}", file=sys.stderr)
         return 2
