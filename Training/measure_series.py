@@ -1,7 +1,8 @@
 """Measure how well lesions are followed through series, and how well their sizes repeat.
 
 With ``--write``, on series of women to choose thresholds on (`make_pairs --validation`), it fits
-the errors of sizes and the probability that a lesion is there, and writes them into weights.json.
+how well sizes repeat where nothing changed and the probability that a lesion is there, and writes
+both into weights.json.
 
 ``python -m Training.measure_series MANIFEST.csv [...] [--weights DIR] [--write]``
 """
@@ -41,7 +42,7 @@ from MammoTrackerLib.track import Status, Track
 
 TRUE_COLUMNS = tuple(f"true_{name}" for name in BOX_COLUMNS)
 TYPES = ("mass", "calcification")
-COVERED, RIDGE = 0.95, 0.3
+COVERED, LEAST_SIZES, RIDGE = 0.95, 30, 0.3
 GREW, STABLE = 1.2, 1.02
 """From which ratio of the longest sides on a lesion grew, and up to which it did not change."""
 PLACE_MM = 10.0
@@ -125,8 +126,11 @@ def _reader(folder: Path, row: dict[str, str]) -> Callable:
     return lambda: read_exam(folder / row["exam"], spacing, date)
 
 
-def sizes(lesions: Sequence[Followed], kind: str) -> np.ndarray:
-    """Return (n, 2) longest sides in mm, predicted and true, where the lesion's place is right."""
+def sizes(lesions: Sequence[Followed], kind: str, changed: bool = False) -> np.ndarray:
+    """Return (n, 2) longest sides in mm, predicted and true, where the lesion's place is right.
+
+    Of lesions that are as large as on the marked exam, or of those that changed.
+    """
     found = []
     for lesion in lesions:
         if lesion.kind not in TYPES or kind not in (ANY_TYPE, lesion.kind):
@@ -134,9 +138,11 @@ def sizes(lesions: Sequence[Followed], kind: str) -> np.ndarray:
         for k in lesion.others:
             track = lesion.history.results[k].track
             if track.status is not Status.NOT_FOUND and lesion.off(track, k) <= PLACE_MM:
-                spacing = lesion.spacings[k]
-                sides = track.box.longest_side(spacing), lesion.truth[k].longest_side(spacing)
-                found.append(sides)
+                spacing, marked = lesion.spacings[k], lesion.history.marked
+                side = lesion.truth[k].longest_side(spacing)
+                before = lesion.truth[marked].longest_side(lesion.spacings[marked])
+                if (abs(np.log(side / before)) > np.log(STABLE)) == changed:
+                    found.append((track.box.longest_side(spacing), side))
     return np.array(found).reshape(-1, 2)
 
 
@@ -149,9 +155,9 @@ def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
     Raises
     ------
     MammoTrackerError
-        If there are under 40 of them.
+        If there are too few of them.
     """
-    if len(measured) < 40:
+    if len(measured) < LEAST_SIZES:
         raise MammoTrackerError(
             f"Only {len(measured)} sizes of a type could be compared: give more series."
         )
@@ -325,12 +331,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_places(lesions, console)
     print_presence(lesions, console)
     for kind, parts in repeatability.items():
-        wrong = sizes(lesions, kind)
-        error = np.abs(np.log(wrong[:, 0] / wrong[:, 1]))
-        console.print(
-            f"Sizes, {kind}: 95 % within {parts['mm']:g} mm and {100 * parts['share']:.0f} %; of "
-            f"{len(wrong)}, half are within {100 * np.median(error):.0f} %."
-        )
+        console.print(f"Sizes, {kind}: 95 % within {parts['mm']:g} mm and {parts['share']:.0%}.")
+        for changed in (False, True):
+            measured = sizes(lesions, kind, changed)
+            if len(measured):
+                error = np.abs(np.log(measured[:, 0] / measured[:, 1]))
+                inside = error <= np.hypot(parts["mm"] / measured[:, 0], parts["share"])
+                console.print(
+                    f"  {'changed' if changed else 'as large as marked'}, {len(measured)}: half "
+                    f"within {np.median(error):.1%}, {inside.mean():.1%} within the error."
+                )
     print_growth(lesions, repeatability, console)
     return 0
 
