@@ -150,7 +150,7 @@ def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
     """Fit an error of a part in mm and one as a share of the side to (n, 2) sides.
 
     It is the smallest, as a share of the sides on average, within which 95 % of the predicted
-    sides are, and as many of the smaller and of the larger half.
+    sides are.
 
     Raises
     ------
@@ -163,13 +163,11 @@ def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
         )
     predicted, true = measured.T
     wrong = np.abs(np.log(predicted / true))
-    small = predicted < np.median(predicted)
     best = None
     for mm in np.arange(0, 6.01, 0.1):
         for share in np.arange(0.02, 1.001, 0.01):
             error = np.hypot(mm / predicted, share)
-            inside = wrong <= error
-            if min(inside[small].mean(), inside[~small].mean()) < COVERED:
+            if (wrong <= error).mean() < COVERED:
                 continue
             if best is None or error.mean() < best[0]:
                 best = error.mean(), mm, share
