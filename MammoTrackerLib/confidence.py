@@ -6,36 +6,40 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .box import Box
-from .global_search import Alignment
 from .track import Candidate
 
-EVIDENCE = ("bias", "tracking", "similarity", "distance", "rival", "outline")
+EVIDENCE = ("bias", "tracking", "similarity", "rival", "passes", "anchors")
 """What the probability rests on, in the order of the calibration's coefficients.
 
-Logits of the tracking and the similarity score; the distance from the registered point in cm; the
-tracking score of the best other place, as a share of this one's; and how far the breast outlines
-are from overlapping, 1 - Dice.
+Logits of the tracking and the similarity score; the tracking score of the best other place, as a
+share of this one's; the share of the local search's passes that see the lesion elsewhere; and by
+how much fewer than half of the pair's anchor points agree (see `likeness.Overlay`), 0 where one
+cannot say.
 """
+USUAL_AGREEMENT = 0.5
+USUAL = np.array([1.0, -0.4, 3.4, 0.0, 0.0, 0.0])
+"""Evidence of a lesion that is surely found: medians on the validation pairs."""
+DOUBTS = (
+    "there is little to recognise in and around the box",
+    "the best place looks unlike the lesion itself",
+    "another place looks almost as much like it",
+    "it is seen elsewhere when the images are mirrored or magnified",
+    "the images differ too much to be sure that they are a pair",
+)
+"""What a lack of each evidence but the bias means."""
 RIVAL_IOU = 0.1
 LEAST_SCORE = 1e-4
 
 
-def evidence(
-    candidates: Sequence[Candidate],
-    registered: Box,
-    alignment: Alignment,
-) -> np.ndarray:
+def evidence(candidates: Sequence[Candidate], agreement: float) -> np.ndarray:
     """Collect what the probability rests on.
 
     Parameters
     ----------
     candidates
         After the score refinement, best first.
-    registered
-        The global search's box, in pixels of the current mammogram.
-    alignment
-        Of the pair.
+    agreement
+        Of the pair's anchor points, `Alignment.agreement`.
 
     Returns
     -------
@@ -43,17 +47,30 @@ def evidence(
         (6,) values of `EVIDENCE`.
     """
     best, *others = candidates
-    offset = np.subtract(best.box.center, registered.center) * alignment.current_spacing
     return np.array(
         [
             1.0,
             _logit(best.tracking_score),
             _logit(best.similarity_score),
-            np.hypot(*offset) / 10,
             rival_share(best, others),
-            1 - alignment.dice,
+            1 - best.agreement,
+            max(0.0, USUAL_AGREEMENT - (USUAL_AGREEMENT if np.isnan(agreement) else agreement)),
         ]
     )
+
+
+def doubt(values: np.ndarray, coefficients: Sequence[float]) -> str:
+    """Say, as the end of a sentence, what speaks most against an answer that is not sure.
+
+    Parameters
+    ----------
+    values
+        (6,) from `evidence`.
+    coefficients
+        (6,) of the calibration.
+    """
+    lost = (values - USUAL) * coefficients
+    return DOUBTS[int(np.argmin(lost[1:]))]
 
 
 def rival_share(best: Candidate, others: Sequence[Candidate]) -> float:

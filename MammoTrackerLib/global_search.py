@@ -9,6 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from .box import Box
+from .likeness import Overlay
+from .likeness import dice as dice_of
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
 from .pictures import Picture, Reduced, side
@@ -17,7 +19,7 @@ from .start import Rotated, rotations, usual_start, wide_starts
 SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
 MAX_DICE_LOSS = 0.06
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
-PLAUSIBLE_DICE, MIN_LIKENESS = 0.93, 0.1
+PLAUSIBLE_DICE, MIN_LIKENESS, MIN_AGREEMENT = 0.93, 0.1, 0.3
 WIDE_STARTS, RIVAL_TURN, FAR_MM = 4, 0.9, 20.0
 MIN_WORTH, MIN_GAIN, MIN_TURN_GAIN, MIN_TURN_DICE = 7.0, 1.1, 1.2, 0.9
 PARTIAL_SHARE = 0.6
@@ -46,6 +48,9 @@ class Alignment:
         The last step that was accepted: "start", "coarse", "affine" or "B-spline".
     dice
         Overlap of the two breast outlines after alignment, 0 to 1.
+    agreement
+        Share of anchor points in the tissue that moved as those around them did, 0 to 1 (see
+        `likeness.Overlay`): about a fifth on two different breasts; NaN where one cannot say.
     warnings
         Sentences about what is implausible; empty for a plausible result.
     remarks
@@ -66,6 +71,7 @@ class Alignment:
     current_factor: np.ndarray
     stage: str
     dice: float
+    agreement: float
     warnings: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     is_sideways: bool = False
@@ -182,14 +188,6 @@ def _bspline_is_sound(spline: sitk.BSplineTransform, prior: Picture) -> bool:
     return moved.max() <= BSPLINE_MAX_MM and jacobian[prior.breast].min() >= BSPLINE_MIN_JACOBIAN
 
 
-def _dice(prior: Picture, current: Picture, transform: sitk.Transform) -> float:
-    """Overlap of the outlines, counting only what both images show."""
-    coded = sitk.Resample(current.mask + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
-    coded = sitk.GetArrayFromImage(coded)  # 0 beyond the current, 1 background, 2 breast
-    a, b = prior.breast & (coded > 0), coded == 2
-    return float(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
-
-
 def _implausible(affine: sitk.AffineTransform) -> str | None:
     """Say what no change between two exams can explain."""
     matrix = np.array(affine.GetMatrix()).reshape(2, 2)
@@ -219,39 +217,21 @@ class _Fit:
     worth: float
 
 
-def _likeness(prior: Picture, current: Picture, transform: sitk.Transform) -> tuple[float, float]:
-    """Correlation of the tissue where both images show it; and times the root of its area."""
-    fine, mask = (
-        sitk.GetArrayFromImage(sitk.Resample(image, prior.mask, transform, kind, 0))
-        for image, kind in (
-            (current.fine, sitk.sitkLinear), (current.mask, sitk.sitkNearestNeighbor),
-        )
-    )  # fmt: skip
-    both = prior.breast & (mask > 0)
-    if both.sum() < 2:
-        return 0.0, 0.0
-    a, b = sitk.GetArrayViewFromImage(prior.fine)[both], fine[both]
-    if min(a.std(), b.std()) == 0:
-        return 0.0, 0.0
-    likeness = float(np.corrcoef(a, b)[0, 1])
-    return likeness, likeness * float(np.sqrt(both.sum()))
-
-
 def _fitted(
     fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTransform
 ) -> _Fit:
     """Refine a start by the two affine stages."""
     affine, stage = start, "start"
-    dice = _dice(fixed, moving, affine)
+    dice = dice_of(fixed, moving, affine)
     for name in ("coarse", "affine"):
         try:
             tried = _register_affine(fixed, moving, affine, coarse=name == "coarse")
         except RuntimeError:  # ITK gives up where the images do not overlap
             continue
-        overlap = _dice(fixed, moving, tried)
+        overlap = dice_of(fixed, moving, tried)
         if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
             affine, stage, dice = tried, name, overlap
-    return _Fit(turn, moving, affine, stage, dice, *_likeness(fixed, moving, affine))
+    return _Fit(turn, moving, affine, stage, dice, *Overlay.of(fixed, moving, affine).likeness())
 
 
 def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignment:
@@ -291,7 +271,8 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
     transform, stage, dice = best.affine, best.stage, best.dice
     if bspline and stage == "affine" and fixed.breast.any():
         transform, stage, dice = _with_bspline(fixed, best, before)
-    warnings = _warnings(stage, dice, fixed, best)
+    agreement = Overlay.of(fixed, best.moving, transform).agreement()
+    warnings = _warnings(stage, dice, agreement, fixed, best)
     remarks = []
     if best.turn != UNTURNED:
         remarks.append(f"The current image was {TURNS[best.turn]} to fit the prior.")
@@ -322,6 +303,7 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
         current_factor=after.factor,
         stage=stage,
         dice=dice,
+        agreement=agreement,
         warnings=warnings,
         remarks=tuple(remarks),
         is_sideways=is_quarter(best.turn),
@@ -386,15 +368,22 @@ def _with_bspline(
         return fit.affine, fit.stage, fit.dice
     if _bspline_is_sound(spline, fixed):
         composite = sitk.CompositeTransform([fit.affine, spline])
-        overlap = _dice(fixed, fit.moving, composite)
+        overlap = dice_of(fixed, fit.moving, composite)
         if overlap >= fit.dice - MAX_DICE_LOSS:
             return composite, "B-spline", overlap
     return fit.affine, fit.stage, fit.dice
 
 
-def _warnings(stage: str, dice: float, fixed: Picture, fit: _Fit) -> tuple[str, ...]:
+def _warnings(
+    stage: str, dice: float, agreement: float, fixed: Picture, fit: _Fit
+) -> tuple[str, ...]:
     """Say what is implausible."""
     warnings = []
+    if agreement < MIN_AGREEMENT:
+        warnings.append(
+            "These two do not look like one breast in one view: only "
+            f"{100 * agreement:.0f} % of the anchor points in the tissue agree; check the pair."
+        )
     if stage in ("start", "coarse"):
         warnings.append("The affine registration failed; a coarser alignment is used.")
     smaller, larger = sorted((fixed.breast.sum(), fit.moving.breast.sum()))

@@ -20,6 +20,7 @@ from .track import Candidate
 STRIDE = 8
 READOUT_MM = 1.0
 SOFT_ARGMAX_MM = 4.0
+AGREEING_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +56,17 @@ class Layers:
 
 @dataclass(frozen=True, eq=False)
 class _Readout:
-    """The network's maps, averaged over passes, on a grid of mm around the registered point."""
+    """The network's maps, averaged over passes, on a grid of mm around the registered point.
+
+    `peaks` (n, 2) are the places, x and y, where each pass alone sees the lesion.
+    """
 
     axis: np.ndarray
     score: np.ndarray
     log_place: np.ndarray
     sides: np.ndarray
     shift: np.ndarray
+    peaks: np.ndarray
 
 
 def _read_passes(outputs, passes, settings: Settings) -> _Readout:
@@ -72,7 +77,7 @@ def _read_passes(outputs, passes, settings: Settings) -> _Readout:
     flat = special.log_softmax(classification.reshape(len(passes), -1), axis=1)
     maps = np.stack([classification, centre_logits, flat.reshape(classification.shape)], axis=-1)
     maps = np.concatenate([maps, np.log(np.maximum(distances, 1e-3))], axis=-1)
-    total = 0
+    total, peaks = 0, []
     for values, (zoom, sign) in zip(maps, passes, strict=True):
         pixel_mm = settings.search_mm / zoom / settings.search_px
         columns = (sign * axis / pixel_mm + settings.search_px / 2) / STRIDE - 1
@@ -85,6 +90,8 @@ def _read_passes(outputs, passes, settings: Settings) -> _Readout:
         read = np.stack(read, axis=-1)
         read[..., 3:] += np.log(pixel_mm)
         total = total + read
+        row, column = np.unravel_index(read[..., 2].argmax(), read.shape[:2])
+        peaks.append((axis[column], axis[row]))
     mean = total / len(passes)
     score = special.expit(mean[..., 0])
     if settings.centreness:
@@ -101,6 +108,7 @@ def _read_passes(outputs, passes, settings: Settings) -> _Readout:
         mean[..., 2],
         np.stack([left + right, top + bottom], axis=-1),
         np.stack([right - left, bottom - top], axis=-1) / 2,
+        np.array(peaks),
     )
 
 
@@ -245,8 +253,10 @@ def _candidates(
     )
     found = []
     for point, sides, score in _suppress(readout, settings):
-        x, y = _soft_argmax(readout, point) + 0.5
-        found.append(Candidate(to_image.box_to_image(Box.from_center(x, y, *sides)), score))
+        middle = _soft_argmax(readout, point)
+        agreeing = np.hypot(*(readout.peaks - middle).T) <= AGREEING_MM
+        box = to_image.box_to_image(Box.from_center(*(middle + 0.5), *sides))
+        found.append(Candidate(box, score, agreement=float(agreeing.mean())))
     return tuple(found)
 
 
@@ -259,7 +269,10 @@ def _search_around(
     alignment: Alignment,
     settings: Settings,
 ) -> list[Candidate]:
-    """Search patches on a circle around the registered point, each once and at scale 1."""
+    """Search patches on a circle around the registered point, each once and at scale 1.
+
+    None of the usual passes saw the lesion there, so that the candidates' agreement is 0.
+    """
     # As many as the usual passes, so that the network is compiled for one shape only.
     count = len(settings.passes)
     frame = PatchFrame.around(box.center, prior.spacing, settings.template_mm, settings.template_px)
@@ -287,4 +300,4 @@ def _search_around(
     for k, place in enumerate(places):
         readout = _read_passes([o[k : k + 1] for o in outputs], [(1.0, 1)], once)
         found += _candidates(readout, place, current, alignment, settings)
-    return found
+    return [replace(candidate, agreement=0.0) for candidate in found]

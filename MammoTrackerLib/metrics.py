@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,8 +140,27 @@ def mean_interval(
     if not len(values):
         raise MammoTrackerError("There is no value to give an interval.")
     _check_lengths(len(values), patients)
-    means = [values @ w / w.sum() for w in _draws(patients, resamples, seed)]
-    return _interval(np.array(means))
+    return interval_of(lambda w: values @ w / w.sum(), patients, resamples, seed)
+
+
+def interval_of(
+    statistic: Callable[[np.ndarray], float],
+    patients: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float]:
+    """Give any statistic a 95 % interval, as `bootstrap` does.
+
+    Parameters
+    ----------
+    statistic
+        Called with how often each lesion (n,) is in a draw; NaN where it is not defined.
+    patients
+        Whose lesion each is.
+    resamples, seed
+        As for `bootstrap`.
+    """
+    return _interval(np.array([statistic(w) for w in _draws(patients, resamples, seed)]))
 
 
 def overlaps(predicted: Sequence[Box | None], truth: Sequence[Box]) -> np.ndarray:

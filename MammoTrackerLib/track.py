@@ -33,12 +33,16 @@ class Candidate:
     local_box
         The box as the local search gave it, before the score refinement corrected it; None if
         that step did not run.
+    agreement
+        Share of the local search's passes (scales, mirror images) that see the lesion within 3 mm
+        of it, 0 to 1; None for candidates that were stored before it was measured.
     """
 
     box: Box
     tracking_score: float
     similarity_score: float | None = None
     local_box: Box | None = None
+    agreement: float | None = None
 
     @property
     def score(self) -> float:
@@ -55,6 +59,7 @@ class Candidate:
             "tracking_score": float(self.tracking_score),
             "similarity_score": None if similarity is None else float(similarity),
             "local_box": None if self.local_box is None else _numbers(self.local_box),
+            "agreement": None if self.agreement is None else float(self.agreement),
         }
 
     @classmethod
@@ -66,6 +71,7 @@ class Candidate:
             values["tracking_score"],
             values["similarity_score"],
             None if local is None else Box(*local),
+            values.get("agreement"),
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .box import Box
 from .breast import breast_share
-from .confidence import evidence, probability, rival_share
+from .confidence import doubt, evidence, probability, rival_share
 from .global_search import Alignment, align
 from .growth import UNMEASURED
 from .local_search import Layers, search
@@ -164,6 +164,11 @@ class LesionTracker:
         return calibration["uncertain_score"], calibration["found_score"]
 
     @property
+    def following(self) -> tuple[float, float]:
+        """The coefficients of `history.calibrated`."""
+        return tuple(self._card.get("following", (0.0, 1.0)))
+
+    @property
     def repeatability(self) -> dict:
         """How well sizes repeat with these weights, see `growth.error_mm`."""
         return self._card.get("repeatability", UNMEASURED)
@@ -236,21 +241,23 @@ class LesionTracker:
             reason = beyond or "What looks most like the lesion lies in the air beside the breast."
             reason = " ".join([reason, *remarks])
             return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
-        score = candidates[0].score
+        score, why = candidates[0].score, "the best place is only somewhat alike"
         calibration = self._card.get("calibration")
         if calibration is not None:
             coefficients = calibration["coefficients"]
-            values = evidence(candidates, registered, alignment)
+            values = evidence(candidates, alignment.agreement)
             score = float(probability(values, coefficients))
-        status, reason = self._judge(score, candidates, alignment)
+            why = doubt(values, coefficients)
+        status, reason = self._judge(score, why, candidates, alignment)
         if beyond and status is not Status.FOUND:
             remarks.insert(0, beyond)
         reason = " ".join([reason, *remarks])
         return Track(box, candidates[0].box, score, status, reason, candidates, shown)
 
     def _judge(
-        self, score: float, candidates: tuple[Candidate, ...], alignment: Alignment
+        self, score: float, why: str, candidates: tuple[Candidate, ...], alignment: Alignment
     ) -> tuple[Status, str]:
+        """Say the status and its reason; `why` one may doubt is the end of a sentence."""
         found, uncertain = self.settings.found_score, self.settings.uncertain_score
         calibration = self._card.get("calibration")
         what = f"score {score:.2f}"
@@ -267,8 +274,8 @@ class LesionTracker:
         if score < uncertain:
             return Status.NOT_FOUND, f"No place looks like the lesion ({what})."
         if score < found:
-            doubt = f"The best place is only somewhat alike ({what})."
-            return Status.UNCERTAIN, " ".join([doubt, *remarks])
+            unsure = f"Not sure ({what}): {why}."
+            return Status.UNCERTAIN, " ".join([unsure, *remarks])
         if calibration is None and remarks:
             return Status.UNCERTAIN, " ".join(remarks)
         return Status.FOUND, " ".join([f"One place looks like the lesion ({what}).", *remarks])

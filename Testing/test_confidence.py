@@ -10,22 +10,18 @@ from MammoTrackerLib.confidence import EVIDENCE, evidence, probability, rival_sh
 from MammoTrackerLib.track import Candidate
 
 
-class FakeAlignment:
-    current_spacing = (0.1, 0.2)
-    dice = 0.9
-
-
 def test_evidence_is_in_its_order():
-    best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8)
+    best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8, agreement=0.75)
     other = Candidate(Box(500, 500, 600, 550), 0.25, 0.9)
     same = Candidate(Box(102, 100, 202, 150), 0.45, 0.9)
-    values = evidence([best, same, other], Box(130, 100, 230, 150), FakeAlignment())
+    values = evidence([best, same, other], 0.3)
     assert dict(zip(EVIDENCE, values, strict=True)) == pytest.approx(
         {
-            "bias": 1, "tracking": 0, "similarity": np.log(4), "distance": 0.3, "rival": 0.5,
-            "outline": 0.1,
+            "bias": 1, "tracking": 0, "similarity": np.log(4), "rival": 0.5, "passes": 0.25,
+            "anchors": 0.2,
         }
     )  # fmt: skip
+    assert [evidence([best], share)[-1] for share in (0.5, 0.9, np.nan)] == [0, 0, 0]
     assert rival_share(best, [same]) == 0
     assert probability(values, [0, 0, 1, 0, 0, 0]) == pytest.approx(0.8)
 
@@ -41,13 +37,16 @@ def test_calibration_finds_what_decides():
     found = fit(values, right)
     assert found == pytest.approx(truth, abs=0.2)
     chance = 1 / (1 + np.exp(-values @ found))
-    upper, lower = thresholds(chance, right, right)
+    none = np.zeros(4000, bool)
+    upper, lower = thresholds(chance, right, right, none)
     assert (~right[chance >= upper]).mean() <= 0.035
     assert (chance[right] < lower).mean() <= 0.05
     assert lower < upper
     # Lesions that are not there, and look just as those that are: few of them are called found.
     there = right | (rng.random(4000) < 0.5)
-    stricter, _ = thresholds(chance, right, there)
+    stricter, _ = thresholds(chance, right, there, none)
     assert (chance[~there] >= stricter).mean() <= 0.02
+    milder, _ = thresholds(chance, right, there, ~there)
+    assert 0.02 < (chance[~there] >= milder).mean() <= 0.1
     with pytest.raises(MammoTrackerError, match="none can be found"):
-        thresholds(chance, right, np.zeros(4000, bool))
+        thresholds(chance, right, none, none)

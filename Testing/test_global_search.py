@@ -303,7 +303,7 @@ def known_alignment(matrix: np.ndarray, offset: np.ndarray) -> Alignment:
     outline, factor = np.ones((10, 10), bool), np.array([5, 5])
     return Alignment(
         matrix, offset, transform, (0.05, 0.1), (0.07, 0.14), (53, 50), outline, outline,
-        factor, factor, "affine", 1.0, (),
+        factor, factor, "affine", 1.0, 0.9, (),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
 
 from .manifest import Row
 from .methods import AFFINE, BSPLINE, FULL, PAPER_RANKING, SIAMFC, TRACKING, track_all
+from .trust import print_trust
 from .worst_tracks import WORST, draw_worst
 
 WIDTH = 150
@@ -196,6 +197,9 @@ def main() -> None:
     )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the paper's figure 4")
     parser.add_argument(
+        "--reliability", metavar="FILE", type=Path, help="draw how often each probability is right"
+    )
+    parser.add_argument(
         "--worst", metavar="FOLDER", type=Path, help=f"draw the {WORST} worst tracks"
     )
     arguments = parser.parse_args()
@@ -211,7 +215,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     manifest = arguments.manifest
     trackers = {FULL: LesionTracker(weights=arguments.weights)}
     if arguments.wrong_pairs:
-        print_statuses([lesion for _, lesion in track_all(manifest, trackers, True)])
+        tracked = track_all(manifest, trackers, True)
+        print_statuses([lesion for _, lesion in tracked])
+        print_trust(Console(width=WIDTH), tracked, arguments.reliability)
         return
     if arguments.siamfc is not None:
         trackers[SIAMFC] = LesionTracker(weights=arguments.siamfc)
@@ -237,6 +243,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if configurations:
             print_configurations(console, there, configurations)
     print_statuses(lesions)
+    print_trust(console, tracked, arguments.reliability)
     print_layers(tracked, (BSPLINE, TRACKING, FULL))
     if arguments.plot is not None and there:
         draw_success(there, methods, arguments.plot)

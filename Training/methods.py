@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -145,12 +146,12 @@ def track_all(
             spacing = current.spacing
             boxes = [box_of(row, "prior") for row in rows]
             tracked = [
-                (track.status.value, answers)
+                (track.status.value, answers, track.score)
                 for track, answers in track_pair(trackers, prior, current, boxes)
             ]
         except MammoTrackerError as error:
             print(f"Pair {rows[0]['pair_id']} failed: {error}", file=sys.stderr)
-            tracked = [(FAILED, dict.fromkeys(methods))] * len(rows)
-        for row, truth, (status, answers) in zip(rows, truths, tracked, strict=True):
-            result.append((row, lesion_of(row, truth, spacing, status, answers)))
+            tracked = [(FAILED, dict.fromkeys(methods), math.nan)] * len(rows)
+        for row, truth, (status, answers, chance) in zip(rows, truths, tracked, strict=True):
+            result.append((row, lesion_of(row, truth, spacing, status, answers, chance)))
     return result

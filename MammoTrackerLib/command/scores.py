@@ -60,6 +60,8 @@ class Lesion:
         What the tracker said, or "failed".
     boxes
         From a method's name to the box it predicted, or None.
+    probability
+        That the lesion was found, as the tracker said; NaN if that is not known.
     """
 
     kind: str
@@ -69,6 +71,7 @@ class Lesion:
     spacing: tuple[float, float] | None
     status: str
     boxes: dict[str, Box | None]
+    probability: float = math.nan
 
     @property
     def cluster(self) -> str:
@@ -89,10 +92,12 @@ def lesion_of(
     spacing: tuple[float, float] | None,
     status: str,
     boxes: dict[str, Box | None],
+    probability: float = math.nan,
 ) -> Lesion:
     """Make the lesion of a manifest's row; ``patient`` and a type may be missing there."""
     kind = one_line(row["lesion_type"]) or "(no type)"
-    return Lesion(kind, row["pair_id"], row.get("patient", ""), truth, spacing, status, boxes)
+    patient = row.get("patient", "")
+    return Lesion(kind, row["pair_id"], patient, truth, spacing, status, boxes, probability)
 
 
 def by_kind(lesions: Sequence[Lesion]) -> dict[str, list[Lesion]]:
