@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .box import Box
 from .errors import MammoTrackerError
 from .exams import Exam, Exams
+from .lesion_size import resized
 from .mammogram import Mammogram
 from .metrics import center_distance
 from .pair import check_box_on, series_problems
@@ -266,7 +267,9 @@ def _history(
     ways: Mapping[int, list[Way]],
 ) -> LesionHistory:
     results = {
-        k: by_user(lesion, known[k]) if k in known else _combined(lesion, ways[k], exams, k)
+        k: by_user(lesion, known[k])
+        if k in known
+        else _measured(_combined(lesion, ways[k], exams, k), known, ways[k], exams, k)
         for k in range(len(exams))
     }
     # A lesion that is on an exam farther from where it is marked is on those between, too.
@@ -280,6 +283,22 @@ def _history(
                 there = presence(highest, exams.tracker.presence)
                 results[k] = _with_presence(result, there, seen_on)
     return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
+
+
+def _measured(
+    result: ExamResult,
+    known: Mapping[int, Box | None],
+    ways: Sequence[Way],
+    exams: Exams,
+    number: int,
+) -> ExamResult:
+    """Correct the size of what was found, against the user's box on the exam that it is near."""
+    if not result.track.candidates:
+        return result
+    anchor = next(way.source for way in ways if way.source in known)
+    matrix = exams.alignment(anchor, number).matrix
+    box = resized(exams[anchor], known[anchor], exams[number], result.track.box, matrix)
+    return replace(result, track=replace(result.track, box=box))
 
 
 def presence(chance: float, coefficients: Sequence[float]) -> float:
