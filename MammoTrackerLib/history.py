@@ -140,7 +140,8 @@ def follow(
 
     Every exam is reached from the one on which a lesion is marked, or from the nearest before and
     after it on which the user decided. Where the answer is not sure, it is reached from the
-    nearest exams with an answer, too; the likeliest way counts.
+    nearest exams with a sure one, too; the likeliest way counts. The size of a mass that stands out
+    is measured against the user's box by `lesion_size.resized`, too.
 
     Parameters
     ----------
@@ -178,6 +179,10 @@ def follow(
             f"The lesions are marked on exam {marked + 1}, but there are {len(exams)} exams."
         )
     fixed = [{**(decided or {}).get(k, {}), marked: box} for k, box in enumerate(boxes)]
+    if not all(0 <= number < len(exams) for known in fixed for number in known):
+        raise MammoTrackerError(
+            f"Something was decided about an exam that is not one of the {len(exams)} exams."
+        )
     if not force:
         for problem in series_problems([exam.header for exam in exams]):
             if problem.blocks:

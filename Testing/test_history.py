@@ -188,6 +188,12 @@ def test_lesions_that_share_a_way_are_tracked_at_once(monkeypatch):
     assert calls == [((0, 1), 3), ((0, 2), 2), ((0, 3), 2), ((2, 1), 1), ((2, 3), 1)]
 
 
+@pytest.mark.parametrize("number", [-1, 3])
+def test_decisions_on_other_exams_are_refused(number):
+    with pytest.raises(MammoTrackerError, match="not one of the 3 exams"):
+        one(Scripted(3, {}), 0, {number: None})
+
+
 @pytest.mark.parametrize(
     ("exams", "marked", "box", "message"),
     [
