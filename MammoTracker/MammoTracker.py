@@ -200,6 +200,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showTimeLine(self) -> None:
         self._timeLinePending = False
+        self.results.updateNodes()
         lesion, parameters = self.results.lesion, self._parameterNode
         isShown = bool(lesion and parameters and parameters.showTimeLine and self.exams.isSeries)
         if isShown != self.views.hasTimeLine:

@@ -6,8 +6,8 @@ import numpy as np
 import qt
 import slicer
 
+from .answer import answerOf
 from .picture import png
-from .result_table import answerOn
 
 TAG = "MammoTrackerFilmStrip"
 """Of the element of a layout that shows it."""
@@ -30,6 +30,7 @@ class FilmStrip:
     def __init__(self, onChosen) -> None:
         self._onChosen = onChosen
         self._volumes, self._selected = [], None
+        self._drawn = {}
         self.buttons = []
         self._area = qt.QScrollArea()
         self._area.objectName = TAG
@@ -55,17 +56,32 @@ class FilmStrip:
         volumes = volumes if lesion else []
         self._fit(len(volumes))
         self._volumes = volumes
-        boxes = [scene.box_or_guess(lesion, volume) for volume in volumes]
-        side, px = _sideMm(lesion, volumes, boxes), self._sidePx(len(volumes))
-        wall = scene.is_wall_left(scene.exam_of(lesion)) if volumes else True
-        places = zip(self.buttons, volumes, boxes, titles, strict=bool(volumes))
-        for button, volume, box, title in places:
-            text, reason = answerOn(lesion, volume)
-            button.text = f"{title}\n{text}"
+        if not volumes:
+            return
+        answers, known = scene.answers_of(lesion), scene.known_of(lesion, volumes)
+        rois = [answers.get(volume.GetID()) for volume in volumes]
+        boxes = [scene.box_or_guess(roi) if roi else None for roi in rois]
+        side, px = _sideMm(volumes, boxes), self._sidePx(len(volumes))
+        wall = scene.is_wall_left(scene.exam_of(lesion))
+        color = lesion.GetDisplayNode().GetSelectedColor()
+        for number, (button, volume, roi, box) in enumerate(
+            zip(self.buttons, volumes, rois, boxes, strict=True)
+        ):
+            text, reason = answerOf(roi, known.size_on(number) if known else None)
+            button.text = f"{titles[number]}\n{text}"
             button.toolTip = reason
             mirrored = scene.is_wall_left(volume) != wall
-            button.iconSize = qt.QSize(px, px)
-            button.icon = qt.QIcon(_picture(lesion, volume, box, side, px, mirrored))
+            isFramed = roi is not None and scene.box_if_placed(roi) is not None
+            isFramed = isFramed and scene.review_of(roi) != "rejected"
+            # The same picture is not drawn again: while one box is dragged, the others stay.
+            times = volume.GetImageData().GetMTime(), volume.GetDisplayNode().GetMTime()
+            place = box.as_tuple() if box else None
+            key = volume.GetID(), *times, place, side, px, mirrored, isFramed, color
+            if self._drawn.get(number) != key:
+                self._drawn[number] = key
+                picture = _picture(volume, box, side, px, mirrored, color if isFramed else None)
+                button.iconSize = qt.QSize(px, px)
+                button.icon = qt.QIcon(picture)
 
     def select(self, volume) -> None:
         """Mark the picture of the exam that is shown beside the marked one."""
@@ -84,6 +100,7 @@ class FilmStrip:
         """Have so many buttons."""
         while len(self.buttons) > count:
             button = self.buttons.pop()
+            self._drawn.pop(len(self.buttons), None)
             self._row.removeWidget(button)
             button.deleteLater()
         while len(self.buttons) < count:
@@ -101,30 +118,31 @@ class FilmStrip:
         self.select(self._selected)  # which the click may have changed, or not
 
 
-def _sideMm(lesion, volumes: list, boxes: list) -> float:
+def _sideMm(volumes: list, boxes: list) -> float:
     """Return how wide the field of all pictures is."""
-    from MammoTrackerLib import scene
-
     longest = [
-        box.longest_side(scene.header_of(volume).spacing or (1, 1))
+        box.longest_side(_spacing(volume))
         for volume, box in zip(volumes, boxes, strict=True)
         if box is not None
     ]
     return max([*(side / LESION_SHARE for side in longest), LEAST_MM])
 
 
-def _picture(lesion, volume, box, sideMm: float, sidePx: int, mirrored: bool):
-    """Return a pixmap of a lesion on an exam; it has a frame only where it was found."""
+def _spacing(volume) -> tuple[float, float]:
+    from MammoTrackerLib import scene
+
+    return scene.header_of(volume).spacing or (1.0, 1.0)
+
+
+def _picture(volume, box, sideMm: float, sidePx: int, mirrored: bool, color):
+    """Return a pixmap of the field around a box, framed in a colour if one is given."""
     from MammoTrackerLib import scene
 
     pixels = np.zeros((sidePx, sidePx, 3), np.uint8)
     if box is not None:
         pixels += scene.crop_around(volume, box, sideMm, sidePx, mirrored)[..., np.newaxis]
-        roi = scene.roi_on(lesion, volume)
-        if roi is lesion or (scene.is_placed(roi) and scene.review_of(roi) != "rejected"):
-            spacing = scene.header_of(volume).spacing or (1, 1)
-            size = box.scaled(*spacing)
-            color = lesion.GetDisplayNode().GetSelectedColor()
+        if color is not None:
+            size = box.scaled(*_spacing(volume))
             _frame(pixels, size.width / sideMm, size.height / sideMm, color)
     pixmap = qt.QPixmap()
     pixmap.loadFromData(png(pixels[::-1]), "PNG")

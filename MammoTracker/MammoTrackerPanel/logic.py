@@ -165,9 +165,9 @@ def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
         return []
     strips, wall = [], None
     for roi in lesionROIs:
-        known, measured = scene.history_of(roi, volumes), scene.growth_of(roi, volumes)
-        if known and measured and len(known[0]) == len(volumes):
-            strips.append(Strip(known[1], measured[1]))
+        known = scene.known_of(roi, volumes)
+        if known and known.growth and len(known.numbers) == len(volumes):
+            strips.append(Strip(known.history, known.growth))
             wall = scene.is_wall_left(scene.exam_of(roi)) if wall is None else wall
     if not strips:
         return []

@@ -8,8 +8,9 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .answer import detailsOf, placeOf
 from .candidate_list import CandidateList
-from .result_table import ResultTable, changeOf
+from .result_table import ResultTable
 
 
 class ResultList(VTKObservationMixin):
@@ -101,14 +102,12 @@ class ResultList(VTKObservationMixin):
 
         self._lesions = self._lesions if lesions is None else lesions
         isComplete = all(self._pair)
-        rois = [
-            (lesion, scene.prediction_of(lesion, volume))
-            for lesion in (self._lesions if isComplete else ())
-            for volume in self._volumes
-            if volume is not scene.exam_of(lesion)
-        ]
+        self._predictions = []
+        for lesion in self._lesions if isComplete else ():
+            answers = scene.answers_of(lesion)
+            rois = [answers.get(volume.GetID()) for volume in self._volumes]
+            self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
-        self._predictions = [roi for _lesion, roi in rois if roi is not None]
         for prediction in self._predictions:
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
         self._updateTable()
@@ -177,6 +176,13 @@ class ResultList(VTKObservationMixin):
         finally:
             self._updating = before
 
+    def updateNodes(self) -> None:
+        """Bring the table node of a series up to date, where a box was dragged."""
+        from MammoTrackerLib import scene
+
+        if self._predictions and self._isSeries:
+            scene.update_series_table(self._volumes, self._lesions)
+
     def _updateTable(self) -> None:
         from MammoTrackerLib import scene
 
@@ -206,14 +212,14 @@ class ResultList(VTKObservationMixin):
         self._shown = prediction
         self._showDetails()
         if not self._updating:
-            self._onSelected(lesion, volume, _place(prediction))
+            self._onSelected(lesion, volume, placeOf(prediction))
 
     def _center(self) -> None:
         from MammoTrackerLib import scene
 
         if self._shown:
             lesion, volume = scene.lesion_of(self._shown), scene.exam_of(self._shown)
-            self._onSelected(lesion, volume, _place(self._shown))
+            self._onSelected(lesion, volume, placeOf(self._shown))
 
     def _showDetails(self) -> None:
         from MammoTrackerLib import scene
@@ -228,31 +234,12 @@ class ResultList(VTKObservationMixin):
         if prediction is None:
             ui.reasonLabel.text = ""
             return
-        ui.reasonLabel.text = "\n".join(filter(None, self._details()))
+        sentence = self._table.sentence(scene.lesion_of(prediction))
+        ui.reasonLabel.text = detailsOf(prediction, sentence, self._isSeries)
         placed = scene.is_placed(prediction)
         ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
         ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"
         ui.restoreButton.enabled = scene.review_of(prediction) != ""
-
-    def _details(self) -> list[str]:
-        """Return what there is to say about the selected answer, a line each."""
-        from MammoTrackerLib import scene
-
-        prediction, volume = self._shown, scene.exam_of(self._shown)
-        lesion = scene.lesion_of(prediction)
-        lines = [f"{lesion.GetName()}: {scene.reason_of(prediction)}"]
-        box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
-        if box and spacing:
-            size, center = box.scaled(*spacing), scene.center_mm(box, volume)
-            lines.append(
-                _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm").format(
-                    width=size.width, height=size.height, x=center[0], y=center[1]
-                )
-            )
-        lines.append(changeOf(lesion, self._volumes)[1])
-        if self._isSeries and scene.is_outdated(lesion):
-            lines.append(_("Track again to look anew from what you decided."))
-        return lines
 
     @contextmanager
     def _changing(self, decided=None):
@@ -347,20 +334,11 @@ class ResultList(VTKObservationMixin):
             if scene.review_of(prediction) != "corrected" and not scene.is_as_tracked(prediction):
                 scene.set_review(prediction, "corrected")
                 self._setOutdated(prediction)
-            self._updateTable()
+            if self._isSeries:  # the rest takes too long for each move of the mouse
+                self._table.update(scene.lesion_of(prediction))
+                scene.update_labels(*self._pair, self._lesions)
+            else:
+                self._updateTable()
             if prediction is self._shown:
                 self._showDetails()
             self._onChanged()
-
-
-def _place(prediction):
-    """Return where to look for a lesion on an exam; None where the registration knows better."""
-    from MammoTrackerLib import scene
-
-    if prediction is None:
-        return None
-    box = scene.box_if_placed(prediction)
-    marked, volume = scene.exam_of(scene.lesion_of(prediction)), scene.exam_of(prediction)
-    if box is None and scene.registration_of(marked, volume) is None:
-        return scene.best_guess(prediction)
-    return box

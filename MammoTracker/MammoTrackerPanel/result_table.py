@@ -5,8 +5,9 @@ from __future__ import annotations
 import qt
 from slicer.i18n import tr as _
 
+from .answer import answerOf, changeOf
+
 LESION, CHANGE, FIRST_EXAM = 0, 1, 2
-SIGNS = {"growth": "▲ ", "shrinkage": "▼ "}
 
 
 class ResultTable:
@@ -25,6 +26,7 @@ class ResultTable:
         self._widget = widget
         self._onSelected = onSelected
         self._lesions, self._volumes = [], []
+        self._headers, self._titles = [], []
         self._isFilling = False
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
         widget.verticalHeader().visible = False
@@ -42,14 +44,36 @@ class ResultTable:
         widget.rowCount = len(lesions)
         widget.columnCount = FIRST_EXAM + len(volumes)
         widget.setHorizontalHeaderLabels([_("Lesion"), _("Change"), *titles])
-        for row, lesion in enumerate(lesions):
-            self._put(row, LESION, lesion.GetName(), "")
-            self._put(row, CHANGE, *changeOf(lesion, volumes))
-            for column, volume in enumerate(volumes, FIRST_EXAM):
-                self._put(row, column, *answerOn(lesion, volume))
+        from MammoTrackerLib import scene
+
+        self._headers = [scene.header_of(volume) for volume in volumes]
+        self._titles = titles
+        for lesion in lesions:
+            self._fillRow(lesion)
         widget.resizeColumnsToContents()
         widget.resizeRowsToContents()
         self._isFilling = False
+
+    def update(self, lesion) -> None:
+        """Show what is known now about one of the lesions."""
+        if lesion in self._lesions:
+            self._isFilling = True
+            self._fillRow(lesion)
+            self._widget.resizeColumnsToContents()
+            self._widget.resizeRowsToContents()
+            self._isFilling = False
+
+    def _fillRow(self, lesion) -> None:
+        from MammoTrackerLib import scene
+
+        row, answers = self._lesions.index(lesion), scene.answers_of(lesion)
+        known = scene.known_of(lesion, self._volumes, self._headers)
+        self._put(row, LESION, lesion.GetName(), "")
+        self._put(row, CHANGE, *changeOf(known, self._titles))
+        for number, volume in enumerate(self._volumes):
+            roi = answers.get(volume.GetID())
+            size = known.size_on(number) if known else None
+            self._put(row, FIRST_EXAM + number, *answerOf(roi, size))
 
     def _put(self, row: int, column: int, text: str, toolTip: str) -> None:
         item = self._widget.item(row, column)
@@ -60,6 +84,12 @@ class ResultTable:
         if item.text() != text:
             item.setText(text)
         item.setToolTip(toolTip)
+
+    def sentence(self, lesion) -> str:
+        """Return what became of a lesion, in a sentence."""
+        if lesion not in self._lesions:
+            return ""
+        return self._widget.item(self._lesions.index(lesion), CHANGE).toolTip()
 
     def select(self, lesion, volume) -> None:
         """Select the cell of a lesion on an exam, as a click on it does."""
@@ -105,79 +135,3 @@ class ResultTable:
         row, column = items[0].row(), items[0].column()
         volume = self._volumes[column - FIRST_EXAM] if column >= FIRST_EXAM else None
         self._onSelected(self._lesions[row], volume)
-
-
-def answerOn(lesion, volume) -> tuple[str, str]:
-    """Return in short what is known about a lesion on an exam, and the reason."""
-    from MammoTrackerLib import scene
-
-    if volume is scene.exam_of(lesion):
-        return "\n".join(filter(None, (_("marked"), sizeOf(lesion)))), _("Marked here.")
-    roi = scene.prediction_of(lesion, volume)
-    if roi is None:
-        return "", ""
-    short = {"kept from registration": _("registered")}
-    status = scene.review_of(roi) or scene.status_of(roi)
-    text = _(short.get(status, status))
-    if scene.review_of(roi) == "rejected":
-        return text, scene.reason_of(roi)
-    return "\n".join(filter(None, (text, sizeOf(roi)))), scene.reason_of(roi)
-
-
-def sizeOf(roi) -> str:
-    """Return the longest side of an ROI in mm, or nothing if it has no place."""
-    from MammoTrackerLib import scene
-
-    box, spacing = scene.box_if_placed(roi), scene.header_of(scene.exam_of(roi)).spacing
-    if box is None or spacing is None:
-        return ""
-    return f"{box.longest_side(spacing):.1f} mm"
-
-
-def changeOf(lesion, volumes: list) -> tuple[str, str]:
-    """Return in short what became of a lesion over all exams, and a sentence on it."""
-    from MammoTrackerLib import scene
-
-    known = scene.growth_of(lesion, volumes)
-    change = known[1].overall if known else None
-    texts, sentences = [], []
-    if change is not None:
-        texts += [f"{change.mm:+.1f} mm", f"{SIGNS.get(change.verdict, '')}{change.percent:+.0f} %"]
-        low, high = change.percent_low, change.percent_high
-        parts = [change.verdict, f"{change.percent:+.0f} % (95 %: {low:+.0f} to {high:+.0f} %)"]
-        if change.years is not None:
-            parts.append(_("in {years:.1f} years").format(years=change.years))
-        if change.doubling_days is not None:
-            parts.append(_("volume doubles in {n:.0f} days").format(n=change.doubling_days))
-        sentence = ", ".join(parts) + "."
-        sentences.append(sentence[0].upper() + sentence[1:])
-    for text, sentence in presenceOf(lesion, volumes) if len(volumes) > 2 else ():
-        texts.append(text)
-        sentences.append(sentence)
-    return "\n".join(texts), " ".join(sentences)
-
-
-def presenceOf(lesion, volumes: list) -> list[tuple[str, str]]:
-    """Return in short, and in a sentence, that a lesion came or went, where it did."""
-    from MammoTrackerLib import scene
-
-    known = scene.history_of(lesion, volumes)
-    if known is None:
-        return []
-    numbers, history = known
-    titles, found = scene.exam_titles(volumes), []
-    if history.new:
-        first, chance = history.new
-        where = titles[numbers[first]]
-        sentence = _("New on {exam}: not there before (probability {chance:.0f} %).")
-        found.append(
-            (_("new {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
-        )
-    if history.gone:
-        last, chance = history.gone
-        where = titles[numbers[last]]
-        sentence = _("Gone on {exam} (probability {chance:.0f} %).")
-        found.append(
-            (_("gone {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
-        )
-    return found

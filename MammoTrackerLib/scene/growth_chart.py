@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import vtk
 
 from ..growth import Growth
-from .history import growth_of
+from .history import known_of
 from .nodes import new_node, node_with
 from .series import years_of
 
@@ -37,11 +37,11 @@ def update_growth_chart(lesion, volumes: Sequence):
         The vtkMRMLPlotChartNode, of which there is one in a scene, and for each of its points the
         index of the exam; None if the lesion has no size anywhere.
     """
-    known = growth_of(lesion, volumes)
-    if known is None:
+    known = known_of(lesion, volumes)
+    if known is None or known.growth is None:
         return None
-    numbers, growth = known
-    sizes = [(n, size) for n, size in zip(numbers, growth.sizes, strict=True) if size is not None]
+    sizes = [(number, known.size_on(number)) for number in known.numbers]
+    sizes = [(number, size) for number, size in sizes if size is not None]
     years = years_of(volumes)
     times = [float(n + 1) for n in range(len(volumes))] if years is None else years
     points = [(times[n], size.longest_mm) for n, size in sizes]
@@ -58,7 +58,7 @@ def update_growth_chart(lesion, volumes: Sequence):
         chart.RemoveAllPlotSeriesNodeIDs()
         for node in series:
             chart.AddAndObservePlotSeriesNodeID(node.GetID())
-    chart.SetTitle(_title(lesion, growth))
+    chart.SetTitle(_title(lesion, known.growth))
     chart.SetTitleFontSize(13)
     chart.SetXAxisTitle("Years since the first exam" if years else "Exam")
     chart.SetYAxisTitle("Longest side (mm)")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from ..box import Box
 from ..errors import MammoTrackerError
-from ..growth import UNMEASURED, Growth, growth
+from ..growth import UNMEASURED, Growth, Size, growth
 from ..history import ExamResult, LesionHistory, by_user
+from ..mammogram import Header
 from ..marked import MarkedLesion
 from ..networks.card import read_card
 from ..track import Status, Track
 from .lesion import lesion_type
 from .nodes import PREFIX, attribute, set_attribute
 from .prediction import (
+    answers_of,
     best_guess,
-    candidates_of,
     exam_of,
     prediction_of,
     reason_of,
@@ -89,65 +92,77 @@ def is_outdated(lesion) -> bool:
     return bool(attribute(lesion, "Outdated"))
 
 
-def history_of(lesion, volumes: Sequence) -> tuple[list[int], LesionHistory] | None:
-    """Return what is known about a lesion on these exams, by what its ROIs are now.
+@dataclass(frozen=True)
+class KnownLesion:
+    """What is known about a lesion on exams, by what its ROIs are now.
+
+    Attributes
+    ----------
+    numbers
+        The indices of the exams about which something is known.
+    history, growth
+        Of the lesion on these exams; no growth where a pixel size is unknown.
+    """
+
+    numbers: list[int]
+    history: LesionHistory
+    growth: Growth | None
+
+    def size_on(self, number: int) -> Size | None:
+        """Return the lesion's size on an exam, by its index."""
+        if self.growth is None or number not in self.numbers:
+            return None
+        return self.growth.sizes[self.numbers.index(number)]
+
+
+def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None):
+    """Return what is known about a lesion on these exams.
+
+    Parameters
+    ----------
+    lesion
+        Its ROI.
+    volumes
+        The exams, by date.
+    headers
+        Of the exams, where they are at hand.
 
     Returns
     -------
-    tuple or None
-        The indices of the exams about which something is known, and the history on them; None if
-        the lesion has no place, or is marked on none of them.
+    KnownLesion or None
+        None if the lesion has no place, or is marked on none of the exams.
     """
-    box = box_if_placed(lesion)
-    if box is None or exam_of(lesion) not in volumes:
+    box, marked = box_if_placed(lesion), exam_of(lesion)
+    if box is None or marked not in volumes:
         return None
+    answers = answers_of(lesion)
     numbers, results = [], []
     for number, volume in enumerate(volumes):
-        result = by_user(box, box) if volume is exam_of(lesion) else _result(lesion, box, volume)
-        if result is not None:
+        roi = answers.get(volume.GetID())
+        if roi is not None:
             numbers.append(number)
-            results.append(result)
-    return numbers, LesionHistory(numbers.index(volumes.index(exam_of(lesion))), tuple(results))
+            results.append(by_user(box, box) if roi is lesion else _result(roi, box, volume))
+    place = numbers.index(volumes.index(marked))
+    history = LesionHistory(place, tuple(results))
+    headers = [header_of(volume) for volume in volumes] if headers is None else headers
+    spacings = [headers[number].spacing for number in numbers]
+    if None in spacings:
+        return KnownLesion(numbers, history, None)
+    dates = dates_of([volumes[n] for n in numbers], [headers[n] for n in numbers])
+    measured = growth(history, spacings, dates, _repeatability(), lesion_type(lesion))
+    return KnownLesion(numbers, history, measured)
 
 
-def _result(lesion, box, volume) -> ExamResult | None:
-    roi = prediction_of(lesion, volume)
-    if roi is None:
-        return None
+def _result(roi, box: Box, volume) -> ExamResult:
     if review_of(roi) == "rejected" or (review_of(roi) and not is_placed(roi)):
         return by_user(box, None)
     if review_of(roi):
         return by_user(box, bounds_of(roi, volume))
     guess, score = best_guess(roi), score_of(roi)
-    status = Status(status_of(roi))
-    track = Track(box, guess, score, status, reason_of(roi), tuple(candidates_of(roi)), guess)
+    track = Track(box, guess, score, Status(status_of(roi)), reason_of(roi), (), guess)
     # A scene of a version that knew pairs alone says only how sure the box was.
     there = float(attribute(roi, "There") or score)
     return ExamResult(track, (), False, there)
-
-
-def growth_of(lesion, volumes: Sequence) -> tuple[list[int], Growth] | None:
-    """Return how a lesion's size changed through these exams.
-
-    Returns
-    -------
-    tuple or None
-        The indices of the exams that count, and the growth on them; None as `history_of`, and
-        where an exam's pixel size is unknown.
-    """
-    try:
-        known = history_of(lesion, volumes)
-        if known is None:
-            return None
-        numbers, history = known
-        headers = [header_of(volumes[number]) for number in numbers]
-    except MammoTrackerError:
-        return None
-    if None in [header.spacing for header in headers]:
-        return None
-    spacings = [header.spacing for header in headers]
-    dates = dates_of(volumes[number] for number in numbers)
-    return numbers, growth(history, spacings, dates, _repeatability(), lesion_type(lesion))
 
 
 @functools.cache

@@ -23,10 +23,11 @@ def referenced(node, name: str):
 
 def nodes_with(scene, class_name: str, role: str, **references) -> list:
     """Return the nodes with this role that refer to these nodes, in the scene's order."""
-    count = scene.GetNumberOfNodesByClass(class_name)
+    found = scene.GetNodesByClass(class_name)
+    found.UnRegister(None)  # what it returns counts as one's own
     return [
         node
-        for node in (scene.GetNthNodeByClass(index, class_name) for index in range(count))
+        for node in map(found.GetItemAsObject, range(found.GetNumberOfItems()))
         if attribute(node, "Role") == role
         and all(referenced(node, name) is target for name, target in references.items())
     ]

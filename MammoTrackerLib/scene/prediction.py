@@ -9,7 +9,16 @@ import numpy as np
 from ..box import Box
 from ..track import Candidate, Status, Track
 from .lesion import lesions
-from .nodes import ROI, attribute, do_not_save, new_node, node_with, referenced, set_attribute
+from .nodes import (
+    ROI,
+    attribute,
+    do_not_save,
+    new_node,
+    node_with,
+    nodes_with,
+    referenced,
+    set_attribute,
+)
 from .rois import (
     bounds_of,
     box_if_placed,
@@ -72,17 +81,32 @@ def prediction_of(lesion, current):
     return node_with(current.GetScene(), ROI, "prediction", Lesion=lesion, Current=current)
 
 
+def answers_of(lesion) -> dict:
+    """Return the ROIs of a lesion by the IDs of their volumes: its own, and its predictions.
+
+    For where many are needed: it looks through the scene once.
+    """
+    found = {exam_of(lesion).GetID(): lesion} if exam_of(lesion) else {}
+    for roi in nodes_with(lesion.GetScene(), ROI, "prediction", Lesion=lesion):
+        if exam_of(roi) is not None:
+            found.setdefault(exam_of(roi).GetID(), roi)
+    return found
+
+
 def roi_on(lesion, volume):
     """Return the ROI that shows a lesion on an exam: its own, where it is marked; None if none."""
     return lesion if volume is exam_of(lesion) else prediction_of(lesion, volume)
 
 
-def box_or_guess(lesion, volume) -> Box | None:
-    """Return where a lesion is on an exam, or most likely would be; None if nothing is known."""
-    roi = roi_on(lesion, volume)
-    if roi is None:
-        return None
-    return box_if_placed(roi) or (None if roi is lesion else best_guess(roi))
+def box_or_guess(roi) -> Box | None:
+    """Return where a lesion or prediction is, or most likely would be; None if nobody knows."""
+    box = box_if_placed(roi)
+    return best_guess(roi) if box is None and attribute(roi, "Box") else box
+
+
+def is_prediction(roi) -> bool:
+    """Whether an ROI is a prediction; else it is a lesion's own."""
+    return attribute(roi, "Role") == "prediction"
 
 
 def lesion_of(prediction):

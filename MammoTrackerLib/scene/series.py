@@ -32,7 +32,7 @@ def exams_like(volume, volumes: Iterable) -> list:
         if header and _may_be_like(volume, like, other, header):
             found.append((other, header))
     order = {node: number for number, node in enumerate(volumes)}
-    found.sort(key=lambda one: (*_when(one[0]), bool(special(one[1])), order.get(one[0], 0)))
+    found.sort(key=lambda one: (*_when(*one), bool(special(one[1])), order.get(one[0], 0)))
     return [node for node, _header in found]
 
 
@@ -56,14 +56,14 @@ def _mammogram_header(volume) -> Header | None:
         return None
 
 
-def _when(volume) -> tuple[bool, datetime.date]:
-    date = _date_of(volume)
+def _when(volume, header: Header | None = None) -> tuple[bool, datetime.date]:
+    date = _date_of(volume, header)
     return date is None, date or _START
 
 
-def _date_of(volume) -> datetime.date | None:
+def _date_of(volume, header: Header | None = None) -> datetime.date | None:
     """Return an exam's date, or one that is right beside those of its series."""
-    date, year = header_of(volume).date, attribute(volume, "Year")
+    date, year = (header or header_of(volume)).date, attribute(volume, "Year")
     if date is None and year:
         date = _START + datetime.timedelta(days=round(float(year) * DAYS_A_YEAR))
     return date
@@ -139,17 +139,22 @@ def by_date(volumes: Iterable) -> list:
     return sorted(volumes, key=_when)
 
 
-def dates_of(volumes: Iterable) -> list[datetime.date | None]:
+def dates_of(
+    volumes: Sequence, headers: Sequence[Header] | None = None
+) -> list[datetime.date | None]:
     """Return the exams' dates; only the time between them is right where no file is at hand.
 
-    Where a file is at hand for some of them, the others have none.
+    Where a file is at hand for some of them, the others have none. `headers` are those of the
+    volumes, where they are at hand.
     """
-    volumes = list(volumes)
-    dates = [header_of(volume).date for volume in volumes]
-    return dates if any(dates) else [_date_of(volume) for volume in volumes]
+    headers = [header_of(volume) for volume in volumes] if headers is None else headers
+    dates = [header.date for header in headers]
+    if any(dates):
+        return dates
+    return [_date_of(*one) for one in zip(volumes, headers, strict=True)]
 
 
-def years_of(volumes: Iterable) -> list[float] | None:
+def years_of(volumes: Sequence) -> list[float] | None:
     """Return the years from the first exam to each, or None if a date is unknown."""
     dates = dates_of(volumes)
     if None in dates:

@@ -11,12 +11,12 @@ from ..track import Status
 from .lesion import lesion_type
 from .nodes import new_node, node_with
 from .prediction import (
+    answers_of,
     exam_of,
     lesion_of,
     prediction_name,
     predictions,
     review_of,
-    roi_on,
     score_of,
     status_of,
 )
@@ -82,9 +82,9 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
     titles, years = exam_titles(volumes), years_of(volumes)
     rows = []
     for lesion in lesions:
-        first = None
+        first, answers = None, answers_of(lesion)
         for number, volume in enumerate(volumes):
-            roi = roi_on(lesion, volume)
+            roi = answers.get(volume.GetID())
             if roi is None:
                 continue
             if roi is lesion:

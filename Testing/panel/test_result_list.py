@@ -180,7 +180,7 @@ def test_a_cell_shows_its_exam_beside_the_marked_one_on_the_lesion(panel, shell,
         assert panel.exams.pair == shown and shell.shownVolumes() == list(shown)
         for volume in shown:
             roi = scene.roi_on(lesion, volume)
-            box = scene.box_if_placed(roi) or scene.best_guess(roi)
+            box = scene.box_or_guess(roi)
             assert center_of(shell, volume) == pytest.approx(box.center, abs=2)
         assert panel.results.selected is scene.prediction_of(lesion, shown[1])
     left, right = (shell.compositeNode(f"MammoTracker{name}") for name in ("Prior", "Current"))

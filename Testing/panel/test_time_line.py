@@ -83,12 +83,12 @@ def test_a_click_on_a_point_or_its_error_selects_its_exam(panel, shell, shown):
     exams, mass, _calcs = shown
     from MammoTrackerLib import scene
 
-    _numbers, growth = scene.growth_of(mass, exams)
+    known = scene.known_of(mass, exams)
     years = scene.years_of(exams)
-    size = growth.sizes[1]
+    size = known.size_on(1)
     shell.clickPlot(plot_node(), years[1], size.longest_mm)
     assert panel.exams.pair == (exams[3], exams[1])
-    size = growth.sizes[2]
+    size = known.size_on(2)
     shell.clickPlot(plot_node(), years[2], size.longest_mm + size.error_mm)
     assert panel.exams.pair == (exams[3], exams[2])
     before = panel.exams.pair

@@ -34,11 +34,11 @@ def test_points_and_error_bars(scene, exams):
     bars, points = (chart.GetNthPlotSeriesNode(index) for index in range(2))
     assert points_of(points) == [(1, pytest.approx(1.2)), (4, pytest.approx(1.8))]
     assert chart.GetXAxisTitle() == "Exam" and chart.GetTitle().startswith("Mass: +50 %")
-    _numbers, growth = bridge.growth_of(lesion, exams)
+    known = bridge.known_of(lesion, exams)
     drawn = points_of(bars)
     assert len(drawn) == 10 * len(numbers), "so that a click on a bar tells its exam"
     for index, number in enumerate(numbers):
-        size = growth.sizes[index if index == 0 else 2]
+        size = known.size_on(number)
         part = drawn[10 * index : 10 * index + 10]
         heights = [y for _x, y in part]
         assert max(heights) == pytest.approx(size.longest_mm + size.error_mm)

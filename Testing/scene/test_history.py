@@ -44,8 +44,9 @@ def test_a_history_becomes_a_prediction_on_each_other_exam(scene, exams):
     assert [bridge.exam_of(roi) for roi in rois] == exams
     assert not bridge.is_placed(rois[0])
     assert_same_box(bridge.box_of(rois[3], exams[3]), LARGER)
-    numbers, again = bridge.history_of(lesion, exams)
-    assert numbers == [0, 1, 2, 3] and again.marked == 2
+    known = bridge.known_of(lesion, exams)
+    again = known.history
+    assert known.numbers == [0, 1, 2, 3] and again.marked == 2
     for now, was in zip(again.results, history.results, strict=True):
         assert (now.there, now.by_user) == (was.there, was.by_user)
         assert (now.track.status, now.track.score) == (was.track.status, was.track.score)
@@ -76,37 +77,40 @@ def test_what_the_user_decided_is_handed_on_and_never_overwritten(scene, exams):
     ]  # fmt: skip
     assert_same_box(bridge.box_of(first, exams[0]), SQUARE)
     assert_same_box(bridge.best_guess(second), FOUND_BOX)
-    _numbers, history = bridge.history_of(lesion, exams)
+    history = bridge.known_of(lesion, exams).history
     assert [result.by_user for result in history.results] == [True] * 4
     assert [result.there for result in history.results] == [1, 0, 1, 1]
 
 
 def test_growth_by_what_the_boxes_are_now(scene, exams):
     lesion = add_lesion(scene, exams[2], SQUARE)
-    assert bridge.growth_of(lesion, exams)[1].overall is None
+    assert bridge.known_of(lesion, exams).growth.overall is None
     bridge.show_history(lesion, exams, history_on_four())
-    numbers, growth = bridge.growth_of(lesion, exams)
-    assert numbers == [0, 1, 2, 3] and growth.sizes[0] is None
+    known = bridge.known_of(lesion, exams)
+    growth = known.growth
+    assert known.numbers == [0, 1, 2, 3] and known.size_on(0) is None
+    assert known.size_on(1) is growth.sizes[1]
     longest = [size and round(size.longest_mm, 3) for size in growth.sizes]
     assert longest == [None, 1.6, 1.8, 3.6]
     assert growth.overall.mm == pytest.approx(2.0)
     roi = bridge.prediction_of(lesion, exams[3])
     bridge.place_roi(roi, exams[3], SQUARE)
     bridge.set_review(roi, "corrected")
-    assert bridge.growth_of(lesion, exams)[1].overall.mm == pytest.approx(0.2)
-    assert bridge.growth_of(lesion, exams[:2]) is None, "it is marked on none of these"
+    assert bridge.known_of(lesion, exams).growth.overall.mm == pytest.approx(0.2)
+    assert bridge.known_of(lesion, exams[:2]) is None, "it is marked on none of these"
     exams[3].SetSpacing(1, 1, 1)
-    assert bridge.growth_of(lesion, exams) is None
+    assert bridge.known_of(lesion, exams).growth is None
+    assert bridge.known_of(lesion, exams).size_on(1) is None
 
 
 def test_a_pair_of_the_version_before_is_a_history_of_two(scene, exams):
     lesion = add_lesion(scene, exams[0], SQUARE)
     bridge.show_track(lesion, exams[3], replace(make_track(), score=0.7))
-    numbers, history = bridge.history_of(lesion, exams)
-    assert numbers == [0, 3] and history.marked == 0
-    assert history.results[1].there == 0.7
+    known = bridge.known_of(lesion, exams)
+    assert known.numbers == [0, 3] and known.history.marked == 0
+    assert known.history.results[1].there == 0.7 and known.size_on(1) is None
     bridge.unplace(lesion)
-    assert bridge.history_of(lesion, exams) is None
+    assert bridge.known_of(lesion, exams) is None
 
 
 def rows_but_halves(table) -> list[dict]:
@@ -126,7 +130,7 @@ def test_everything_of_a_series_survives_a_saved_scene(scene, exams, tmp_path):
     rows = rows_but_halves(table)
     statuses = ["not found", "found", "marked", "uncertain", "marked"]
     assert [row["Status"] for row in rows] == statuses
-    _numbers, before = bridge.history_of(lesions[0], exams)
+    before = bridge.known_of(lesions[0], exams).history
 
     assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
     scene.Clear(False)
@@ -134,7 +138,7 @@ def test_everything_of_a_series_survives_a_saved_scene(scene, exams, tmp_path):
     exams = [scene.GetFirstNodeByName(f"exam {number}") for number in range(4)]
     (lesion,) = bridge.lesions(exams[2])
     assert bridge.is_outdated(lesion) and len(bridge.lesions(exams[0])) == 1
-    _numbers, history = bridge.history_of(lesion, exams)
+    history = bridge.known_of(lesion, exams).history
     for now, was in zip(history.results, before.results, strict=True):
         assert (now.there, now.by_user) == (was.there, was.by_user)
         assert_same_box(now.track.box, was.track.box)

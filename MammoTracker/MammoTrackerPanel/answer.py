@@ -1,0 +1,120 @@
+"""What is said about an answer: in a cell, in a sentence, in detail; and where to look at it."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+SIGNS = {"growth": "▲ ", "shrinkage": "▼ "}
+
+
+def answerOf(roi, size) -> tuple[str, str]:
+    """Return in short what is known about a lesion on an exam, and the reason.
+
+    Parameters
+    ----------
+    roi
+        That of the lesion, where it is marked, or its prediction; None if there is none.
+    size
+        Its `growth.Size` there, or None.
+    """
+    from MammoTrackerLib import scene
+
+    if roi is None:
+        return "", ""
+    text, reason = _("marked"), _("Marked here.")
+    if scene.is_prediction(roi):
+        short = {"kept from registration": _("registered")}
+        status = scene.review_of(roi) or scene.status_of(roi)
+        text, reason = _(short.get(status, status)), scene.reason_of(roi)
+    return (f"{text}\n{size.longest_mm:.1f} mm" if size else text), reason
+
+
+def changeOf(known, titles: list[str]) -> tuple[str, str]:
+    """Return in short what became of a lesion over all exams, and a sentence on it.
+
+    Parameters
+    ----------
+    known
+        From `scene.known_of`.
+    titles
+        Of the exams.
+    """
+    change = known.growth.overall if known and known.growth else None
+    texts, sentences = [], []
+    if change is not None:
+        texts += [f"{change.mm:+.1f} mm", f"{SIGNS.get(change.verdict, '')}{change.percent:+.0f} %"]
+        low, high = change.percent_low, change.percent_high
+        parts = [change.verdict, f"{change.percent:+.0f} % (95 %: {low:+.0f} to {high:+.0f} %)"]
+        if change.years is not None:
+            parts.append(_("in {years:.1f} years").format(years=change.years))
+        if change.doubling_days is not None:
+            parts.append(_("volume doubles in {n:.0f} days").format(n=change.doubling_days))
+        sentence = ", ".join(parts) + "."
+        sentences.append(sentence[0].upper() + sentence[1:])
+    for text, sentence in presenceOf(known, titles) if known and len(titles) > 2 else ():
+        texts.append(text)
+        sentences.append(sentence)
+    return "\n".join(texts), " ".join(sentences)
+
+
+def presenceOf(known, titles: list[str]) -> list[tuple[str, str]]:
+    """Return in short, and in a sentence, that a lesion came or went, where it did."""
+    numbers, history, found = known.numbers, known.history, []
+    if history.new:
+        first, chance = history.new
+        where = titles[numbers[first]]
+        sentence = _("New on {exam}: not there before (probability {chance:.0f} %).")
+        found.append(
+            (_("new {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
+        )
+    if history.gone:
+        last, chance = history.gone
+        where = titles[numbers[last]]
+        sentence = _("Gone on {exam} (probability {chance:.0f} %).")
+        found.append(
+            (_("gone {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
+        )
+    return found
+
+
+def detailsOf(prediction, sentence: str, isSeries: bool) -> str:
+    """Return all there is to say about a prediction, in lines.
+
+    Parameters
+    ----------
+    prediction
+        Its ROI.
+    sentence
+        What became of the lesion, from `changeOf`.
+    isSeries
+        Whether the lesion is followed through more than two exams.
+    """
+    from MammoTrackerLib import scene
+
+    lesion, volume = scene.lesion_of(prediction), scene.exam_of(prediction)
+    lines = [f"{lesion.GetName()}: {scene.reason_of(prediction)}"]
+    box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
+    if box and spacing:
+        size, center = box.scaled(*spacing), scene.center_mm(box, volume)
+        lines.append(
+            _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm").format(
+                width=size.width, height=size.height, x=center[0], y=center[1]
+            )
+        )
+    lines.append(sentence)
+    if isSeries and scene.is_outdated(lesion):
+        lines.append(_("Track again to look anew from what you decided."))
+    return "\n".join(filter(None, lines))
+
+
+def placeOf(prediction):
+    """Return where to look for a lesion on an exam; None where the registration knows better."""
+    from MammoTrackerLib import scene
+
+    if prediction is None:
+        return None
+    box = scene.box_if_placed(prediction)
+    marked, volume = scene.exam_of(scene.lesion_of(prediction)), scene.exam_of(prediction)
+    if box is None and scene.registration_of(marked, volume) is None:
+        return scene.best_guess(prediction)
+    return box
