@@ -28,11 +28,11 @@ class MammoTracker(ScriptedLoadableModule):
         self.parent.dependencies = ["Markups", "Tables", "Volumes"]
         self.parent.contributors = ["MammoTracker developers"]
         self.parent.helpText = _(
-            "<p>Finds a lesion that was marked on a prior mammogram again on the current one, "
+            "<p>Finds a lesion that was marked on one mammogram again on earlier and later ones, "
             "says how sure it is, and how the lesion changed.</p>"
             "<p><b>For research only: not a medical device.</b> No decision about a patient may "
             "rest on it. Nothing is sent anywhere.</p>"
-            "<p>Select both exams, draw a box around the lesion on the prior, press Track all. "
+            "<p>Select the exams, draw a box around the lesion on one of them, press Track all. "
             'See the <a href="https://github.com/mammotracker/SlicerMammoTracker#tutorial">'
             "tutorial</a>.</p>"
         )
@@ -272,6 +272,11 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.WaitCursor():
                 written = self._exported(Path(folder))
                 self.views.capture(Path(folder) / "side-by-side.png")
+                if self.ui.reportCheckBox.checked:
+                    report = Path(folder) / "report.dcm"
+                    exams = self.exams.series if self.exams.isSeries else self.exams.pair
+                    self.logic.exportReport(exams, self.lesions.rois, report)
+                    written.append(report)
         except MammoTrackerError as error:
             self.ui.exportLabel.text = str(error)
             return

@@ -75,7 +75,9 @@ class GrowthPlot:
 
     def _plots(self) -> tuple:
         """Return the plots of the points and of the error bars; None for what is not there."""
-        count = self._chart.GetNumberOfPlots() if self._chart is not None else 0
+        if self._chart is None:
+            return None, None
+        count = self._chart.GetNumberOfPlots()
         plots = {plot.GetLabel(): plot for plot in map(self._chart.GetPlot, range(count))}
         return plots.get("Longest side"), plots.get("95 %")
 

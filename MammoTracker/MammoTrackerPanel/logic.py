@@ -152,6 +152,51 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         written = scene.export_series(volumes, lesionROIs, folder)
         return written + _drawHistories(volumes, lesionROIs, folder)
 
+    def exportReport(self, volumes, lesionROIs, path: Path) -> None:
+        """Write lesions with their answers and decisions as one DICOM structured report.
+
+        It needs the Python package highdicom, and the DICOM file of each exam. A lesion that was
+        not looked for on each of them is left out. Patient and study are copied into the report.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it cannot be written, or has no lesion.
+        """
+        from MammoTrackerLib import MammoTrackerError, scene
+        from MammoTrackerLib.command.sr import require_highdicom, write_sr
+
+        require_highdicom()
+        from pydicom.uid import generate_uid
+
+        volumes = scene.by_date(volumes)
+        histories, rois, decisions = [], [], {}
+        for roi in lesionROIs:
+            known = scene.known_of(roi, volumes)
+            if known is None or len(known.numbers) != len(volumes):
+                continue
+            for number, volume in enumerate(volumes):
+                review = scene.review_of(scene.roi_on(roi, volume))
+                if review:
+                    decisions[len(rois), number] = review
+            scene.keep_tracking(roi, scene.tracking_of(roi) or generate_uid())
+            rois.append(roi)
+            histories.append(known.history)
+        if not rois:
+            raise MammoTrackerError("No lesion was tracked on all exams: track the lesions first.")
+        try:
+            write_sr(
+                Path(path),
+                [scene.source_file(volume) for volume in volumes],
+                [scene.header_of(volume) for volume in volumes],
+                histories,
+                [scene.tracking_of(roi) for roi in rois],
+                [scene.lesion_type(roi) for roi in rois],
+                decisions,
+            )
+        except OSError as error:
+            raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
+
 
 def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
     """Draw the lesions on every exam, and how they grew, into two PNGs; return these."""

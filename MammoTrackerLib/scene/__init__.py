@@ -55,7 +55,7 @@ from .prediction import (
 )
 from .raster import Raster, right_angled
 from .registration import registration_of, show_registration, warped_prior
-from .reports import load_lesions, reports_on, tracking_of
+from .reports import keep_tracking, load_lesions, reports_on, tracking_of
 from .rois import (
     box_if_placed,
     box_of,
@@ -134,6 +134,7 @@ __all__ = [
     "is_prediction",
     "is_wall_left",
     "keep_series",
+    "keep_tracking",
     "known_of",
     "lesion_of",
     "lesion_type",

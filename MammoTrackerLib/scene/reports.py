@@ -59,6 +59,11 @@ def tracking_of(roi) -> str | None:
     return attribute(roi, "Tracking") or None
 
 
+def keep_tracking(roi, identity: str) -> None:
+    """Give a lesion the identity that it has in all reports on it."""
+    set_attribute(roi, "Tracking", identity)
+
+
 def reports_on(volumes: Sequence) -> list[Path]:
     """Return the structured reports in Slicer's DICOM database that mark one of these volumes.
 

@@ -196,6 +196,39 @@ def test_export_of_a_series(panel, shell, followed, tmp_path):
     assert (tmp_path / "side-by-side.png").stat().st_size > 10_000
 
 
+def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
+    from MammoTrackerLib import scene
+
+    exams, (mass, _calcs) = followed
+    panel.results.select(scene.prediction_of(mass, exams[2]))
+    shell.click(panel.ui.rejectButton)
+    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
+    shell.click(panel.ui.reportCheckBox)
+    shell.click(panel.ui.exportButton)
+    assert "13 files" in panel.ui.exportLabel.text
+    identity = scene.tracking_of(mass)
+    shell.click(panel.ui.exportButton)
+    assert scene.tracking_of(mass) == identity, "the lesion is the same in all reports"
+    count = len(panel.lesions.rois)
+    panel.lesions.load([tmp_path / "report.dcm"])
+    loaded = panel.lesions.rois
+    assert len(loaded) > count and identity in [scene.tracking_of(roi) for roi in loaded]
+    shell.messages.clear()
+    # Without an exam's file, it says which.
+    exams[1].SetAttribute("DICOM.instanceUIDs", None)
+    panel.ui.examsList.item(1).setCheckState(qt_checked())
+    panel.ui.exportLabel.text = ""
+    shell.click(panel.ui.exportButton)
+    assert "DICOM file of each exam" in panel.ui.exportLabel.text
+    shell.click(panel.ui.reportCheckBox)
+
+
+def qt_checked():
+    import qt
+
+    return qt.Qt.Checked
+
+
 def test_a_saved_scene_of_a_series_comes_back_as_it_was(panel, shell, followed, tmp_path):
     import slicer
 

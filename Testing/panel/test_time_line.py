@@ -153,3 +153,12 @@ def test_it_is_hidden_by_its_check_box_and_for_a_pair(panel, shell, shown):
         panel.ui.examsList.item(row).setCheckState(qt.Qt.Unchecked)
     shell.process(0.3)
     assert arrangement() == LAYOUT_ID
+
+
+def test_a_plot_that_no_layout_shows_yet_waits(shell, panel):
+    import slicer
+    from MammoTrackerPanel.growth_plot import GrowthPlot
+
+    plot = GrowthPlot(slicer.app.layoutManager(), None)
+    plot.select(None)
+    plot.removeObservers()
