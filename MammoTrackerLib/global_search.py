@@ -254,11 +254,15 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     Alignment
         Deterministic for the same input.
     """
+    return align_reduced(Reduced.of(prior), Reduced.of(current), bspline)
+
+
+def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alignment:
+    """Register as `align` does, from what is kept of the prior and the current."""
     sitk.ProcessObject.GlobalWarningDisplayOff()
-    before, after = Reduced.of(prior), Reduced.of(current)
     fixed = Picture.of(before)
     rotated = rotations(fixed)
-    turn, is_agreed = _usual_turn(prior, current, before, after)
+    turn, is_agreed = _usual_turn(before, after)
     moving = Picture.of(after, turn)
     best = _fitted(fixed, moving, turn, usual_start(rotated, moving))
     stored = moving if turn == UNTURNED else Picture.of(after)
@@ -290,9 +294,9 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
         matrix=linear @ np.array(best.affine.GetMatrix()).reshape(2, 2),
         offset=linear @ offset + corner,
         transform=sitk.CompositeTransform(parts) if len(parts) > 1 else transform,
-        prior_spacing=prior.spacing,
-        current_spacing=current.spacing,
-        prior_size=prior.pixels.shape[::-1],
+        prior_spacing=before.image_spacing,
+        current_spacing=after.image_spacing,
+        prior_size=before.image_size,
         prior_breast=before.whole_breast,
         current_breast=after.whole_breast,
         prior_factor=before.factor,
@@ -306,15 +310,13 @@ def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignme
     )
 
 
-def _usual_turn(
-    prior: Mammogram, current: Mammogram, before: Reduced, after: Reduced
-) -> tuple[Turn, bool]:
+def _usual_turn(before: Reduced, after: Reduced) -> tuple[Turn, bool]:
     """Say how the current lies, and whether headers and images agree on it.
 
     Headers that turn the breast away from the side where the prior's is are not believed.
     """
     leaning = MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
-    stated = stated_turn(prior.orientation, current.orientation)
+    stated = stated_turn(before.orientation, after.orientation)
     if stated is None or side(before.breast) * side(turned(after.breast, stated)) < 0:
         return leaning, False
     return stated, stated == leaning

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,9 @@ class Mammogram:
         tissue", "nipple in profile", "anterior compression", "inframammary fold", "partial".
     remarks
         Sentences for the user on what had to be guessed to read the file.
+    instance_uids
+        By which DICOM objects refer to this image: its SOP Instance UID, then those of the images
+        that it was made from pixel by pixel, such as the one for processing. Empty where unknown.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Mammogram:
     orientation: tuple[str, str] | None = None
     modifiers: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    instance_uids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _checked_pixels(self.pixels))
@@ -80,6 +84,12 @@ class Mammogram:
             f"Mammogram({rows} rows x {columns} columns, spacing={self.spacing} mm, "
             f"laterality={self.laterality!r}, view={self.view!r})"
         )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(columns, rows)."""
+        rows, columns = self.pixels.shape
+        return columns, rows
 
     @classmethod
     def read(
@@ -122,13 +132,15 @@ class Header:
     ----------
     spacing
         (x, y) mm per pixel of the breast; None if unknown.
-    laterality, view, date, patient_id, orientation, modifiers
+    laterality, view, date, patient_id, orientation, modifiers, instance_uids
         As in `Mammogram`.
     window
         (centre, width) of the first window, in the values that ITK, and so Slicer, reads:
         rescaled, and for MONOCHROME1 mirrored. None if the file gives none.
     inverted
         Whether low values are shown bright: in a file, MONOCHROME1.
+    size
+        (columns, rows); None if unknown.
     """
 
     spacing: tuple[float, float] | None = None
@@ -140,6 +152,9 @@ class Header:
     inverted: bool = False
     orientation: tuple[str, str] | None = None
     modifiers: tuple[str, ...] = ()
+    # Which image it is, not what is said of it.
+    instance_uids: tuple[str, ...] = field(default=(), compare=False)
+    size: tuple[int, int] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Header(spacing={self.spacing}, laterality={self.laterality!r}, view={self.view!r})"

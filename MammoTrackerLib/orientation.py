@@ -66,3 +66,8 @@ def stated_turn(
         tuple(was[1] * now[1] if was[0] == now[0] else 0 for was in before) for now in after
     )
     return turn if turn in TURNS else None
+
+
+def nearest_turn(matrix: np.ndarray) -> Turn:
+    """Return the turn that a linear map (2, 2) from one image to another comes nearest to."""
+    return max(TURNS, key=lambda turn: float(np.sum(np.multiply(matrix, turn))))

@@ -1,7 +1,9 @@
-"""Whether two mammograms may be compared, and whether a box lies on one."""
+"""Whether mammograms may be compared, two or a series, and whether a box lies on one."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +87,60 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
     return problems
 
 
+def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
+    """Compare what the headers of exams say, given in the order of their dates; counted from 1.
+
+    Returns
+    -------
+    list of PairProblem
+        As `pair_problems` returns them, those that block first.
+    """
+    problems = [
+        PairProblem(
+            f"The pixel spacing of exam {number} is unknown: enter the size of a pixel in mm.",
+            True,
+            "spacing",
+        )
+        for number, exam in enumerate(exams, 1)
+        if exam.spacing is None
+    ]
+    for kind in ("laterality", "view"):
+        known = {n: getattr(exam, kind) for n, exam in enumerate(exams, 1) if getattr(exam, kind)}
+        for number, value in known.items():
+            first = next(iter(known))
+            if value != known[first]:
+                message = (
+                    f"The {kind} of exam {first} is {known[first]}, and that of exam {number} is "
+                    f"{value}: select exams of one breast in one view, or force it if a header is "
+                    "wrong."
+                )
+                problems.append(PairProblem(message, True, kind))
+    known = {n: exam.patient_id for n, exam in enumerate(exams, 1) if exam.patient_id is not None}
+    if len(set(known.values())) > 1:
+        message = "The exams have different patient IDs: make sure that they show one woman."
+        problems.append(PairProblem(message, False, "patient"))
+    for number, exam in enumerate(exams[1:], 2):
+        if special(exam) != special(exams[0]):
+            message = (
+                f"Exam 1 is {_kind(exams[0])} and exam {number} {_kind(exam)}: places may be "
+                "wrong; select exams of one kind."
+            )
+            problems.append(PairProblem(message, False, "modifiers"))
+    dated = [(n, exam.date) for n, exam in enumerate(exams, 1) if exam.date is not None]
+    for (earlier, before), (later, after) in itertools.pairwise(dated):
+        if before >= after:
+            when = "on the day of" if before == after else "after"
+            message = (
+                f"Exam {earlier} was taken {when} exam {later}: make sure that they are in the "
+                "order of their dates."
+            )
+            problems.append(PairProblem(message, False, "dates"))
+    for number, exam in enumerate(exams, 1):
+        for remark in getattr(exam, "remarks", ()):
+            problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
+    return problems
+
+
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:
     """Return what makes a view show other tissue, or in another way, than a standard one."""
     return tuple(name for name in SPECIAL if name in mammogram.modifiers)
@@ -116,22 +172,37 @@ def check_box(box: Box, mammogram: Mammogram) -> None:
     MammoTrackerError
         If the box's centre is outside the image, or no lesion is as small or as large.
     """
+    check_box_on(box, mammogram.pixels.shape[::-1], mammogram.spacing, "the prior")
+
+
+def check_box_on(box: Box, size: tuple[int, int], spacing: tuple[float, float], name: str) -> None:
+    """Refuse a box as `check_box` does.
+
+    Parameters
+    ----------
+    box
+        In pixels of the image.
+    size, spacing
+        Of the image: (columns, rows), and (x, y) in mm.
+    name
+        What a message calls it.
+    """
     sides = np.array([box.width, box.height])
-    longest = box.longest_side(mammogram.spacing)
+    longest = box.longest_side(spacing)
     if min(sides) < MIN_LESION_PX or longest < MIN_LESION_MM:
         raise MammoTrackerError(
             f"The box {box} is too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide "
-            f"and high, and {MIN_LESION_MM:g} mm long. Give x0 y0 x1 y1 in pixels of the prior."
+            f"and high, and {MIN_LESION_MM:g} mm long. Give x0 y0 x1 y1 in pixels of {name}."
         )
     if longest > MAX_LESION_MM:
         raise MammoTrackerError(
             f"The box {box} is too large for a lesion: its side is {longest:.0f} mm. Give x0 y0 x1 "
-            "y1 in pixels of the prior, and check the pixel spacing."
+            f"y1 in pixels of {name}, and check the pixel spacing."
         )
-    rows, columns = mammogram.pixels.shape
+    columns, rows = size
     x, y = box.center
     if not (0 <= x <= columns and 0 <= y <= rows):
         raise MammoTrackerError(
-            f"The box {box} is outside the prior, which has {columns} x {rows} pixels "
+            f"The box {box} is outside {name}, which has {columns} x {rows} pixels "
             "(width x height): give x0 y0 x1 y1 inside it."
         )

@@ -36,6 +36,10 @@ class Reduced:
         Rows and columns of the whole image that these are.
     shape
         (rows, columns) of the whole image, at these pixels.
+    image_size, image_spacing
+        (columns, rows) of the mammogram, and (x, y) of its pixels in mm.
+    orientation
+        The mammogram's.
     """
 
     image: np.ndarray
@@ -44,6 +48,9 @@ class Reduced:
     spacing: np.ndarray
     shown: tuple[slice, slice]
     shape: tuple[int, int]
+    image_size: tuple[int, int]
+    image_spacing: tuple[float, float]
+    orientation: tuple[str, str] | None
 
     @classmethod
     def of(cls, mammogram: Mammogram) -> Reduced:
@@ -63,7 +70,10 @@ class Reduced:
         shown = without_frame(image)
         inner = image[shown]
         spacing = factor * np.asarray(mammogram.spacing)
-        return cls(inner, breast_mask(inner), factor, spacing, shown, image.shape)
+        return cls(
+            inner, breast_mask(inner), factor, spacing, shown, image.shape,
+            mammogram.pixels.shape[::-1], mammogram.spacing, mammogram.orientation,
+        )  # fmt: skip
 
     @property
     def corner(self) -> np.ndarray:

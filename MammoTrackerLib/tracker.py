@@ -9,6 +9,7 @@ from .box import Box
 from .breast import breast_share
 from .confidence import doubt, evidence, probability, rival_share
 from .global_search import Alignment, align
+from .growth import UNMEASURED
 from .local_search import Layers, search
 from .mammogram import Mammogram
 from .networks.card import WEIGHTS, read_card, settings_of
@@ -142,20 +143,48 @@ class LesionTracker:
             check_pair(prior, current)
         for box in boxes:
             check_box(box, prior)
-        networks = self.load()
+        self.load()
         if alignment is None:
             alignment = align(prior, current)
         if self._prepared is None or self._prepared[0] is not alignment:
-            template_mm = self.settings.template_mm / self.settings.template_px
-            search_mm = self.settings.search_mm / self.settings.search_px
+            template_mm, search_mm = self.pixels_mm
             self._prepared = (
                 alignment,
                 Layers.of(prior, alignment.prior_breast, alignment.prior_factor, template_mm),
                 Layers.of(current, alignment.current_breast, alignment.current_factor, search_mm),
             )
-        count = networks.lesions_at_once
+        return self.track_layers(boxes, *self._prepared)
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Below which score a lesion is not found, and from which on it is."""
+        s, calibration = self.settings, self._card.get("calibration")
+        if calibration is None:
+            return s.uncertain_score, s.found_score
+        return calibration["uncertain_score"], calibration["found_score"]
+
+    @property
+    def repeatability(self) -> dict:
+        """How well sizes repeat with these weights, see `growth.error_mm`."""
+        return self._card.get("repeatability", UNMEASURED)
+
+    @property
+    def pixels_mm(self) -> tuple[float, float]:
+        """Sides of a pixel in mm that `Layers` of a prior and of a current have."""
+        s = self.settings
+        return s.template_mm / s.template_px, s.search_mm / s.search_px
+
+    def track_layers(
+        self, boxes: Sequence[Box], alignment: Alignment, prior: Layers, current: Layers
+    ) -> list[Track]:
+        """Track as `track` does, from what is kept of both; nothing is checked."""
+        count = self.load().lesions_at_once
         groups = [boxes[k : k + count] for k in range(0, len(boxes), count)]
-        return [track for group in groups for track in self._track_group(group, *self._prepared)]
+        return [
+            track
+            for group in groups
+            for track in self._track_group(group, alignment, prior, current)
+        ]
 
     def _track_group(
         self, boxes: Sequence[Box], alignment: Alignment, prior: Layers, current: Layers

@@ -26,12 +26,15 @@ import imagecodecs
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+import sr_files as sr
 from dicom_files import item, write_dicom
 from PIL import Image
 from pydicom import uid
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Header, Mammogram
+from MammoTrackerLib.reading.geometry import Geometry
+from MammoTrackerLib.reading.lesions import read_lesions
 
 LONGEST_S = 20
 LARGEST_BYTES = 1_500_000_000
@@ -57,8 +60,15 @@ KEYWORDS = (
     "PresentationIntentType", "PixelIntensityRelationship", "PixelIntensityRelationshipSign",
     "EstimatedRadiographicMagnificationFactor", "DistanceSourceToDetector", "ImageType",
     "DistanceSourceToPatient", "VOILUTSequence", "ModalityLUTSequence", "ViewCodeSequence",
-    "SharedFunctionalGroupsSequence", "PixelData", "SpecificCharacterSet",
+    "SharedFunctionalGroupsSequence", "PixelData", "SpecificCharacterSet", "SOPInstanceUID",
+    "SourceImageSequence", "ContentSequence", "ValueType", "GraphicType", "GraphicData",
+    "ConceptNameCodeSequence", "ConceptCodeSequence", "CodeValue", "ReferencedSOPSequence",
+    "ReferencedSOPInstanceUID", "ReferencedContentItemIdentifier", "TextValue", "UID",
+    "MeasuredValueSequence",
 )  # fmt: skip
+# Files of lesions have names that begin so.
+LESIONS = "lesions-"
+INSTANCE = "1.2.3.4"
 
 
 def seeds(folder: Path) -> list[tuple[str, dict[str, bytes]]]:
@@ -68,7 +78,7 @@ def seeds(folder: Path) -> list[tuple[str, dict[str, bytes]]]:
         np.uint16
     )
     small = (grey >> 4).astype(np.uint8)
-    made = [*_dicom_seeds(folder, grey, small)]
+    made = [*_dicom_seeds(folder, grey, small), *_lesion_seeds(folder, grey)]
     color = np.repeat(small[..., None], 3, axis=-1)
     images = {"grey.png": small, "deep.png": grey, "grey.tif": small, "deep.tif": grey,
               "grey.jpg": small, "color.png": color, "color.jpg": color}  # fmt: skip
@@ -130,6 +140,38 @@ def _dicom_seeds(folder: Path, grey: np.ndarray, small: np.ndarray):
             TransferSyntaxUID=syntax, **kept,
         )  # fmt: skip
         yield path.name, {path.name: path.read_bytes()}
+
+
+def _lesion_seeds(folder: Path, grey: np.ndarray):
+    outline = [5, 5, 30, 5, 30, 20, 5, 20]
+    mass = sr.item("CODE", "CONTAINS", "finding", ConceptCodeSequence=sr.code("mass"))
+    whole = sr.scoord("POLYLINE", outline, INSTANCE)
+    first = sr.group(*sr.tracking("1.2.9", "Doe^Jane"), mass, whole)
+    axes = [sr.number("length", [sr.scoord("POLYLINE", outline[:4], INSTANCE)])]
+    content = sr.report(first, sr.group(*sr.tracking("1.2.8"), *axes), library=[INSTANCE])
+    shapes = [sr.scoord("ELLIPSE", outline, INSTANCE), sr.scoord("CIRCLE", outline[:4], INSTANCE)]
+    findings = [sr.finding("density", *shapes), sr.finding("cluster", whole)]
+    cad = sr.cad_report([INSTANCE], *findings)
+    for name, tree, syntax in (
+        ("sr.dcm", content, uid.ExplicitVRLittleEndian),
+        ("cad.dcm", cad, uid.ImplicitVRLittleEndian),
+        ("deflated.dcm", content, uid.DeflatedExplicitVRLittleEndian),
+        ("big.dcm", cad, uid.ExplicitVRBigEndian),
+    ):  # fmt: skip
+        path = sr.write_report(folder / f"{LESIONS}{name}", tree, syntax=syntax)
+        yield path.name, {path.name: path.read_bytes()}
+    mask = np.zeros_like(grey, np.uint8)
+    mask[5:20, 5:30] = 1
+    for name in ("mask.png", "mask.nrrd", "mask.nii"):
+        path = folder / f"{LESIONS}{name}"
+        sitk.WriteImage(sitk.GetImageFromArray(mask), str(path))
+        yield path.name, {path.name: path.read_bytes()}
+    point = {"position": [1.5, 1.5, 0], "positionStatus": "defined", "label": "Doe^Jane"}
+    roi = {"type": "ROI", "coordinateSystem": "LPS", "center": [1.5, 1.5, 0], "size": [2, 2, 10],
+           "orientation": [1, 0, 0, 0, 1, 0, 0, 0, 1], "controlPoints": [point]}  # fmt: skip
+    name = f"{LESIONS}roi.mrk.json"
+    markups = {"markups": [roi, {**roi, "type": "Fiducial"}]}
+    yield name, {name: json.dumps(markups, indent=1).encode()}
 
 
 def mutant(
@@ -196,18 +238,26 @@ def _with_other_elements(content: bytes, rng: random.Random) -> bytes:
     written = io.BytesIO()
     try:
         header = pydicom.dcmread(io.BytesIO(content))
+        places = [header, *_nested(header)]
         for _ in range(rng.choice((1, 1, 2, 4))):
-            keyword = rng.choice(KEYWORDS)
+            place, keyword = rng.choice(places), rng.choice(KEYWORDS)
             value = rng.choice(NUMBERS) if rng.random() < 0.7 else rng.choice(TEXTS)
             if rng.random() < 0.2:
-                header.pop(keyword, None)
+                place.pop(keyword, None)
             else:
-                setattr(header, keyword, [value] * rng.choice((1, 2, 3)) if rng.random() < 0.3
+                setattr(place, keyword, [value] * rng.choice((1, 2, 3)) if rng.random() < 0.3
                         else value)  # fmt: skip
         header.save_as(written)
     except Exception:  # what pydicom does not write, it does not read either
         return content
     return written.getvalue()
+
+
+def _nested(dataset: pydicom.Dataset):
+    for element in dataset:
+        for part in element.value if element.VR == "SQ" else ():
+            yield part
+            yield from _nested(part)
 
 
 def read_some(first: int, last: int, seed: int) -> None:
@@ -226,7 +276,8 @@ def read_some(first: int, last: int, seed: int) -> None:
             place.mkdir(exist_ok=True)
             for part, content in files.items():
                 (place / part).write_bytes(content)
-            for read in (_mammogram, Header.read):
+            readers = (_lesions,) if name.startswith(LESIONS) else (_mammogram, Header.read)
+            for read in readers:
                 outcome = _outcome(read, place / name)
                 if outcome not in ("read", "refused"):
                     break
@@ -243,6 +294,12 @@ def _mammogram(path: Path) -> None:
         Mammogram.read(path)
     except MammoTrackerError:
         repr(Mammogram.read(path, 0.5))
+
+
+def _lesions(path: Path) -> None:
+    exam = Header((0.1, 0.1), instance_uids=(INSTANCE,), size=(56, 40))
+    geometry = Geometry([0, 0, 0], [0.1, 0, 0], [0, 0.1, 0])
+    repr(read_lesions(path, [exam], geometry=geometry))
 
 
 def _outcome(read, path: Path) -> str:

@@ -1,12 +1,14 @@
-"""Write synthetic pairs of women never trained on, and their manifest, for ``mammotracker batch``.
+"""Write synthetic pairs or series of women never trained on, and their manifest, for `batch`.
 
 ``python -m Training.make_pairs --msynth FOLDER --out DIR --pairs 60 --wrong 20 --workers 2``
+``python -m Training.make_pairs --msynth FOLDER --out DIR --pairs 60 --series 4 8``
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import datetime
 import multiprocessing
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from .sources import (
     resampled,
 )
 from .synthetic_pairs import make_pair
+from .synthetic_series import make_series
 
 PAIR_SPACING_MM = 0.14
 """Finer than what is trained on, so that specks pass the same reduction as in a real image."""
@@ -40,6 +43,12 @@ COLUMNS = (
     "pair_id lesion_id patient prior current prior_spacing_mm current_spacing_mm lesion_type "
     "prior_x0 prior_y0 prior_x1 prior_y1 current_x0 current_y0 current_x1 current_y1 present"
 ).split()
+SERIES_COLUMNS = (
+    "exam_group lesion_id patient exam spacing_mm date lesion_type x0 y0 x1 y1 "
+    "true_x0 true_y0 true_x1 true_y1 present"
+).split()
+"""A row a lesion and exam; x0 to y1 are filled on the exam on which the lesion is marked."""
+FIRST_EXAM = datetime.date(2010, 1, 1)
 MOST_LAYERS = 4
 LAYER_COLUMNS = ["layer"] + [
     f"layer{k}_{n}" for k in range(MOST_LAYERS) for n in ("x", "y", "share")
@@ -92,6 +101,46 @@ def pair_sources(
     return sources
 
 
+def write_image(image: np.ndarray, path: Path) -> None:
+    """Write an exam (rows, columns) of -0.1 to 1.3 as a 16-bit PNG."""
+    levels = np.clip((image + 0.1) / 1.4, 0, 1) * (image != 0) * 65535
+    cv2.imwrite(str(path), levels.astype(np.uint16))
+
+
+def write_series(
+    number: int, seed: int, sources: list[Source], out: Path, least: int, most: int
+) -> list[dict[str, str]]:
+    """Write the images of one series of so many exams; returns a row a lesion and exam.
+
+    What it holds depends on the seed, its number and the sources alone.
+    """
+    order = np.random.default_rng(seed).permutation(len(sources))
+    source = sources[order[number % len(sources)]]
+    rng = np.random.default_rng([seed, number])
+    count = int(rng.integers(least, most + 1))
+    series = make_series(rng, drawn_size(rng, source), sources, count)
+    exams = []
+    for k, (image, spacing, years) in enumerate(
+        zip(series.images, series.spacings_mm, series.years, strict=True)
+    ):
+        name = f"{number:04d}_{k}.png"
+        write_image(image, out / name)
+        date = FIRST_EXAM + datetime.timedelta(days=round(365.25 * years))
+        exams.append({"exam": name, "spacing_mm": f"{spacing:.5f}", "date": date.isoformat()})
+    rows = []
+    for lesion, followed in enumerate(series.lesions):
+        base = {"exam_group": f"{number:04d}", "lesion_id": str(lesion), "patient": source.woman}
+        base["lesion_type"] = followed.kind
+        for k, (exam, box) in enumerate(zip(exams, followed.boxes, strict=True)):
+            row = base | exam | {"present": "0" if box is None else "1"}
+            for side in SIDES if box else ():
+                row[f"true_{side}"] = f"{getattr(box, side):.2f}"
+                if k == series.marked:
+                    row[side] = row[f"true_{side}"]
+            rows.append(row)
+    return rows
+
+
 def write_pair(
     number: int, seed: int, sources: list[Source], out: Path, rolled: float = 0.0
 ) -> list[dict[str, str]]:
@@ -108,8 +157,7 @@ def write_pair(
     for exam, image, spacing in exams:
         base[exam] = f"{number:04d}_{exam}.png"
         base[f"{exam}_spacing_mm"] = f"{spacing:.5f}"
-        levels = np.clip((image + 0.1) / 1.4, 0, 1) * (image != 0) * 65535
-        cv2.imwrite(str(out / base[exam]), levels.astype(np.uint16))
+        write_image(image, out / base[exam])
     rows = []
     lesions = zip(pair.prior_boxes, pair.current_boxes, pair.kinds, strict=True)
     for lesion, (prior, current, kind) in enumerate(lesions):
@@ -156,35 +204,45 @@ def wrong_rows(pairs: list[list[dict[str, str]]], count: int) -> list[dict[str, 
     return result
 
 
+def shown_on(rows: list[dict[str, str]]) -> dict[str, list[tuple[dict[str, str], str]]]:
+    """Return each image of a pair or series, with its rows and what their boxes begin with."""
+    if "exam" in rows[0]:
+        names = list(dict.fromkeys(row["exam"] for row in rows))
+        return {name: [(row, "true_") for row in rows if row["exam"] == name] for name in names}
+    return {rows[0][exam]: [(row, f"{exam}_") for row in rows] for exam in ("prior", "current")}
+
+
 def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path, most: int = 12) -> None:
-    """Draw pairs of a manifest side by side with their boxes, prior left, three pairs a row.
+    """Draw pairs of a manifest with their boxes, prior left, three a row, or series, one a row.
 
     Boxes are green, and red on the prior where the current lacks the lesion.
     """
     height, tiles = 560, []
-    for pair in list(dict.fromkeys(row["pair_id"] for row in rows))[:most]:
-        chosen = [row for row in rows if row["pair_id"] == pair]
-        halves = []
-        for exam in ("prior", "current"):
-            image = cv2.imread(str(folder / chosen[0][exam]), cv2.IMREAD_ANYDEPTH)
+    group = "exam_group" if "exam_group" in rows[0] else "pair_id"
+    for name in list(dict.fromkeys(row[group] for row in rows))[:most]:
+        chosen = [row for row in rows if row[group] == name]
+        parts = []
+        for file, lesions in shown_on(chosen).items():
+            image = cv2.imread(str(folder / file), cv2.IMREAD_ANYDEPTH)
             scale = height / image.shape[0]
             size = round(image.shape[1] * scale), height
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA) / 257
             image = cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_GRAY2BGR)
-            for row in chosen:
-                if row.get(f"{exam}_x0"):
-                    x0, y0, x1, y1 = (round(float(row[f"{exam}_{s}"]) * scale) for s in SIDES)
+            for row, prefix in lesions:
+                if row.get(f"{prefix}x0"):
+                    x0, y0, x1, y1 = (round(float(row[f"{prefix}{s}"]) * scale) for s in SIDES)
                     colour = (0, 220, 0) if row["present"] == "1" else (0, 0, 255)
                     cv2.rectangle(image, (x0, y0), (x1, y1), colour, 1)
                     cv2.putText(image, row["lesion_type"][0], (x0, y0 - 3), 0, 0.4, colour, 1)
-            halves.append(cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_CONSTANT))
-        label = f"{pair} {chosen[0]['patient']}"
+            parts.append(cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_CONSTANT))
+        label = f"{name} {chosen[0]['patient']}"
         tile = cv2.copyMakeBorder(
-            np.hstack(halves), 20, 0, 0, 8, cv2.BORDER_CONSTANT, value=(60, 60, 60)
+            np.hstack(parts), 20, 0, 0, 8, cv2.BORDER_CONSTANT, value=(60, 60, 60)
         )
         cv2.putText(tile, label, (6, 15), 0, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         tiles.append(tile)
-    lines = [np.hstack(tiles[k : k + 3]) for k in range(0, len(tiles), 3)]
+    count = 1 if group == "exam_group" else 3
+    lines = [np.hstack(tiles[k : k + count]) for k in range(0, len(tiles), count)]
     wide = max(line.shape[1] for line in lines)
     lines = [
         cv2.copyMakeBorder(line, 0, 0, 0, wide - line.shape[1], cv2.BORDER_CONSTANT)
@@ -202,7 +260,10 @@ def _share(*values) -> None:
 
 
 def _write_shared(number: int) -> list[dict[str, str]]:
-    return write_pair(number, *_shared)
+    *values, rolled, series = _shared
+    if series:
+        return write_series(number, *values, *series)
+    return write_pair(number, *values, rolled)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -220,6 +281,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--wrong", type=int, default=0, help="pairs of two women, as further rows")
     parser.add_argument("--rolled", type=float, default=0.0, metavar="DEGREES", help="roll the "
                         "breasts: layers of tissue slide over each other")  # fmt: skip
+    parser.add_argument("--series", type=int, nargs=2, metavar=("LEAST", "MOST"), help="make "
+                        "series of so many exams, as many as --pairs says")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="the result does not depend on it")
     parser.add_argument("--sheet", type=Path, help="PNG to draw the first 12 pairs on")
@@ -227,6 +290,11 @@ def main(argv: list[str] | None = None) -> None:
         "--validation", action="store_true", help="use the women that thresholds are chosen on"
     )
     arguments = parser.parse_args(argv)
+    if arguments.series:
+        if not 2 <= arguments.series[0] <= arguments.series[1]:
+            parser.error("--series takes two numbers of exams, from 2 on, the smaller one first.")
+        if arguments.wrong or arguments.rolled:
+            parser.error("--wrong and --rolled are for pairs: leave them out with --series.")
 
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
     try:
@@ -244,7 +312,7 @@ def main(argv: list[str] | None = None) -> None:
         with multiprocessing.Pool(
             arguments.workers,
             _share,
-            (arguments.seed, sources, arguments.out, arguments.rolled),
+            (arguments.seed, sources, arguments.out, arguments.rolled, arguments.series),
         ) as pool:
             pairs = list(pool.imap(_write_shared, range(arguments.pairs)))
         rows = [row for pair in pairs for row in pair]
@@ -253,6 +321,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(str(error))
     with (arguments.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         columns = COLUMNS + LAYER_COLUMNS * (arguments.rolled > 0)
+        if arguments.series:
+            columns = SERIES_COLUMNS
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)

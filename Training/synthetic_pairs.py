@@ -119,23 +119,16 @@ def depth_mm(source: Source, at_left: bool) -> np.ndarray:
     return depth * np.float32(source.spacing_mm)
 
 
-def place_exam(
-    rng: np.random.Generator,
-    source: Source,
-    at_left: bool,
-    layer: tuple,
-    muscle: Muscle | None,
-    layers: Layers | None,
-    current: bool,
-) -> Exam:
-    """Position and compress a breast, with its second layer (source, share, place, direction).
+def position(
+    rng: np.random.Generator, source: Source, at_left: bool, layer: tuple
+) -> tuple[Field, Field]:
+    """Position and compress a breast: the field of its tissue, and that of its second layer.
 
-    Elastic displacements are 0.7 of a patch's and the tilt half of it, with `COMPRESSION` on top:
-    tissue should move far, but not fold. Skin stays smooth when it is pressed: towards it a patch's
-    displacements shrink to a quarter over 25 mm. One exam in four loses 3 to 15 mm more of the
-    chest wall.
+    The layer is (source, share, place, direction). Elastic displacements are 0.7 of a patch's and
+    the tilt half of it, with `COMPRESSION` on top: tissue should move far, but not fold. Skin stays
+    smooth when it is pressed: towards it a patch's displacements shrink to a quarter over 25 mm.
     """
-    other, share, place, direction = layer
+    _, _, place, direction = layer
     pixel = source.spacing_mm
     rows, columns = source.pixels.shape
     side = 4 * int(np.ceil(max(rows, columns) * 1.08 / 4))
@@ -155,7 +148,26 @@ def place_exam(
     depth = sample(depth_mm(source, at_left), field.grid(), pixel)
     elastic = field.elastic * np.clip(depth / 25, 0.25, 1)[..., None]
     elastic += random_elastic(rng, side, side * pixel, WHOLE.warp, COMPRESSION)
-    field = replace(field, elastic=elastic)
+    return replace(field, elastic=elastic), other_field
+
+
+def place_exam(
+    rng: np.random.Generator,
+    source: Source,
+    at_left: bool,
+    layer: tuple,
+    muscle: Muscle | None,
+    layers: Layers | None,
+    current: bool,
+    positioned: tuple[Field, Field] | None = None,
+) -> Exam:
+    """Show a breast as it is positioned, or as `position` draws it, with its second layer.
+
+    One exam in four loses 3 to 15 mm more of the chest wall.
+    """
+    other, share, _, _ = layer
+    field, other_field = positioned or position(rng, source, at_left, layer)
+    pixel, side = source.spacing_mm, len(field.elastic)
     grid, fields, grids, image, breast = shown_tissue(source, field, layers, current)
     image = add_layer(image, other, share, other_field)
     add_muscle(image, grid, rng, muscle, WHOLE)
@@ -171,6 +183,44 @@ def place_exam(
                 tuple(fields), tuple(grids))  # fmt: skip
 
 
+def drawn_breast(
+    rng: np.random.Generator, source: Source, others: list[Source]
+) -> tuple[Source, bool, tuple, Muscle | None]:
+    """Draw what all exams of a woman share; half of them are mirrored.
+
+    Returns
+    -------
+    source : Source
+        The breast.
+    at_left : bool
+        Whether its chest wall is at the image's left.
+    layer : tuple
+        The second layer, as `position` takes it.
+    muscle : Muscle or None
+        As it shows in an oblique view.
+    """
+    if rng.random() < 0.5:
+        mirrored = (np.ascontiguousarray(a[:, ::-1]) for a in (source.pixels, source.breast))
+        source = replace(source, **dict(zip(("pixels", "breast"), mirrored, strict=True)))
+    at_left = source.breast[:, 0].sum() > source.breast[:, -1].sum()
+    other = others[rng.integers(len(others))]
+    middle = np.array(other.pixels.shape[::-1]) * other.spacing_mm / 2
+    layer = other, rng.uniform(0, 0.35), middle + rng.uniform(-20, 20, 2), random_linear(rng, 3)
+    muscle = muscle_in_corner(rng, source, at_left) if rng.random() < WHOLE.muscle else None
+    return source, at_left, layer, muscle
+
+
+def resized(rng: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give an exam its pixel size; returns it, and by how much (2,) x, y became longer.
+
+    Half of the exams keep the source's, the others get pixels 1 to 1.4 times as large.
+    """
+    factor = 1.0 if rng.random() < 0.5 else rng.uniform(1, 1.4)
+    size = np.array([round(length / factor) for length in image.shape[::-1]])
+    scale = size / image.shape[::-1]
+    return cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA), scale
+
+
 def make_pair(
     rng: np.random.Generator,
     source: Source,
@@ -180,19 +230,11 @@ def make_pair(
 ) -> Pair:
     """Make a whole pair of the hard kind from one mammogram, with up to so many marked lesions.
 
-    Half of the exams keep the source's pixel size, the others get 1 to 1.4 times of it. Half of
-    the pairs are mirrored. Between the exams the breast is rolled by so many degrees: its tissue
-    then lies in layers that slide, and all else is as without.
+    Between the exams the breast is rolled by so many degrees: its tissue then lies in layers that
+    slide, and all else is as without.
     """
-    if rng.random() < 0.5:
-        mirrored = (np.ascontiguousarray(a[:, ::-1]) for a in (source.pixels, source.breast))
-        source = replace(source, **dict(zip(("pixels", "breast"), mirrored, strict=True)))
     d, pixel = WHOLE, source.spacing_mm
-    at_left = source.breast[:, 0].sum() > source.breast[:, -1].sum()
-    other = others[rng.integers(len(others))]
-    middle = np.array(other.pixels.shape[::-1]) * other.spacing_mm / 2
-    layer = other, rng.uniform(0, 0.35), middle + rng.uniform(-20, 20, 2), random_linear(rng, 3)
-    muscle = muscle_in_corner(rng, source, at_left) if rng.random() < d.muscle else None
+    source, at_left, layer, muscle = drawn_breast(rng, source, others)
     of_layers, layers = rng.spawn(1)[0], None
     if rolled:
         layers = random_layers(of_layers, source, MM_PER_DEGREE * rolled)
@@ -251,12 +293,10 @@ def make_pair(
         if left is not None:
             shown = left.shown(exam.field)
             left = replace(shown, at=shown.at - [exam.window[1].start, exam.window[0].start])
-        image = take(rng, image * breast, breast, d, pixel, left)
-        factor = 1.0 if rng.random() < 0.5 else rng.uniform(1, 1.4)
-        size = np.array([round(length / factor) for length in image.shape[::-1]])
-        scales.append(size / image.shape[::-1])
-        images.append(cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA))
-        spacings.append(pixel / float(scales[-1].mean()))
+        image, scale = resized(rng, take(rng, image * breast, breast, d, pixel, left))
+        images.append(image)
+        scales.append(scale)
+        spacings.append(pixel / float(scale.mean()))
     return Pair(
         *images,
         tuple(spacings),

@@ -1,4 +1,4 @@
-"""Many pairs: a table of lesions in, a table of results out, and how an ended run goes on."""
+"""Many pairs or series: a table of lesions in, one of results out, and how an ended run goes on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from .results import Note, Results, fingerprints
-from .rows import RowProcess, failed_row
-from .tables import FAILED, MANIFEST_COLUMNS, read_rows
+from .rows import RowProcess
+from .tables import FAILED, failed_row, layout_of, read_groups, read_rows
 
 DEATHS = 2
 """How often the program may die while it works on a row, before that row is failed."""
@@ -24,9 +24,9 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
     Parameters
     ----------
     manifest
-        Table with `MANIFEST_COLUMNS`; paths in it are relative to it.
+        Table with the columns of `tables.PAIRS` or `tables.SERIES`; paths in it are relative to it.
     out
-        The table to write, with `RESULT_COLUMNS`. While a run writes it, it is locked.
+        The table to write. While a run writes it, it is locked.
     resume
         Go on with the results of an interrupted run.
     force
@@ -48,7 +48,8 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
         TimeRemainingColumn,
     )
 
-    total = sum(1 for _ in read_rows(manifest, MANIFEST_COLUMNS))
+    layout = layout_of(manifest)
+    total = sum(1 for _ in read_rows(manifest, layout.manifest))
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,7 +60,7 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
     )
     fingerprint = fingerprints(manifest.parent, force)
     failed = written = 0
-    with Results(out, resume) as results:
+    with Results(out, resume, layout) as results:
         done = results.rows_of(manifest, fingerprint)
         note = Note(out)
         deaths = 0 if results.is_new else note.deaths(done)
@@ -69,10 +70,10 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
             stack.callback(note.remove)
             stack.enter_context(progress)
             bar = progress.add_task("Tracking", total=total, completed=done)
-            for number, row in enumerate(read_rows(manifest, MANIFEST_COLUMNS)):
+            for number, (row, group) in enumerate(read_groups(manifest, layout)):
                 if number < done:
                     continue
-                made_from = fingerprint(row)
+                made_from = fingerprint(row, group)
                 if number == done and deaths >= DEATHS:
                     result = failed_row(
                         row,
@@ -82,7 +83,7 @@ def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = Fal
                     )
                 else:
                     note.write(number, deaths + 1 if number == done else 1)
-                    result = rows.find(row)
+                    result = rows.find(row, group)
                 results.write(result | {"fingerprint": made_from})
                 failed += result["status"] == FAILED
                 written += 1

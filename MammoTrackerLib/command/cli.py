@@ -1,4 +1,4 @@
-"""The `mammotracker` command: track, batch, evaluate, benchmark."""
+"""The `mammotracker` command: track, follow, batch, evaluate, benchmark."""
 
 from __future__ import annotations
 
@@ -103,24 +103,17 @@ def _parser() -> argparse.ArgumentParser:
         "track",
         help="find lesions of one prior on one current mammogram",
         description="Find lesions of a prior mammogram on the current one. Writes tracks.json, "
-        "one lesion-N.mrk.json for 3D Slicer per box, and overlay.png.",
+        "one lesion-N.mrk.json for 3D Slicer per lesion, and overlay.png.",
     )
     track.add_argument("prior", metavar="PRIOR", type=Path, help="DICOM, PNG, TIFF, NRRD, ...")
     track.add_argument("current", metavar="CURRENT", type=Path)
-    track.add_argument(
-        "--box",
-        dest="boxes",
-        metavar=("X0", "Y0", "X1", "Y1"),
-        nargs=4,
-        type=float,
-        action="append",
-        required=True,
-        help="a lesion in pixels of the prior, from its top-left corner; repeat for more",
-    )
+    _add_lesions(track, "the prior")
     _add_spacings(track)
     track.add_argument("--out", metavar="DIR", type=Path, required=True)
     _add_force(track)
     track.set_defaults(run=_track)
+
+    _add_follow(commands)
 
     batch = commands.add_parser(
         "batch",
@@ -173,6 +166,70 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_follow(commands: argparse._SubParsersAction) -> None:
+    follow = commands.add_parser(
+        "follow",
+        help="find lesions of one exam on all others of that breast and view",
+        description="Find lesions that are marked on one exam on 1 to 29 others, before and after "
+        "it, and measure how they grew. Writes history.json, history.csv, strip.png, growth.png, "
+        "and a lesion-N-exam-K.mrk.json for 3D Slicer per lesion and exam. Exams are followed in "
+        "the order of their dates, or as given where one has none.",
+    )
+    follow.add_argument("exams", metavar="EXAM", type=Path, nargs="+", help="DICOM, PNG, TIFF, ...")
+    follow.add_argument(
+        "--on", metavar="EXAM", type=Path, required=True, help="the exam that lesions are marked on"
+    )
+    _add_lesions(follow, "that exam")
+    follow.add_argument(
+        "--spacing",
+        metavar="MM",
+        type=float,
+        nargs="+",
+        default=[],
+        help="pixel size of all exams, or of each, where the files do not say it",
+    )
+    follow.add_argument(
+        "--dates",
+        metavar="YYYY-MM-DD",
+        nargs="+",
+        default=[],
+        help="of each exam, where the files do not say it",
+    )
+    follow.add_argument("--out", metavar="DIR", type=Path, required=True)
+    _add_force(follow)
+    follow.set_defaults(run=_follow)
+
+
+def _add_lesions(parser: argparse.ArgumentParser, exam: str) -> None:
+    parser.add_argument(
+        "--box",
+        dest="boxes",
+        metavar=("X0", "Y0", "X1", "Y1"),
+        nargs=4,
+        type=float,
+        action="append",
+        default=[],
+        help=f"a lesion in pixels of {exam}, from its top-left corner; repeat for more",
+    )
+    parser.add_argument(
+        "--lesions",
+        metavar="FILE",
+        type=Path,
+        help="take lesions from a DICOM SR, also of CAD, or from a .mrk.json file or mask (PNG, "
+        f"NRRD, NIfTI) of {exam}",
+    )
+    parser.add_argument(
+        "--sr",
+        action="store_true",
+        help="write lesions.dcm, too: a DICOM SR, which needs DICOM exams and highdicom",
+    )
+
+
+def _check_lesions(arguments: argparse.Namespace) -> None:
+    if not arguments.boxes and arguments.lesions is None:
+        raise MammoTrackerError("There is no lesion to look for: give --box or --lesions.")
+
+
 def _add_spacings(parser: argparse.ArgumentParser) -> None:
     for name in ("prior", "current"):
         parser.add_argument(
@@ -193,13 +250,19 @@ def _track(arguments: argparse.Namespace) -> None:
     from ..memory import keep_freed_memory
     from ..output_folder import OutputFolder
     from ..pair import check_pair, pair_problems
+    from ..reading.geometry import Geometry
+    from ..reading.lesions import Lesion, read_lesions
     from ..tracker import LesionTracker
-    from .outputs import Geometry, is_own_result, quiet_framework, track_as_markup, tracks_as_json
+    from .outputs import is_own_result, quiet_framework, track_as_markup, tracks_as_json
     from .overlay import draw_overlay
+    from .sr import FILE_NAME, pair_history, require_highdicom, write_sr
 
+    _check_lesions(arguments)
+    if arguments.sr:
+        require_highdicom()
     keep_freed_memory()
-    boxes = [Box(*numbers) for numbers in arguments.boxes]
-    with OutputFolder(arguments.out, "lesion-*.mrk.json", is_own_result) as folder:
+    lesions = [Lesion(Box(*numbers)) for numbers in arguments.boxes]
+    with OutputFolder(arguments.out, "lesion*", is_own_result) as folder:
         # Readers print what they find in a header.
         with quiet_framework():
             prior = Mammogram.read(arguments.prior, arguments.prior_spacing)
@@ -207,6 +270,12 @@ def _track(arguments: argparse.Namespace) -> None:
             if not arguments.force:
                 check_pair(prior, current)
             remarks = [problem.message for problem in pair_problems(prior, current)]
+            if arguments.lesions is not None:
+                place = Geometry.of(arguments.prior, prior)
+                read = read_lesions(arguments.lesions, [prior], geometry=place)
+                lesions += read.lesions
+                remarks += read.remarks
+            boxes = [lesion.box for lesion in lesions]
             alignment = align(prior, current)
             tracks = LesionTracker().track(prior, current, boxes, alignment, arguments.force)
             geometry = Geometry.of(arguments.current, current)
@@ -217,12 +286,24 @@ def _track(arguments: argparse.Namespace) -> None:
                 json.dumps(track_as_markup(number, track, geometry), indent=2) + "\n"
             )
         draw_overlay(prior, current, tracks, folder / "overlay.png")
+        if arguments.sr:
+            write_sr(
+                folder / FILE_NAME,
+                [arguments.prior, arguments.current],
+                [prior, current],
+                [pair_history(track) for track in tracks],
+                [lesion.tracking for lesion in lesions],
+                [lesion.lesion_type for lesion in lesions],
+            )
     for warning in (*remarks, *alignment.warnings):
         print(f"Warning: {warning}", file=sys.stderr)
-    _print_tracks(tracks, current, arguments.out)
+    _print_tracks(tracks, current)
+    report = f", {FILE_NAME}" if arguments.sr else ""
+    where = one_line(str(arguments.out))
+    print(f"Written to {where}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer{report}.")
 
 
-def _print_tracks(tracks: Sequence[Track], current: Mammogram, out: Path) -> None:
+def _print_tracks(tracks: Sequence[Track], current: Mammogram) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -241,8 +322,17 @@ def _print_tracks(tracks: Sequence[Track], current: Mammogram, out: Path) -> Non
             str(number), track.status.value, f"{track.score:.2f}", place, size, escape(track.reason)
         )
     _console().print(table)
-    where = one_line(str(out))
-    print(f"Written to {where}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer.")
+
+
+def _follow(arguments: argparse.Namespace) -> None:
+    from .follow import run_follow
+
+    _check_lesions(arguments)
+    boxes = [Box(*numbers) for numbers in arguments.boxes]
+    run_follow(
+        arguments.exams, arguments.on, boxes, arguments.lesions, arguments.spacing,
+        arguments.dates, arguments.out, arguments.force, arguments.sr, _console(),
+    )  # fmt: skip
 
 
 def _batch(arguments: argparse.Namespace) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from ..box import Box
 from ..breast import breast_mask, wall_is_left
+from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
+
+COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
+BACKGROUND, TEXT, MUTED = "#16181d", "#e8eaed", "#9aa0a6"
 
 
 class View:
@@ -103,6 +109,39 @@ def draw_box(
                 fill=color,
                 width=1,
             )
+
+
+def lesion_color(number: int) -> str:
+    """Return the colour of a lesion, counted from 1."""
+    return COLORS[(number - 1) % len(COLORS)]
+
+
+def wrap(draw: ImageDraw.ImageDraw, text: str, width: float, size: int = 13) -> list[str]:
+    """Break a text into lines of at most a width, in letters of this size."""
+    lines: list[str] = []
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and draw.textlength(joined, font=font(size)) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def save(canvas: Image.Image, path: Path) -> None:
+    """Write a picture as a PNG that says which program drew it.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it cannot be written.
+    """
+    about = PngInfo()
+    about.add_text("Software", "MammoTracker")
+    try:
+        canvas.save(path, format="PNG", pnginfo=about)
+    except OSError as error:
+        raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

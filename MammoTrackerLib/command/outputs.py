@@ -1,9 +1,8 @@
-"""What the command writes for one pair: the folder, tracks.json, and ROIs for 3D Slicer."""
+"""What the command writes for one pair: tracks.json, and ROIs for 3D Slicer."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
@@ -13,23 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..box import Box
+from ..reading.geometry import Geometry
 from ..track import Status, Track
+from .sr import is_own_report
 
 if TYPE_CHECKING:
     from ..global_search import Alignment
-    from ..mammogram import Mammogram
+    from ..mammogram import Header, Mammogram
 
 _MARKUPS_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/"
     "Resources/Schema/markups-schema-v1.0.3.json#"
 )
-_COORDINATES = "x0, y0, x1, y1 in pixels from the image's top-left corner"
+COORDINATES = "x0, y0, x1, y1 in pixels from the image's top-left corner"
 _MARKUP_KEYS = {
     *("type", "name", "coordinateSystem", "coordinateUnits", "locked", "labelFormat", "roiType"),
     *("fixedNumberOfControlPoints", "insideOut", "controlPoints", "description", "center"),
     *("orientation", "size"),
 }
-_ROI_THICKNESS_MM = 10.0
 
 
 def tracks_as_json(
@@ -42,29 +42,11 @@ def tracks_as_json(
     """Make the content of ``tracks.json``; remarks are what may be wrong with the pair."""
     from .. import __version__
 
-    def image(mammogram: Mammogram) -> dict:
-        rows, columns = mammogram.pixels.shape
-        return {
-            "rows": rows,
-            "columns": columns,
-            "spacing_mm": list(mammogram.spacing),
-            "laterality": mammogram.laterality,
-            "view": mammogram.view,
-        }
-
-    def box(value: Box, mammogram: Mammogram) -> dict:
-        width, height = size_mm(value, mammogram)
-        return {
-            "pixels": [round(number, 3) for number in value.as_tuple()],
-            "width_mm": round(width, 3),
-            "height_mm": round(height, 3),
-        }
-
     return {
         "version": __version__,
-        "coordinates": _COORDINATES,
-        "prior": image(prior),
-        "current": image(current),
+        "coordinates": COORDINATES,
+        "prior": image_as_json(prior),
+        "current": image_as_json(current),
         "remarks": list(remarks),
         "alignment": {"dice": float(alignment.dice), "warnings": list(alignment.warnings)},
         "tracks": [
@@ -73,12 +55,12 @@ def tracks_as_json(
                 "status": track.status.value,
                 "reason": track.reason,
                 "score": float(track.score),
-                "prior_box": box(track.prior_box, prior),
-                "box": box(track.box, current),
-                "registration_box": box(track.registration_box, current),
+                "prior_box": box_as_json(track.prior_box, prior),
+                "box": box_as_json(track.box, current),
+                "registration_box": box_as_json(track.registration_box, current),
                 "candidates": [
                     {
-                        "box": box(candidate.box, current),
+                        "box": box_as_json(candidate.box, current),
                         "tracking_score": float(candidate.tracking_score),
                         "similarity_score": None
                         if candidate.similarity_score is None
@@ -92,71 +74,26 @@ def tracks_as_json(
     }
 
 
-class Geometry:
-    """Where 3D Slicer puts the pixels of an image file: LPS, in mm."""
+def image_as_json(image: Header | Mammogram) -> dict:
+    """Describe an exam: its size, pixels, laterality and view."""
+    columns, rows = image.size
+    return {
+        "rows": rows,
+        "columns": columns,
+        "spacing_mm": list(image.spacing),
+        "laterality": image.laterality,
+        "view": image.view,
+    }
 
-    def __init__(
-        self, origin: Sequence[float], x_axis: Sequence[float], y_axis: Sequence[float]
-    ) -> None:
-        self.origin, self.x_axis, self.y_axis = origin, x_axis, y_axis
 
-    @classmethod
-    def of(cls, path: Path, mammogram: Mammogram) -> Geometry:
-        """Read the header as ITK, and so Slicer, does.
-
-        Files in which ITK finds no spacing (1 mm) get that of the mammogram: in Slicer the
-        user has to enter it too, in the module Volumes.
-        """
-        import SimpleITK as sitk
-
-        reader = sitk.ImageFileReader()
-        try:
-            str(path).encode("utf-8")  # ITK ends the process over other names
-            reader.SetFileName(str(path))
-            reader.ReadImageInformation()
-            dimension = reader.GetDimension()
-            spacing, origin = reader.GetSpacing(), reader.GetOrigin()
-            direction = reader.GetDirection()
-            # As in reading: the slice may be coronal or sagittal.
-            used = [axis for axis, length in enumerate(reader.GetSize()) if length > 1]
-        except (RuntimeError, UnicodeEncodeError):
-            dimension, spacing, origin, direction = 2, (1, 1), (0, 0), (1, 0, 0, 1)
-            used = [0, 1]
-        sides = [spacing[axis] for axis in used]
-        if sides == [1, 1]:
-            sides = mammogram.spacing
-        missing = [0.0] * (3 - dimension)
-        x_axis, y_axis = (
-            [direction[row * dimension + axis] * side for row in range(dimension)]
-            for axis, side in zip(used, sides, strict=True)
-        )
-        return cls(*([*values, *missing][:3] for values in (origin, x_axis, y_axis)))
-
-    def center(self, box: Box) -> list[float]:
-        # ITK's origin is the centre of the first pixel, a box's is that pixel's corner.
-        x, y = (value - 0.5 for value in box.center)
-        return [
-            origin + x * along_x + y * along_y
-            for origin, along_x, along_y in zip(self.origin, self.x_axis, self.y_axis, strict=True)
-        ]
-
-    def size(self, box: Box) -> list[float]:
-        return [
-            box.width * math.hypot(*self.x_axis),
-            box.height * math.hypot(*self.y_axis),
-            _ROI_THICKNESS_MM,
-        ]
-
-    def orientation(self) -> list[float]:
-        """Return the 3 x 3 matrix, row by row, whose columns are the ROI's axes.
-
-        They point right and anterior for an image without orientation, as Slicer's own do.
-        """
-        x, y = (
-            [-value / math.hypot(*axis) for value in axis] for axis in (self.x_axis, self.y_axis)
-        )
-        z = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]]
-        return [value for row in zip(x, y, z, strict=True) for value in row]
+def box_as_json(box: Box, image: Header | Mammogram) -> dict:
+    """Describe a box in pixels and in mm."""
+    width, height = size_mm(box, image)
+    return {
+        "pixels": [round(number, 3) for number in box.as_tuple()],
+        "width_mm": round(width, 3),
+        "height_mm": round(height, 3),
+    }
 
 
 def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:
@@ -204,29 +141,36 @@ def is_own_result(file: Path) -> bool:
     """Whether `mammotracker track` wrote this file, and nobody changed it in Slicer since."""
     try:
         if file.suffix == ".png":
-            return _is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
+            return is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
+        if file.suffix == ".dcm":
+            return is_own_report(file)
         content = json.loads(file.read_bytes())
         if file.name == "tracks.json":
-            return content["coordinates"] == _COORDINATES
+            return content["coordinates"] == COORDINATES
         number = re.fullmatch(r"lesion-([1-9][0-9]*)\.mrk\.json", file.name)[1]
-        (markup,) = content["markups"]
-        return (
-            set(content) == {"@schema", "markups"}
-            and set(markup) <= _MARKUP_KEYS
-            and re.fullmatch(rf"Lesion {number}( \(.*\))?", markup["name"]) is not None
-        )
+        return is_own_roi(content, number)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
-def _is_own_picture(file: Path) -> bool:
+def is_own_roi(content: dict, number: str) -> bool:
+    """Whether this is what `track_as_markup` made of a lesion; other content raises an error."""
+    (markup,) = content["markups"]
+    return (
+        set(content) == {"@schema", "markups"}
+        and set(markup) <= _MARKUP_KEYS
+        and re.fullmatch(rf"Lesion {number}( \(.*\))?", markup["name"]) is not None
+    )
+
+
+def is_own_picture(file: Path) -> bool:
     from PIL import Image
 
     with Image.open(file) as picture:
         return picture.info.get("Software") == "MammoTracker"
 
 
-def size_mm(box: Box, mammogram: Mammogram) -> tuple[float, float]:
+def size_mm(box: Box, mammogram: Header | Mammogram) -> tuple[float, float]:
     """Return a box's width and height in mm."""
     return box.width * mammogram.spacing[0], box.height * mammogram.spacing[1]
 

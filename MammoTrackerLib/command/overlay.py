@@ -6,16 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from PIL.PngImagePlugin import PngInfo
 
 from ..box import Box
 from ..breast import wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..track import Status, Track
-from .drawing import View, draw_box, draw_zoom, font, thumbnail
-
-COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
+from .drawing import (
+    BACKGROUND,
+    MUTED,
+    TEXT,
+    View,
+    draw_box,
+    draw_zoom,
+    font,
+    lesion_color,
+    save,
+    thumbnail,
+    wrap,
+)
 
 _WIDTH = 1280
 _MARGIN = 12
@@ -25,9 +34,6 @@ _PANEL_WIDTH = 336
 _ZOOM = 276
 _CELL_HEIGHT = _ZOOM + 66
 _PANEL_HEIGHT = 2 * _CELL_HEIGHT - 16
-_BACKGROUND = "#16181d"
-_TEXT = "#e8eaed"
-_MUTED = "#9aa0a6"
 
 
 def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], path: Path) -> None:
@@ -68,7 +74,7 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
     places += [(x, row) for row in range(2, len(tracks)) for x in (_MARGIN, zoom_x)]
     places = places[: len(tracks)]
     rows = max(2, 1 + places[-1][1])
-    canvas = Image.new("RGB", (_WIDTH, _HEAD + rows * _CELL_HEIGHT), _BACKGROUND)
+    canvas = Image.new("RGB", (_WIDTH, _HEAD + rows * _CELL_HEIGHT), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
 
     scale = min(
@@ -86,21 +92,16 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
         for number, track in enumerate(tracks, 1):
             for box, dashed in boxes_of(track):
                 place = panel.on_canvas(box)
-                draw_box(draw, place, _color(number), dashed)
+                draw_box(draw, place, lesion_color(number), dashed)
                 taken += _edges(place)
         for number, track in enumerate(tracks, 1):
             anchor = track.prior_box if panel is left else _answer(track)
             text = str(number) if panel is left else f"{number}: {_verdict(track)}"
-            _draw_tag(draw, text, panel.on_canvas(anchor), _color(number), panel.frame, taken)
+            _draw_tag(draw, text, panel.on_canvas(anchor), lesion_color(number), panel.frame, taken)
 
     for number, (track, (x, row)) in enumerate(zip(tracks, places, strict=True), 1):
         _draw_lesion(canvas, left, right, number, track, (x, _HEAD + row * _CELL_HEIGHT))
-    about = PngInfo()
-    about.add_text("Software", "MammoTracker")
-    try:
-        canvas.save(path, format="PNG", pnginfo=about)
-    except OSError as error:
-        raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
+    save(canvas, path)
 
 
 def _prior_boxes(track: Track) -> list[tuple[Box, bool]]:
@@ -126,10 +127,6 @@ def _verdict(track: Track) -> str:
     return track.status.value
 
 
-def _color(number: int) -> str:
-    return COLORS[(number - 1) % len(COLORS)]
-
-
 def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: str) -> None:
     y, width, height = _HEAD, _PANEL_WIDTH, _PANEL_HEIGHT
     draw = ImageDraw.Draw(canvas)
@@ -152,24 +149,24 @@ def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: st
         )
         if part
     )
-    draw.text((x, 30), title, fill=_TEXT, font=font(18))
+    draw.text((x, 30), title, fill=TEXT, font=font(18))
     offset = draw.textlength(title, font=font(18)) + 12
-    draw.text((x + offset, 34), facts, fill=_MUTED, font=font(14))
+    draw.text((x + offset, 34), facts, fill=MUTED, font=font(14))
 
     bar = 20 * scale
     bar_x = x + width - 14 - bar if view.wall_is_left else x + 14
-    draw.line((bar_x, y + height - 14, bar_x + bar, y + height - 14), fill=_TEXT, width=2)
-    draw.text((bar_x + bar / 2, y + height - 18), "20 mm", fill=_TEXT, font=font(13), anchor="ms")
+    draw.line((bar_x, y + height - 14, bar_x + bar, y + height - 14), fill=TEXT, width=2)
+    draw.text((bar_x + bar / 2, y + height - 18), "20 mm", fill=TEXT, font=font(13), anchor="ms")
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
-    draw.text((_MARGIN, 6), "MammoTracker", fill=_TEXT, font=font(15))
+    draw.text((_MARGIN, 6), "MammoTracker", fill=TEXT, font=font(15))
     x = _WIDTH - _MARGIN
     for text, dashed in (("registration alone", True), ("tracker", False)):
         x -= draw.textlength(text, font=font(14))
-        draw.text((x, 7), text, fill=_MUTED, font=font(14))
+        draw.text((x, 7), text, fill=MUTED, font=font(14))
         x -= 34
-        draw_box(draw, (x, 8, x + 26, 21), _TEXT, dashed)
+        draw_box(draw, (x, 8, x + 26, 21), TEXT, dashed)
         x -= 20
 
 
@@ -236,7 +233,7 @@ def _draw_lesion(
     """Draw one lesion on the prior and on the current mammogram, with a caption beneath."""
     x, y = place
     draw = ImageDraw.Draw(canvas)
-    color = _color(number)
+    line_color = lesion_color(number)
     sizes = [_size_mm(track.prior_box, left), _size_mm(_answer(track), right)]
     side_mm = max(30.0, 2.2 * max(max(size) for size in sizes))
     for offset, view, box, boxes, title in (
@@ -246,7 +243,7 @@ def _draw_lesion(
         frame = (x + offset, y, x + offset + _ZOOM, y + _ZOOM)
         zoom = draw_zoom(canvas, view.mammogram, box.center, side_mm, frame, view.mirrored)
         for shown, dashed in boxes:
-            draw_box(draw, zoom.on_canvas(shown), color, dashed)
+            draw_box(draw, zoom.on_canvas(shown), line_color, dashed)
         draw.rectangle((x + offset, y, x + offset + _ZOOM - 1, y + _ZOOM - 1), outline="#3c4043")
         text = f"{number} {title}"
         if title == "current" and not any(not dashed for _, dashed in boxes):
@@ -255,32 +252,21 @@ def _draw_lesion(
             (x + offset, y, x + offset + draw.textlength(text, font=font(14)) + 10, y + 20),
             fill="black",
         )
-        draw.text((x + offset + 5, y + 10), text, fill=color, font=font(14), anchor="lm")
+        draw.text((x + offset + 5, y + 10), text, fill=line_color, font=font(14), anchor="lm")
 
     size = "{:.0f} x {:.0f} mm".format(*sizes[0])
     if track.status is not Status.NOT_FOUND:
         size += " -> {:.0f} x {:.0f} mm".format(*sizes[1])
     lines = [f"{number}: {_verdict(track)}   {size}   field {side_mm:.0f} mm"]
-    lines += _wrap(draw, track.reason, 2 * _ZOOM + _GAP)[:2]
+    lines += wrap(draw, track.reason, 2 * _ZOOM + _GAP)[:2]
     for index, line in enumerate(lines):
         draw.text(
             (x, y + _ZOOM + 4 + 17 * index),
             line,
-            fill=color if index == 0 else _MUTED,
+            fill=line_color if index == 0 else MUTED,
             font=font(14 if index == 0 else 13),
         )
 
 
 def _size_mm(box: Box, view: View) -> tuple[float, float]:
     return box.width * view.mammogram.spacing[0], box.height * view.mammogram.spacing[1]
-
-
-def _wrap(draw: ImageDraw.ImageDraw, text: str, width: float) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and draw.textlength(joined, font=font(13)) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(word)
-    return lines

@@ -18,13 +18,14 @@ from ..errors import MammoTrackerError
 from ..networks.card import read_card
 from ..output_folder import cannot_write
 from ..temporary import lock
-from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, has_ids_of, read_rows
+from .tables import BOX_COLUMNS, PAIRS, Layout, has_ids_of, read_groups, read_rows
 
 _SAMPLES, _SAMPLE_BYTES = 16, 8192
 _MADE_FROM = (
     *("prior", "current", "prior_spacing_mm", "current_spacing_mm"),
     *("prior_x0", "prior_y0", "prior_x1", "prior_y1"),
 )
+_SERIES_MADE_FROM = ("lesion_id", "exam", "spacing_mm", "date", "lesion_type", *BOX_COLUMNS)
 
 
 class Results:
@@ -33,8 +34,8 @@ class Results:
     A table that did not exist (``is_new``) goes again if an error comes before its first row.
     """
 
-    def __init__(self, out: Path, resume: bool) -> None:
-        self._out, self._resume = out, resume
+    def __init__(self, out: Path, resume: bool, layout: Layout = PAIRS) -> None:
+        self._out, self._resume, self._layout = out, resume, layout
 
     def __enter__(self) -> Results:
         out = self._out
@@ -60,7 +61,7 @@ class Results:
         )
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        is_unused = kind and self.is_new and self._end <= len(_line(RESULT_COLUMNS))
+        is_unused = kind and self.is_new and self._end <= len(_line(self._layout.results))
         with suppress(OSError):
             if is_unused and os.name != "nt":  # first, as nobody else may open it meanwhile
                 self._out.unlink()
@@ -68,7 +69,7 @@ class Results:
             if is_unused and os.name == "nt":
                 self._out.unlink()
 
-    def rows_of(self, manifest: Path, fingerprint: Callable[[dict[str, str]], str]) -> int:
+    def rows_of(self, manifest: Path, fingerprint: Callable[..., str]) -> int:
         """Count the rows that are done, cut off one that is not, and write a header if needed.
 
         Raises
@@ -76,29 +77,29 @@ class Results:
         MammoTrackerError
             If this is no table of results, or one of another manifest or other files.
         """
-        out = self._out
+        out, columns = self._out, self._layout.results
         end = self._end_of_lines()
         self._file.seek(0)
-        head = self._file.read(len(_line(RESULT_COLUMNS)) + 8).removeprefix(b"\xef\xbb\xbf")
-        is_cut = end == 0 and _line(RESULT_COLUMNS).startswith(head)
-        if not is_cut and head.splitlines()[0] != _line(RESULT_COLUMNS).rstrip():
+        head = self._file.read(len(_line(columns)) + 8).removeprefix(b"\xef\xbb\xbf")
+        is_cut = end == 0 and _line(columns).startswith(head)
+        if not is_cut and head.splitlines()[0] != _line(columns).rstrip():
             raise MammoTrackerError(
                 f"{out} is not a results file of `mammotracker batch` in this version: choose "
                 "another name."
             )
         done = 0
         if not is_cut:
-            rows = read_rows(manifest, MANIFEST_COLUMNS)
-            for result in read_rows(out, RESULT_COLUMNS, complete=True):
+            rows = read_groups(manifest, self._layout)
+            for result in read_rows(out, columns, complete=True):
                 if not result.is_finished:
                     break
-                row = next(rows, None)
-                if row is None or not has_ids_of(result, row):
+                row, group = next(rows, (None, []))
+                if row is None or not has_ids_of(result, row, self._layout.ids):
                     raise MammoTrackerError(
                         f"{out} does not belong to {manifest}: its row {done + 1} is another one. "
                         "Choose another name for the results."
                     )
-                if result["fingerprint"] != fingerprint(row):
+                if result["fingerprint"] != fingerprint(row, group):
                     raise MammoTrackerError(
                         f"Row {done + 1} of {out} was made from another box, spacing or image, "
                         "with another --force, or by another version. Choose another name, or "
@@ -111,12 +112,12 @@ class Results:
             raise cannot_write(out, error) from None
         self._end = end
         if end == 0:
-            self._append(_line(RESULT_COLUMNS))
+            self._append(_line(columns))
         return done
 
     def write(self, result: dict[str, str]) -> None:
         """Add a row, all of it or nothing."""
-        self._append(_line([result.get(name, "") for name in RESULT_COLUMNS]))
+        self._append(_line([result.get(name, "") for name in self._layout.results]))
 
     def _check_existing(self) -> None:
         if not self._out.is_file():
@@ -177,11 +178,12 @@ class Note:
             self._path.unlink()
 
 
-def fingerprints(folder: Path, force: bool) -> Callable[[dict[str, str]], str]:
+def fingerprints(folder: Path, force: bool) -> Callable[..., str]:
     """Make what gives a manifest's row a fingerprint of all that its result depends on.
 
     These are its boxes, spacings and images, of which 16 pieces and the size are looked at,
-    whether it is forced, and the version of the program and its weights.
+    whether it is forced, and the version of the program and its weights. Called with the row
+    and, of a series, the rows of all its exams and lesions.
     """
     version = [__version__, read_card()["version"], force]
 
@@ -200,9 +202,13 @@ def fingerprints(folder: Path, force: bool) -> Callable[[dict[str, str]], str]:
             return ["not read"]
         return [str(size), digest.hexdigest()]
 
-    def fingerprint(row: dict[str, str]) -> str:
-        values = [row[name] for name in _MADE_FROM]
-        values += [*sample(row["prior"]), *sample(row["current"])]
+    def fingerprint(row: dict[str, str], group: Sequence[dict[str, str]] = ()) -> str:
+        values = [other[name] for other in group for name in _SERIES_MADE_FROM]
+        images = list(dict.fromkeys(other["exam"] for other in group))
+        if not group:
+            values = [row[name] for name in _MADE_FROM]
+            images = [row["prior"], row["current"]]
+        values += [part for image in images for part in sample(image)]
         text = json.dumps([*version, *values])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,18 +23,19 @@ from ..memory import keep_freed_memory
 from ..pair import check_pair, pair_problems
 from ..tracker import LesionTracker
 from .outputs import quiet_framework
+from .series_rows import series_follower
 from .tables import (
     BOX_COLUMNS,
-    FAILED,
     ID_COLUMNS,
     REGISTRATION_COLUMNS,
+    failed_row,
     read_box,
     read_spacing,
     text_cell,
 )
 
-LONGEST_ROW_S = 300.0
-"""A row takes seconds; after this time its reader is taken to hang."""
+LONGEST_ROW_S, LONGEST_EXAM_S = 300.0, 60.0
+"""A row takes seconds; after this time, and more for each exam of a series, it is taken to hang."""
 
 
 class RowProcess:
@@ -52,9 +53,13 @@ class RowProcess:
         self._arguments = str(folder.absolute()), force
         self._process: multiprocessing.Process | None = None
         self._temporary = ""
+        self._failed: tuple[list[dict[str, str]], str] = [], ""
 
-    def find(self, row: dict[str, str]) -> dict[str, str]:
+    def find(self, row: dict[str, str], group: Sequence[dict[str, str]] = ()) -> dict[str, str]:
         """Track a row's lesion; a row that ends or stops the process twice is failed.
+
+        Of a series, `group` are the rows of all its exams and lesions: they are followed when its
+        first row is asked for, and all are failed if it fails so.
 
         Raises
         ------
@@ -62,23 +67,28 @@ class RowProcess:
             If the process does not start, or cannot load the networks.
         """
         start = time.perf_counter()
+        group = list(group)
+        if group and group == self._failed[0]:
+            return failed_row(row, self._failed[1], 0.0)
+        longest = LONGEST_ROW_S + LONGEST_EXAM_S * len({other["exam"] for other in group})
         for _ in range(2):
             if self._process is None:
                 self._start()
             try:
-                self._connection.send(row)
-                if self._connection.poll(LONGEST_ROW_S):
+                self._connection.send((row, group))
+                if self._connection.poll(longest):
                     return self._connection.recv()
-                why = f"took more than {LONGEST_ROW_S:.0f} s"
+                why = f"took more than {longest:.0f} s"
                 self.close()
             except (EOFError, OSError):
                 why = f"ended ({self._end()})"
-        return failed_row(
-            row,
-            f"The process that worked on this row {why}, twice: a file may be damaged, or too "
-            "large for this computer. Export it again, or look at it in another program.",
-            time.perf_counter() - start,
+        message = (
+            f"The process that worked on this {'series' if group else 'row'} {why}, twice: a file "
+            "may be damaged, or too large for this computer. Export it again, or look at it in "
+            "another program."
         )
+        self._failed = group, message
+        return failed_row(row, message, time.perf_counter() - start)
 
     def close(self) -> None:
         """End the process, and remove what it left."""
@@ -128,16 +138,6 @@ class RowProcess:
         return f"exit code {status}"
 
 
-def failed_row(row: dict[str, str], message: str, seconds: float) -> dict[str, str]:
-    """Make the row of results that says why a row failed."""
-    result = {name: text_cell(row[name]) for name in ID_COLUMNS}
-    return result | {
-        "status": FAILED,
-        "seconds": f"{seconds:.3f}",
-        "message": text_cell(message),
-    }
-
-
 def _serve(connection: Connection, folder: str, force: bool, temporary: str) -> None:
     """Answer rows until the batch hangs up: first with what is wrong, or "", then with results."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch itself decides what Ctrl-C does
@@ -160,9 +160,11 @@ def _serve(connection: Connection, folder: str, force: bool, temporary: str) -> 
             return
         connection.send("")
         find = row_tracker(tracker, Path(folder), force)
+        find_of_series = series_follower(tracker, Path(folder), force)
         with suppress(EOFError, OSError):
             while True:
-                connection.send(find(connection.recv()))
+                row, group = connection.recv()
+                connection.send(find_of_series(row, group) if group else find(row))
 
 
 def _end_with_the_batch() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
@@ -38,7 +40,34 @@ ANSWER_COLUMNS = (
     "message",
 )
 RESULT_COLUMNS = (*ANSWER_COLUMNS, "fingerprint")
+HISTORY_COLUMNS = (
+    *("years", "status", "score", "there", "by_user", "reached_from", *BOX_COLUMNS),
+    *("longest_mm", "error_mm", "area_mm2"),
+    *("change_mm", "change_percent", "change_percent_low", "change_percent_high"),
+    *("change_verdict", "total_mm", "total_percent", "total_percent_low", "total_percent_high"),
+    *("total_verdict", "percent_per_year", "doubling_days", "message"),
+)
+"""Of a lesion on an exam. A change is that from the exam before on which the lesion was found; the
+total, the growth per year and the doubling time are from the first exam to the last."""
 FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a manifest and of its results, and those that name a row in both."""
+
+    manifest: tuple[str, ...]
+    results: tuple[str, ...]
+    ids: tuple[str, ...]
+
+
+PAIRS = Layout(MANIFEST_COLUMNS, RESULT_COLUMNS, ID_COLUMNS)
+_SERIES_IDS = ("exam_group", "lesion_id", "exam")
+SERIES = Layout(
+    (*_SERIES_IDS, "spacing_mm", "date", "lesion_type", *BOX_COLUMNS),
+    (*_SERIES_IDS, "number", *HISTORY_COLUMNS[:-1], "seconds", "message", "fingerprint"),
+    _SERIES_IDS,
+)
 
 _LONGEST_LINE = 1_000_000
 _FORMULA = tuple("=+-@＝＋－＠")
@@ -101,6 +130,33 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not a comma-separated text in UTF-8"
         raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+
+
+def layout_of(manifest: Path) -> Layout:
+    """Tell a manifest of series, which has a column ``exam_group``, from one of pairs."""
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            header = next(csv.reader([file.readline(_LONGEST_LINE)]), [])
+    except (OSError, ValueError, csv.Error):
+        return PAIRS  # reading it says what is wrong
+    return SERIES if "exam_group" in [cell.strip() for cell in header] else PAIRS
+
+
+def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]]]:
+    """Read a manifest's rows, each with the rows of its series, itself among them; none for pairs.
+
+    Raises
+    ------
+    MammoTrackerError
+        As `read_rows`.
+    """
+    rows = read_rows(manifest, layout.manifest)
+    if layout is PAIRS:
+        yield from ((row, []) for row in rows)
+        return
+    for _, group in groupby(rows, lambda row: row["exam_group"]):
+        together = list(group)
+        yield from ((row, together) for row in together)
 
 
 def _records(file: TextIO, path: Path) -> Iterator[tuple[int, list[str], bool]]:
@@ -237,9 +293,22 @@ def text_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def has_ids_of(result: dict[str, str], row: dict[str, str]) -> bool:
+def failed_row(row: dict[str, str], message: str, seconds: float) -> dict[str, str]:
+    """Make the row of results that says why a row failed."""
+    ids = (SERIES if "exam_group" in row else PAIRS).ids
+    result = {name: text_cell(row[name]) for name in ids}
+    return result | {
+        "status": FAILED,
+        "seconds": f"{seconds:.3f}",
+        "message": text_cell(message),
+    }
+
+
+def has_ids_of(
+    result: dict[str, str], row: dict[str, str], ids: Sequence[str] = ID_COLUMNS
+) -> bool:
     """Whether a row of results carries the names of a manifest's row."""
-    return all(result[name] in (text_cell(row[name]), one_line(row[name])) for name in ID_COLUMNS)
+    return all(result[name] in (text_cell(row[name]), one_line(row[name])) for name in ids)
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
 from .brightness import brightness, first_window
 from .files import check_amount, no_image, truncated
-from .header import breast_spacing, facts
+from .header import breast_spacing, facts, size
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
@@ -50,27 +50,39 @@ def read_dicom_header(path: Path) -> Header:
             spacing,
             window=first_window(header),
             inverted=header.get("PhotometricInterpretation") == "MONOCHROME1",
+            size=size(header),
             **facts(header),
         )
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pydicom.Dataset]:
-    """Open a mammogram's header; while it is open, whatever goes wrong is the file's fault.
+    """Open a mammogram's header."""
+    with opened(path) as header:
+        _flatten(header)
+        _check_is_mammogram(header, path)
+        yield header
 
-    What pydicom raises, warns of and logs can repeat values of the header, so patient data.
+
+@contextmanager
+def opened(
+    path: Path, check: Callable[[bytes], None] = lambda part: None, defer_size: int | None = 2**20
+) -> Iterator[pydicom.Dataset]:
+    """Open what is before the pixels; while it is open, whatever goes wrong is the file's fault.
+
+    What pydicom raises, warns of and logs can repeat values of the header, so patient data. The
+    parts of a deflated file are given to `check` before they are read, to be refused. What is
+    larger than `defer_size` is read when it is asked for.
     """
     import pydicom
 
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
         try:
-            _check_beginning(path)
-            header = read_until(path, _BEFORE_PIXELS, defer_size=2**20)
+            _check_beginning(path, check)
+            header = read_until(path, _BEFORE_PIXELS, defer_size)
             if "SOPClassUID" not in header and "Modality" not in header:
                 raise truncated(path) if header.file_meta else no_image(path)
-            _flatten(header)
-            _check_is_mammogram(header, path)
             yield header
         except MammoTrackerError:
             raise
@@ -80,7 +92,7 @@ def _opened(path: Path) -> Iterator[pydicom.Dataset]:
             ) from None
 
 
-def _check_beginning(path: Path) -> None:
+def _check_beginning(path: Path, check: Callable[[bytes], None]) -> None:
     """Refuse what pydicom would read for ever or into all of the memory.
 
     It reads groups 2 and 0 before all others, and then inflates a deflated file at once.
@@ -103,8 +115,10 @@ def _check_beginning(path: Path) -> None:
         size, stream, content = 0, zlib.decompressobj(-zlib.MAX_WBITS), file.read()
     try:
         while content:
-            size += len(stream.decompress(content, 2**24))
+            part = stream.decompress(content, 2**24)
+            size += len(part)
             check_amount(path, size // 2, size)
+            check(part)
             content = stream.unconsumed_tail
     except zlib.error:
         raise truncated(path) from None

@@ -76,7 +76,33 @@ def facts(header: pydicom.Dataset) -> dict:
         "patient_id": str(header.get("PatientID") or "").strip() or None,
         "orientation": _orientation(header),
         "modifiers": _modifiers(header),
+        "instance_uids": _instance_uids(header),
     }
+
+
+def size(header: pydicom.Dataset) -> tuple[int, int] | None:
+    """Return (columns, rows), where the header gives them."""
+    numbers = [header.get(keyword) for keyword in ("Columns", "Rows")]
+    if not all(isinstance(number, int) and number > 0 for number in numbers):
+        return None
+    return numbers[0], numbers[1]
+
+
+def _instance_uids(header: pydicom.Dataset) -> tuple[str, ...]:
+    """Return by what an image is referred to; also through a source with the same pixels.
+
+    A clinic's CAD sees the image for processing, and radiologists the one made from it for
+    presentation, which names its source (DICOM PS3.17 E.5). Only SpatialLocationsPreserved YES
+    says that both have the same pixels; many files leave it out where they do.
+    """
+    uids = [header.get("SOPInstanceUID")]
+    try:
+        for source in header.get("SourceImageSequence") or ():
+            if source.get("SpatialLocationsPreserved", "YES") == "YES":
+                uids.append(source.get("ReferencedSOPInstanceUID"))
+    except Exception:  # an image can be read without its damaged sources
+        return tuple(str(uid).strip() for uid in uids[:1] if uid)
+    return tuple(str(uid).strip() for uid in uids if uid)
 
 
 def _labels(header: pydicom.Dataset) -> Iterator[re.Match[str]]:

@@ -49,13 +49,7 @@ def image_format(path: Path, head: bytes) -> str | None:
 
 
 def read_image(path: Path, spacing: tuple[float, float] | None, format_name: str) -> Mammogram:
-    check_amount(path, 0, path.stat().st_size)
-    check_header(path, format_name)
-    if _has_grey_and_alpha(path, format_name):
-        pixels, file_spacing = _without_alpha(path), None
-    else:
-        with _named_for_itk(path) as name:
-            pixels, file_spacing = _read_with_simpleitk(path, name, format_name)
+    pixels, file_spacing = read_pixels(path, format_name)
     if spacing is None:
         spacing = file_spacing
     if spacing is None:
@@ -63,6 +57,16 @@ def read_image(path: Path, spacing: tuple[float, float] | None, format_name: str
     if format_name == "TIFFImageIO" and _tiff_tag(path, _PHOTOMETRIC) == 0:  # white is least
         pixels = pixels.max() - pixels
     return Mammogram(np.array(pixels, dtype=np.float32), spacing)
+
+
+def read_pixels(path: Path, format_name: str) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Return the pixels (rows, columns) as they are stored and, where known, their spacing."""
+    check_amount(path, 0, path.stat().st_size)
+    check_header(path, format_name)
+    if _has_grey_and_alpha(path, format_name):
+        return _without_alpha(path), None
+    with _named_for_itk(path) as name:
+        return _read_with_simpleitk(path, name, format_name)
 
 
 def _read_with_simpleitk(

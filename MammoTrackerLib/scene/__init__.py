@@ -37,6 +37,7 @@ from .prediction import (
 )
 from .raster import Raster, right_angled
 from .registration import registration_of, show_registration, warped_prior
+from .reports import load_lesions, reports_on, tracking_of
 from .rois import (
     box_if_placed,
     box_of,
@@ -47,6 +48,7 @@ from .rois import (
     show_only_in,
     unplace,
 )
+from .segmentation import add_segmented_lesions, boxes_of_segmentation, segmented_volume
 from .table import COLUMNS, export, results_table, update_table
 from .volumes import (
     INVERTED_GREY,
@@ -63,9 +65,11 @@ __all__ = [
     "INVERTED_GREY",
     "LESION_TYPES",
     "Raster",
+    "add_segmented_lesions",
     "apply_window",
     "box_if_placed",
     "box_of",
+    "boxes_of_segmentation",
     "candidates_of",
     "center_mm",
     "claim_lesion",
@@ -78,6 +82,7 @@ __all__ = [
     "lesion_of",
     "lesion_type",
     "lesions",
+    "load_lesions",
     "mammogram_of",
     "place_roi",
     "prediction_of",
@@ -88,11 +93,13 @@ __all__ = [
     "reason_of",
     "registration_of",
     "remove_lesion",
+    "reports_on",
     "restore_prediction",
     "results_table",
     "review_of",
     "right_angled",
     "score_of",
+    "segmented_volume",
     "set_lesion_type",
     "set_review",
     "set_spacing",
@@ -101,6 +108,7 @@ __all__ = [
     "show_track",
     "source_file",
     "status_of",
+    "tracking_of",
     "unclaimed_rois",
     "unplace",
     "update_labels",

@@ -59,10 +59,15 @@ def header_of(volume) -> Header:
     MammoTrackerError
         If the volume is no single slice.
     """
-    x, y, _ = Raster(volume).spacing
+    raster = Raster(volume)
+    x, y, _ = raster.spacing
     display = volume.GetDisplayNode()
+    header = _dicom_header(volume) or Header()
     header = replace(
-        _dicom_header(volume) or Header(),
+        header,
+        size=raster.size,
+        # What refers to the file's image is not about a part of it.
+        instance_uids=header.instance_uids if header.size == raster.size else (),
         inverted=display is not None and display.GetColorNodeID() == INVERTED_GREY,
     )
     is_set = bool(attribute(volume, "SpacingSet"))
@@ -107,6 +112,7 @@ def mammogram_of(volume) -> Mammogram:
         header.patient_id,
         header.orientation,
         header.modifiers,
+        instance_uids=header.instance_uids,
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
-from MammoTrackerLib.command.overlay import COLORS, draw_overlay
+from MammoTrackerLib.command.drawing import COLORS
+from MammoTrackerLib.command.overlay import draw_overlay
 
 
 @pytest.fixture(scope="module")

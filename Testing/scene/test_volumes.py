@@ -38,6 +38,8 @@ def test_a_dicom_volume(scene, tmp_path, values):
     mammogram = bridge.mammogram_of(volume)
     assert mammogram.spacing == header.spacing
     assert mammogram.patient_id == "SECRET-ID"
+    assert mammogram.instance_uids == header.instance_uids and len(header.instance_uids) == 1
+    assert mammogram.size == header.size == (COLUMNS, ROWS)
     # Windowed and inverted, so by the file and not by the voxels.
     assert mammogram.pixels[values < 500].min() == mammogram.pixels.max()
     assert mammogram.pixels[values > 3500].max() == mammogram.pixels.min()
@@ -79,7 +81,10 @@ def test_changed_voxels_count_more_than_the_file(scene, tmp_path, values):
 
 def test_a_cropped_volume_is_not_read_from_the_file(scene, tmp_path, values):
     volume = add_dicom_volume(scene, write_dicom(tmp_path / "a.dcm", values))
+    assert bridge.header_of(volume).instance_uids
     updateVolumeFromArray(volume, values[None, 3:, 2:])
+    header = bridge.header_of(volume)
+    assert header.size == (COLUMNS - 2, ROWS - 3) and not header.instance_uids
     np.testing.assert_array_equal(bridge.mammogram_of(volume).pixels, values[3:, 2:])
 
 

@@ -1,0 +1,262 @@
+"""The command `follow`: lesions of one exam on all the others, and how they grew."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..exams import Exam, Exams
+from ..growth import DAYS_A_YEAR, growth
+from ..mammogram import Mammogram
+from ..marked import MarkedLesion, follow_marked
+from ..memory import keep_freed_memory
+from ..orientation import nearest_turn
+from ..output_folder import OutputFolder
+from ..pair import series_problems
+from ..reading.geometry import Geometry
+from ..reading.lesions import read_lesions
+from ..track import Status
+from ..tracker import LesionTracker
+from .growth_plot import draw_growth
+from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
+from .outputs import quiet_framework, track_as_markup
+from .sr import FILE_NAME, require_highdicom, write_sr
+from .strip import Strip, draw_strip, summary
+from .tables import one_line
+
+
+def run_follow(
+    paths: Sequence[Path],
+    on: Path,
+    boxes: Sequence[Box],
+    lesions: Path | None,
+    spacings: Sequence[float],
+    dates: Sequence[str],
+    out: Path,
+    force: bool,
+    report: bool,
+    console: Console,
+) -> None:
+    """Follow lesions through exams, and write what is known about them into a folder.
+
+    Parameters
+    ----------
+    paths
+        The exams' files; they are followed in the order of their dates, or as given where one
+        has none.
+    on
+        Which of them the boxes, or a mask or .mrk.json file of lesions, are of.
+    boxes, lesions
+        The lesions: boxes in pixels, or a file that marks them (see `reading.read_lesions`).
+    spacings, dates
+        One for all exams (spacings) or one for each, where the files do not say it: mm, and
+        YYYY-MM-DD. May be empty.
+    out
+        The folder.
+    force
+        Go on though laterality or view differ.
+    report
+        Write a DICOM SR, too.
+    console
+        Where the results are shown.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the input cannot be used, or the folder not be written.
+    """
+    keep_freed_memory()
+    readers = _readers(paths, spacings, dates)
+    marked_as = _place(paths, on)
+    if report:
+        require_highdicom()
+    with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
+        tracker = LesionTracker()
+        given = [Exam.of(read(), tracker) for read in readers]
+        order = list(range(len(given)))
+        if all(exam.header.date for exam in given):
+            order.sort(key=lambda k: given[k].header.date)
+        exams = Exams(tracker, [given[k] for k in order])
+        remarks = remarks_on(exams, force)
+        on_exam = order.index(marked_as)
+        found = [(MarkedLesion(on_exam, box), "") for box in boxes]
+        trackings: list[str | None] = [None] * len(boxes)
+        if lesions is not None:
+            more, known_as, about = _read_marks(lesions, exams, on_exam, paths[marked_as])
+            found, trackings, remarks = found + more, trackings + known_as, remarks + about
+        strips = followed(exams, found, force)
+        years = years_since_first([exam.header.date for exam in exams])
+        content = history_as_json(exams, years, order, strips, remarks)
+        (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
+        write_history_csv(strips, years, folder / "history.csv")
+        for k, exam in enumerate(exams):
+            geometry = Geometry.of(paths[order[k]], exam.header)
+            for number, strip in enumerate(strips, 1):
+                markup = track_as_markup(number, strip.history.results[k].track, geometry)
+                path = folder / f"lesion-{number}-exam-{k + 1}.mrk.json"
+                path.write_text(json.dumps(markup, indent=2) + "\n")
+        turns = [
+            nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else ((1, 0), (0, 1))
+            for k in range(len(exams))
+        ]
+        draw_strip([readers[k] for k in order], strips, years, turns, folder / "strip.png")
+        draw_growth(strips, years, folder / "growth.png")
+        if report:
+            write_sr(
+                folder / FILE_NAME,
+                [paths[k] for k in order],
+                [exam.header for exam in exams],
+                [strip.history for strip in strips],
+                trackings,
+                [lesion_type for _, lesion_type in found],
+            )
+    for remark in remarks:
+        print(f"Warning: {remark}", file=sys.stderr)
+    if order != sorted(order):
+        shown = " ".join(str(k + 1) for k in order)
+        print(f"In the order of their dates, the exams are, as given: {shown}.")
+    _print_strips(console, strips)
+    print(
+        f"Written to {one_line(str(out))}: history.json, history.csv, strip.png, growth.png, "
+        f"lesion-N-exam-K.mrk.json for 3D Slicer{f', {FILE_NAME}' if report else ''}."
+    )
+
+
+def remarks_on(exams: Exams, force: bool) -> list[str]:
+    """Say what may be wrong with a series or was guessed of its files.
+
+    Raises
+    ------
+    MammoTrackerError
+        If laterality or view differ, unless it is forced.
+    """
+    problems = series_problems([exam.header for exam in exams])
+    for problem in problems:
+        if problem.blocks and not force:
+            raise MammoTrackerError(problem.message)
+    remarks = [problem.message for problem in problems]
+    return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+
+
+def followed(exams: Exams, lesions: Sequence[tuple[MarkedLesion, str]], force: bool) -> list[Strip]:
+    """Follow and measure lesions, each with its type where known; in order."""
+    histories = dict(follow_marked(exams, [lesion for lesion, _ in lesions], force))
+    spacings = [exam.spacing for exam in exams]
+    dates = [exam.header.date for exam in exams]
+    repeatability = exams.tracker.repeatability
+    return [
+        Strip(histories[k], growth(histories[k], spacings, dates, repeatability, lesion_type))
+        for k, (_, lesion_type) in enumerate(lesions)
+    ]
+
+
+def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:
+    """Return the years since the first exam; None where its date or the first one is unknown."""
+    first = dates[0]
+    return [None if None in (first, date) else (date - first).days / DAYS_A_YEAR for date in dates]
+
+
+def read_exam(path: Path, spacing: float | None, date: datetime.date | None) -> Mammogram:
+    """Read an exam; a date that is given counts before the file's."""
+    mammogram = Mammogram.read(path, spacing)
+    return mammogram if date is None else replace(mammogram, date=date)
+
+
+def read_date(text: str) -> datetime.date | None:
+    """Read a date YYYY-MM-DD; None if the text is empty.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is none.
+    """
+    if not text:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise MammoTrackerError("A date is no date: give it as YYYY-MM-DD.") from None
+
+
+def _readers(
+    paths: Sequence[Path], spacings: Sequence[float], dates: Sequence[str]
+) -> list[Callable[[], Mammogram]]:
+    if len(spacings) not in (0, 1, len(paths)):
+        raise MammoTrackerError(
+            f"There are {len(paths)} exams, but {len(spacings)} numbers after --spacing: give one "
+            "for all of them, or one for each."
+        )
+    if len(dates) not in (0, len(paths)):
+        raise MammoTrackerError(
+            f"There are {len(paths)} exams, but {len(dates)} dates after --dates: give one for "
+            "each, in the exams' order."
+        )
+    known = [read_date(text) for text in dates] or [None] * len(paths)
+    sides = list(spacings) * (len(paths) if len(spacings) == 1 else 1) or [None] * len(paths)
+    return [
+        functools.partial(read_exam, *values) for values in zip(paths, sides, known, strict=True)
+    ]
+
+
+def _place(paths: Sequence[Path], on: Path) -> int:
+    """Return which of the exams a path is."""
+    same = [k for k, path in enumerate(paths) if path == on]
+    same = same or [k for k, path in enumerate(paths) if path.absolute() == on.absolute()]
+    if len(same) != 1:
+        raise MammoTrackerError(
+            "Give as --on the file of one of the exams, as it stands among them."
+        )
+    return same[0]
+
+
+def _read_marks(
+    path: Path, exams: Exams, on_exam: int, on_path: Path
+) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[str]]:
+    """Read lesions, their identities, and remarks; one marked on several exams is one lesion."""
+    headers = [exam.header for exam in exams]
+    file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
+    lesions: list[tuple[MarkedLesion, str]] = []
+    trackings: list[str | None] = []
+    of_tracking: dict[str, MarkedLesion] = {}
+    # What the user said comes first, and what was only predicted is then looked for again.
+    for mark in sorted(file.lesions, key=lambda mark: mark.is_predicted):
+        known = of_tracking.get(mark.tracking) if mark.tracking else None
+        if known is None or mark.exam == known.exam or mark.exam in known.decided:
+            lesion = MarkedLesion(mark.exam, mark.box)
+            lesions.append((lesion, mark.lesion_type))
+            trackings.append(mark.tracking)
+            if mark.tracking:
+                of_tracking.setdefault(mark.tracking, lesion)
+        elif not mark.is_predicted:
+            known.decided[mark.exam] = mark.box
+    return lesions, trackings, list(file.remarks)
+
+
+def _print_strips(console: Console, strips: Sequence[Strip]) -> None:
+    table = Table(header_style="bold")
+    table.add_column("lesion")
+    for number in range(1, len(strips[0].history.results) + 1):
+        table.add_column(f"exam {number}")
+    table.add_column("what became of it")
+    for number, strip in enumerate(strips, 1):
+        cells = []
+        for k, (result, size) in enumerate(
+            zip(strip.history.results, strip.growth.sizes, strict=True)
+        ):
+            track = result.track
+            cell = "marked" if k == strip.history.marked else track.status.value
+            if not result.by_user and track.status is not Status.NOT_FOUND:
+                cell += f" {100 * track.score:.0f} %"
+            cells.append(cell if size is None else f"{cell}\n{size.longest_mm:.1f} mm")
+        table.add_row(str(number), *cells, summary(strip))
+    console.print(table)

@@ -1,0 +1,180 @@
+"""The film strip: each lesion on every exam, in one scale and orientation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..growth import Growth
+from ..history import ExamResult, LesionHistory
+from ..mammogram import Mammogram
+from ..orientation import Turn, is_quarter, turned
+from ..track import Status
+from .drawing import BACKGROUND, MUTED, TEXT, draw_box, draw_zoom, font, lesion_color, save, wrap
+
+_TILE = 184
+_GAP = 10
+_MARGIN = 14
+_CAPTION = 58
+_HEAD = 40
+_TITLE = 46
+_MOST_IN_A_LINE = 8
+_LEAST_FIELD_MM = 30.0
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What is drawn of a lesion: its history and growth."""
+
+    history: LesionHistory
+    growth: Growth
+
+
+def draw_strip(
+    readers: Sequence[Callable[[], Mammogram]],
+    strips: Sequence[Strip],
+    years: Sequence[float | None],
+    turns: Sequence[Turn],
+    path: Path,
+) -> None:
+    """Draw the lesions on every exam into one PNG, up to eight exams a line.
+
+    Each tile is centred on the lesion and as wide as those of its other exams, in its own
+    contrast, and turned as the exam on which it was marked. A lesion that was not found has no
+    box; its tile shows the place where it was looked for.
+
+    Parameters
+    ----------
+    readers
+        One an exam; each is called once.
+    strips
+        The lesions, in the order in which they are numbered, from 1.
+    years
+        Since the first exam; None where a date is unknown.
+    turns
+        How each exam lies against the one on which lesions are marked.
+    path
+        The PNG file to write.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it cannot be written.
+    """
+    count = len(readers)
+    in_line = min(count, _MOST_IN_A_LINE)
+    lines = -(-count // in_line)
+    block = _TITLE + lines * (_TILE + _CAPTION)
+    width = max(2 * _MARGIN + in_line * (_TILE + _GAP) - _GAP, 640)
+    canvas = Image.new("RGB", (width, _HEAD + len(strips) * block + 6), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, 10), "MammoTracker", fill=TEXT, font=font(16))
+    draw.text(
+        (width - _MARGIN, 12), "solid: by the user or found   dashed: uncertain",
+        fill=MUTED, font=font(14), anchor="ra",
+    )  # fmt: skip
+    fields = [_field_mm(strip) for strip in strips]
+    for number, (strip, field) in enumerate(zip(strips, fields, strict=True), 1):
+        y = _HEAD + (number - 1) * block
+        title = f"Lesion {number}, field {field:.0f} mm: {summary(strip)}"
+        for line, text in enumerate(wrap(draw, title, width - 2 * _MARGIN, 15)[:2]):
+            draw.text((_MARGIN, y + 4 + 19 * line), text, fill=lesion_color(number), font=font(15))
+    for exam, read in enumerate(readers):
+        mammogram = read()
+        for number, (strip, field) in enumerate(zip(strips, fields, strict=True), 1):
+            x = _MARGIN + exam % in_line * (_TILE + _GAP)
+            y = _HEAD + (number - 1) * block + _TITLE + exam // in_line * (_TILE + _CAPTION)
+            result = strip.history.results[exam]
+            _draw_tile(canvas, mammogram, result, field, turns[exam], (x, y), lesion_color(number))
+            for line, text in enumerate(_caption(strip, exam, years)):
+                draw.text(
+                    (x, y + _TILE + 3 + 17 * line), text,
+                    fill=TEXT if line == 0 else MUTED, font=font(14 if line == 0 else 13),
+                )  # fmt: skip
+    save(canvas, path)
+
+
+def summary(strip: Strip) -> str:
+    """Say in a few words what became of a lesion."""
+    parts = []
+    new, gone = strip.history.new, strip.history.gone
+    if new is not None:
+        parts.append(f"new on exam {new[0] + 1} ({100 * new[1]:.0f} %)")
+    if gone is not None:
+        parts.append(f"gone on exam {gone[0] + 1} ({100 * gone[1]:.0f} %)")
+    change = strip.growth.overall
+    if change is not None:
+        text = (
+            f"{change.verdict}: {change.percent:+.0f} % "
+            f"({change.percent_low:+.0f} to {change.percent_high:+.0f} %)"
+        )
+        if change.years is not None:
+            text += f" in {change.years:.1f} years"
+        if change.doubling_days is not None:
+            text += f", volume doubles in {change.doubling_days:.0f} days"
+        parts.append(text)
+    return "; ".join(parts)
+
+
+def _field_mm(strip: Strip) -> float:
+    longest = [size.longest_mm for size in strip.growth.sizes if size is not None]
+    return max(_LEAST_FIELD_MM, 2.2 * max(longest))
+
+
+def _draw_tile(
+    canvas: Image.Image,
+    mammogram: Mammogram,
+    result: ExamResult,
+    field_mm: float,
+    turn: Turn,
+    place: tuple[int, int],
+    line_color: str,
+) -> None:
+    track = result.track
+    has_box = track.status is not Status.NOT_FOUND
+    box = track.box if has_box else track.registration_box
+    tile = Image.new("RGB", (_TILE, _TILE), "black")
+    if has_box or not result.by_user:  # else nothing says where it would be
+        draw_zoom(tile, mammogram, box.center, field_mm, (0, 0, _TILE, _TILE))
+    grey = np.ascontiguousarray(turned(np.asarray(tile)[..., 0], turn))
+    canvas.paste(Image.fromarray(grey).convert("RGB"), place)
+    x, y = place
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((x, y, x + _TILE - 1, y + _TILE - 1), outline="#3c4043")
+    if not has_box:
+        return
+    sides = np.array([box.width, box.height]) * mammogram.spacing
+    if is_quarter(turn):
+        sides = sides[::-1]
+    half = sides / field_mm * _TILE / 2
+    middle = np.array(place) + _TILE / 2
+    draw_box(
+        draw, (*(middle - half), *(middle + half)), line_color, track.status is Status.UNCERTAIN
+    )
+
+
+def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str]:
+    """Say under a tile when it was taken, how sure the box is, and how long the lesion."""
+    when = f"exam {exam + 1}"
+    if years[exam] is not None:
+        when += f":  {years[exam]:.1f} years" if exam else ":  0 years"
+    result = strip.history.results[exam]
+    track, size = result.track, strip.growth.sizes[exam]
+    if exam == strip.history.marked:
+        how = "marked"
+    elif result.by_user:
+        how = "set by the user" if size is not None else "not there, says the user"
+    elif track.status is Status.NOT_FOUND and result.there < 0.5:
+        how = f"not there {100 * (1 - result.there):.0f} %"
+    elif track.status is Status.REGISTRATION:
+        how = "from registration"
+    else:
+        how = f"{track.status.value} {100 * track.score:.0f} %"
+    if size is None:
+        return [when, how]
+    error = f" ± {size.error_mm:.1f}" if size.error_mm else ""
+    return [when, how, f"{size.longest_mm:.1f}{error} mm"]

@@ -1,0 +1,183 @@
+"""Growth: how a lesion's size changed through its exams, with the error of its measurement."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from .history import LesionHistory
+from .track import Status
+
+DAYS_A_YEAR = 365.25
+GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
+ANY_TYPE = "any"
+UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5}}
+"""Of weights on whose card there is no repeatability."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A lesion's size on one exam.
+
+    Attributes
+    ----------
+    longest_mm, area_mm2
+        Longest side of the box, and the area of the ellipse in it.
+    error_mm
+        95 % of predicted longest sides are within so much of what the user would have marked; 0 on
+        the exam on which the lesion was marked, against which all others are measured.
+    by_user
+        Whether the user's box was measured.
+    """
+
+    longest_mm: float
+    area_mm2: float
+    error_mm: float
+    by_user: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a lesion's size changed between two exams.
+
+    Attributes
+    ----------
+    first, last
+        Indices of the exams.
+    mm, percent
+        Change of the longest side, also in per cent of the first.
+    percent_low, percent_high
+        Between which it is with its 95 % error.
+    area_mm2, area_percent
+        Change of the area.
+    verdict
+        "growth" or "shrinkage" where the change is beyond its error, else "no change that can be
+        measured".
+    years, percent_per_year
+        Between the exams, and growth of the longest side per year; None if a date is unknown.
+    doubling_days
+        In which the volume doubles, from the longest side; None unless it grows, with known dates.
+    """
+
+    first: int
+    last: int
+    mm: float
+    percent: float
+    percent_low: float
+    percent_high: float
+    area_mm2: float
+    area_percent: float
+    verdict: str
+    years: float | None
+    percent_per_year: float | None
+    doubling_days: float | None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A lesion's sizes, and how they changed.
+
+    Attributes
+    ----------
+    sizes
+        One an exam; None where the lesion was not found.
+    steps
+        The changes between exams that follow each other, of those with a size.
+    overall
+        The change from the first to the last exam with a size; None with fewer than two.
+    """
+
+    sizes: tuple[Size | None, ...]
+    steps: tuple[Change, ...]
+    overall: Change | None
+
+    def as_dict(self) -> dict:
+        """Return sizes and changes as JSON can hold them."""
+        return asdict(self)
+
+
+def error_mm(longest_mm: float, repeatability: Mapping, lesion_type: str = "") -> float:
+    """Return the 95 % error of a predicted longest side in mm.
+
+    Parameters
+    ----------
+    longest_mm
+        The side.
+    repeatability
+        Of the weights' card: by lesion type, and for any type, a part in mm and one as a share of
+        the side, whose squares add up.
+    lesion_type
+        "mass", "calcification" or "" where it is unknown.
+    """
+    parts = repeatability.get(lesion_type, repeatability[ANY_TYPE])
+    return math.hypot(parts["mm"], parts["share"] * longest_mm)
+
+
+def growth(
+    history: LesionHistory,
+    spacings: Sequence[tuple[float, float]],
+    dates: Sequence[datetime.date | None],
+    repeatability: Mapping = UNMEASURED,
+    lesion_type: str = "",
+) -> Growth:
+    """Measure a lesion on all exams on which it was found, and compare.
+
+    Boxes of the user count before predicted ones. Uncertain answers are measured, too.
+
+    Parameters
+    ----------
+    history
+        From `history.follow`.
+    spacings, dates
+        Of the exams: (x, y) in mm, and when they were taken, where known.
+    repeatability
+        `LesionTracker.repeatability`.
+    lesion_type
+        "mass" or "calcification", where known.
+
+    Returns
+    -------
+    Growth
+        Sizes and changes.
+    """
+    sizes: list[Size | None] = []
+    for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
+        box = result.track.box
+        if result.track.status is Status.NOT_FOUND:
+            sizes.append(None)
+            continue
+        longest = float(box.longest_side((x, y)))
+        error = 0.0 if k == history.marked else error_mm(longest, repeatability, lesion_type)
+        area = float(math.pi / 4 * box.width * x * box.height * y)
+        sizes.append(Size(longest, area, error, result.by_user))
+    seen = [k for k, size in enumerate(sizes) if size is not None]
+    steps = tuple(_change(sizes, dates, *pair) for pair in itertools.pairwise(seen))
+    overall = _change(sizes, dates, seen[0], seen[-1]) if len(seen) > 1 else None
+    return Growth(tuple(sizes), steps, overall)
+
+
+def _change(
+    sizes: Sequence[Size | None], dates: Sequence[datetime.date | None], first: int, last: int
+) -> Change:
+    before, after = sizes[first], sizes[last]
+    ratio = after.longest_mm / before.longest_mm
+    # Both errors are shares of a side, so that growth and its reverse are called alike.
+    error = math.hypot(before.error_mm / before.longest_mm, after.error_mm / after.longest_mm)
+    verdict = NO_CHANGE
+    if abs(math.log(ratio)) > error:
+        verdict = GROWTH if ratio > 1 else SHRINKAGE
+    years = per_year = doubling = None
+    if None not in (dates[first], dates[last]) and dates[last] > dates[first]:
+        years = (dates[last] - dates[first]).days / DAYS_A_YEAR
+        per_year = 100 * (ratio ** (1 / years) - 1)
+        if verdict == GROWTH:
+            doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
+    return Change(
+        first, last, after.longest_mm - before.longest_mm,
+        *(100 * (ratio * math.exp(share) - 1) for share in (0, -error, error)),
+        after.area_mm2 - before.area_mm2, 100 * (after.area_mm2 / before.area_mm2 - 1), verdict,
+        years, per_year, doubling,
+    )  # fmt: skip

@@ -1,0 +1,332 @@
+"""LesionHistory: one lesion on all exams of a breast in one view, marked on any of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .box import Box
+from .errors import MammoTrackerError
+from .exams import Exam, Exams
+from .mammogram import Mammogram
+from .metrics import center_distance
+from .pair import check_box_on, series_problems
+from .track import Status, Track
+
+if TYPE_CHECKING:
+    from .tracker import LesionTracker
+
+SURE = 0.95
+"""From this probability on, an exam is not reached on another way, too."""
+AGREE_MM = 5.0
+ABSENT = 0.5
+"""Under this probability of being there, a lesion counts as new or gone."""
+
+
+@dataclass(frozen=True)
+class ExamResult:
+    """A lesion on one exam.
+
+    Attributes
+    ----------
+    track
+        The lesion (``prior_box``, on the exam on which it was marked) and where it is here
+        (``box``, in pixels of this exam). Where the user decided, and on the marked exam: the
+        user's box, score 1, found, without candidates; where the user says that it is not there:
+        not found, score 0.
+    sources
+        The exams (indices) from which it was reached; empty where the user decided.
+    by_user
+        Whether the user marked, accepted, corrected or drew the box, or said that there is none.
+    there
+        Probability that the lesion is on this exam at all, 0 to 1: the highest on this exam and
+        those beyond it, seen from the exam on which it was marked.
+    """
+
+    track: Track
+    sources: tuple[int, ...]
+    by_user: bool
+    there: float
+
+    def as_dict(self) -> dict:
+        """Return the result as JSON can hold it, with exact numbers."""
+        return {
+            "track": self.track.as_dict(),
+            "sources": list(self.sources),
+            "by_user": self.by_user,
+            "there": float(self.there),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> ExamResult:
+        """Make the result again that `as_dict` described."""
+        return cls(
+            Track.from_dict(values["track"]),
+            tuple(values["sources"]),
+            values["by_user"],
+            values["there"],
+        )
+
+
+@dataclass(frozen=True)
+class LesionHistory:
+    """A lesion on all exams of one breast in one view.
+
+    Attributes
+    ----------
+    marked
+        Index of the exam on which the user marked it.
+    results
+        One an exam, in the exams' order.
+    """
+
+    marked: int
+    results: tuple[ExamResult, ...]
+
+    @property
+    def new(self) -> tuple[int, float] | None:
+        """The first exam that shows it, and the probability that the exams before do not.
+
+        None if the first exam of all shows it.
+        """
+        there = [result.there for result in self.results]
+        first = next(k for k, chance in enumerate(there) if chance >= ABSENT)
+        return (first, 1 - there[first - 1]) if first else None
+
+    @property
+    def gone(self) -> tuple[int, float] | None:
+        """The first exam after all that show it, and the probability that it does not.
+
+        None if the last exam shows it.
+        """
+        there = [result.there for result in self.results]
+        last = max(k for k, chance in enumerate(there) if chance >= ABSENT)
+        return (last + 1, 1 - there[last + 1]) if last + 1 < len(there) else None
+
+    def as_dict(self) -> dict:
+        """Return the history as JSON can hold it, with exact numbers."""
+        return {"marked": self.marked, "results": [result.as_dict() for result in self.results]}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> LesionHistory:
+        """Make the history again that `as_dict` described."""
+        return cls(values["marked"], tuple(map(ExamResult.from_dict, values["results"])))
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an exam was reached: from which, the answer, and how likely it is right."""
+
+    source: int
+    track: Track
+    chance: float
+
+
+def follow(
+    tracker: LesionTracker,
+    exams: Exams | Sequence[Mammogram | Exam | Callable[[], Mammogram]],
+    boxes: Sequence[Box],
+    marked: int,
+    decided: Mapping[int, Mapping[int, Box | None]] | None = None,
+    force: bool = False,
+) -> list[LesionHistory]:
+    """Find lesions that are marked on one exam on all the others.
+
+    Every exam is reached from the one on which a lesion is marked, or from the nearest before and
+    after it on which the user decided. Where the answer is not sure, it is reached from the
+    nearest exams with an answer, too; the likeliest way counts.
+
+    Parameters
+    ----------
+    tracker
+        Keeps its networks.
+    exams
+        2 to 30 mammograms of one breast in one view, in the order of their dates. Functions that
+        read one are called once each, so that all of them need little memory. `Exams` also keep
+        their alignments for another call.
+    boxes
+        The lesions, in pixels of ``exams[marked]``.
+    marked
+        Index of the exam on which they are marked.
+    decided
+        ``decided[k][exam]`` is where the user says that lesion k is on an exam, in its pixels (an
+        answer accepted or corrected, a box drawn), or None: not there. Nothing of it is changed,
+        and the exams between are reached from the nearest of these.
+    force
+        Follow although laterality or view differ.
+
+    Returns
+    -------
+    list of LesionHistory
+        One a lesion, in order.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the exams or a box cannot be right.
+    """
+    if not isinstance(exams, Exams):
+        exams = Exams(tracker, exams)
+    if not 0 <= marked < len(exams):
+        raise MammoTrackerError(
+            f"The lesions are marked on exam {marked + 1}, but there are {len(exams)} exams."
+        )
+    fixed = [{**(decided or {}).get(k, {}), marked: box} for k, box in enumerate(boxes)]
+    if not force:
+        for problem in series_problems([exam.header for exam in exams]):
+            if problem.blocks:
+                raise MammoTrackerError(problem.message)
+    for known in fixed:
+        for number, box in known.items():
+            if box is not None:
+                exam = exams[number]
+                check_box_on(box, exam.size, exam.spacing, f"exam {number + 1}")
+
+    ways = _reached(exams, [_from_anchors(known, len(exams)) for known in fixed], fixed)
+    further = [_from_sure(found, known) for found, known in zip(ways, fixed, strict=True)]
+    boxes_on = [
+        {k: box for k, box in known.items() if box is not None}
+        | {k: _likeliest(found).track.box for k, found in reached.items()}
+        for known, reached in zip(fixed, ways, strict=True)
+    ]
+    for reached, more in zip(ways, _reached(exams, further, boxes_on, ways), strict=True):
+        for k, found in more.items():
+            reached[k] += found
+    return [
+        _history(exams, marked, box, known, reached)
+        for box, known, reached in zip(boxes, fixed, ways, strict=True)
+    ]
+
+
+def _likeliest(ways: Sequence[Way]) -> Way:
+    return max(ways, key=lambda way: way.chance)
+
+
+def _from_anchors(known: Mapping[int, Box | None], count: int) -> list[tuple[int, int]]:
+    """Pair each exam without a decision with the nearest before and after it that has a box."""
+    anchors = [k for k, box in sorted(known.items()) if box is not None]
+    pairs = []
+    for k in (k for k in range(count) if k not in known):
+        before = [a for a in anchors if a < k][-1:]
+        after = [a for a in anchors if a > k][:1]
+        pairs += [(a, k) for a in before + after]
+    return pairs
+
+
+def _from_sure(
+    ways: Mapping[int, list[Way]], known: Mapping[int, Box | None]
+) -> list[tuple[int, int]]:
+    """Pair each exam that is not reached for sure with the nearest that are, on either side."""
+    best = {k: _likeliest(found) for k, found in ways.items()}
+    found = sorted(k for k, way in best.items() if way.track.status is Status.FOUND)
+    pairs = []
+    for k, way in best.items():
+        if way.chance >= SURE:
+            continue
+        for side in ([s for s in found if s < k][-1:], [s for s in found if s > k][:1]):
+            # Where the user decided nearer to this exam, that way was gone before.
+            between = [range(s + 1, k) if s < k else range(k + 1, s) for s in side]
+            if side and not any(known.get(b) is not None for b in between[0]):
+                pairs.append((side[0], k))
+    return pairs
+
+
+def _reached(
+    exams: Exams,
+    pairs: Sequence[Sequence[tuple[int, int]]],
+    boxes: Sequence[Mapping[int, Box]],
+    ways: Sequence[Mapping[int, list[Way]]] | None = None,
+) -> list[dict[int, list[Way]]]:
+    """Go the ways (source, exam) of each lesion; lesions that share one are tracked at once."""
+    lesions = defaultdict(list)
+    for lesion, own in enumerate(pairs):
+        for pair in own:
+            lesions[pair].append(lesion)
+    result: list[dict[int, list[Way]]] = [defaultdict(list) for _ in pairs]
+    for (source, target), chosen in sorted(lesions.items()):
+        tracks = exams.track(source, target, [boxes[k][source] for k in chosen])
+        for k, track in zip(chosen, tracks, strict=True):
+            chance = track.score
+            if ways is not None:
+                chance *= _likeliest(ways[k][source]).chance
+            result[k][target].append(Way(source, track, chance))
+    return result
+
+
+def _history(
+    exams: Exams,
+    marked: int,
+    lesion: Box,
+    known: Mapping[int, Box | None],
+    ways: Mapping[int, list[Way]],
+) -> LesionHistory:
+    results = {
+        k: by_user(lesion, known[k]) if k in known else _combined(lesion, ways[k], exams, k)
+        for k in range(len(exams))
+    }
+    # A lesion that is on an exam farther from where it is marked is on those between, too.
+    for side in (range(marked), range(len(exams) - 1, marked, -1)):
+        there, seen_on = 0.0, 0
+        for k in side:
+            result = results[k]
+            if result.by_user:
+                there, seen_on = max(there, result.there), k
+                continue
+            if result.there >= there:
+                there, seen_on = result.there, k
+            results[k] = _with_presence(result, there, seen_on)
+    return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
+
+
+def _with_presence(result: ExamResult, there: float, seen_on: int) -> ExamResult:
+    """Give a result the probability that the lesion is there, and say so if it was not found."""
+    track = result.track
+    if track.status is Status.NOT_FOUND and track.candidates:
+        more = f"Probability that it is not there: {100 * (1 - there):.0f} %."
+        if there >= ABSENT:
+            more = f"It should be there, since exam {seen_on + 1} shows it: look yourself."
+        track = replace(track, reason=f"{track.reason} {more}")
+    return replace(result, track=track, there=there)
+
+
+def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> ExamResult:
+    """Take the likeliest way to an exam, and say where others lead elsewhere."""
+    best = _likeliest(ways)
+    spacing = exams[number].spacing
+    uncertain, found = exams.tracker.thresholds
+    same, apart = [], []
+    for way in ways:
+        off = center_distance(way.track.box, best.track.box, spacing)
+        (same if off <= AGREE_MM else apart).append(way)
+    status, reasons = best.track.status, [best.track.reason]
+    if best.chance < best.track.score:  # from an exam on which it is not sure itself
+        reasons.append(
+            f"Reached from exam {best.source + 1}, in all with probability "
+            f"{100 * best.chance:.0f} %."
+        )
+        if status is Status.FOUND and best.chance < found:
+            status = Status.UNCERTAIN
+        if best.chance < uncertain:
+            status = Status.NOT_FOUND
+    rivals = [way for way in apart if way.chance >= uncertain]
+    if rivals and status in (Status.FOUND, Status.UNCERTAIN):
+        status = Status.UNCERTAIN
+        names = " and ".join(f"exam {way.source + 1}" for way in rivals)
+        reasons.append(f"From {names} another place was found: look yourself.")
+    track = replace(
+        best.track, prior_box=lesion, score=best.chance, status=status, reason=" ".join(reasons)
+    )
+    sources = tuple(sorted(way.source for way in same))
+    # Without candidates nobody looked: it is too large, or its place is beyond the image.
+    return ExamResult(track, sources, False, best.chance if track.candidates else ABSENT)
+
+
+def by_user(lesion: Box, box: Box | None) -> ExamResult:
+    """Make the result that the user decided: a lesion's box on an exam, or None where it is not."""
+    if box is None:
+        track = Track(lesion, lesion, 0.0, Status.NOT_FOUND, "Said not to be there.", (), lesion)
+        return ExamResult(track, (), True, 0.0)
+    track = Track(lesion, box, 1.0, Status.FOUND, "As marked.", (), box)
+    return ExamResult(track, (), True, 1.0)

@@ -1,0 +1,212 @@
+"""Lesions that somebody else has marked: from DICOM SR, 3D Slicer's markups, and masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..mammogram import Header, Mammogram
+from ..pair import MAX_LESION_MM, MIN_LESION_MM, MIN_LESION_PX
+from .files import first_bytes
+from .geometry import Geometry
+from .image import image_format
+from .markups import read_markups
+from .masks import read_mask
+from .sr import is_report, read_report
+from .sr_content import Mark, Report
+
+POINT_MM = 10.0
+"""Side of the box around a point: lesions that are found in screening are as long, about."""
+
+_LEFT_OUT = {
+    "elsewhere": "on other images than the exams",
+    "off": "outside of their image",
+    "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
+    "damaged": "without coordinates that an image has",
+    "hidden": "not for presentation, by the program that made them",
+    "no lesion": "no lesions, but the nipple, the breast's outline or the like",
+    "three-dimensional": "three-dimensional, so on no image",
+    "segmentation": "DICOM segmentations, to be given as a mask (NRRD)",
+}
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A lesion that was read.
+
+    Attributes
+    ----------
+    box
+        In pixels of its exam.
+    exam
+        Index of the exam on which it is marked.
+    tracking
+        The same for a lesion on all of its exams, and in reports on it that are written later:
+        its Tracking Unique Identifier, where its file has one, or its Tracking Identifier. It
+        may hold anything, so it is never shown.
+    lesion_type
+        "mass", "calcification", or "" where the file does not say.
+    is_size_made_up
+        Whether the file marks a point, so that the box is as large as `POINT_MM`.
+    is_predicted
+        Whether the file is of MammoTracker itself, which predicted the box, and no user said
+        something of it.
+    """
+
+    box: Box
+    exam: int = 0
+    tracking: str | None = field(default=None, repr=False)
+    lesion_type: str = ""
+    is_size_made_up: bool = False
+    is_predicted: bool = False
+
+
+@dataclass(frozen=True)
+class LesionFile:
+    """What a file marks: the lesions, in its order, and sentences for the user on the rest."""
+
+    lesions: tuple[Lesion, ...]
+    remarks: tuple[str, ...]
+
+
+def read_lesions(
+    path: str | Path,
+    exams: Sequence[Header | Mammogram],
+    marked: int = 0,
+    geometry: Geometry | None = None,
+) -> LesionFile:
+    """Read lesions from a DICOM SR, a .mrk.json file of 3D Slicer, or a mask.
+
+    Parameters
+    ----------
+    path
+        A structured report of any origin (TID 1500, Mammography CAD, ...), whose marks are matched
+        with the exams by SOP Instance UID; or an .mrk.json file or a mask (PNG, TIFF, NRRD, NIfTI,
+        MHA) of ``exams[marked]``.
+    exams
+        On which lesions may be marked.
+    marked
+        Index of the exam that a mask or .mrk.json file is of.
+    geometry
+        Of the file of ``exams[marked]``; needed for an .mrk.json file.
+
+    Returns
+    -------
+    LesionFile
+        At least one lesion; what marks none, or is on no exam, is counted in the remarks.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the file cannot be read, or marks no lesion on an exam.
+    """
+    path = Path(path)
+    head = first_bytes(path)
+    if path.name.lower().endswith(".json"):
+        if geometry is None:
+            raise MammoTrackerError(f"{path} can be read only with the file of the image it is of.")
+        marks = [(Mark(bounds), marked) for bounds in read_markups(path, geometry)]
+        return _lesion_file(path, exams, marks, Counter(), [])
+    if head[128:132] != b"DICM" and image_format(path, head) is not None:
+        size = exams[marked].size
+        if size is None:
+            raise MammoTrackerError(f"The size in pixels of the image of {path} is unknown.")
+        boxes, remarks = read_mask(path, size)
+        remarks += _turned(path, exams[marked], geometry)
+        marks = [(Mark(bounds), marked) for bounds in boxes]
+        return _lesion_file(path, exams, marks, Counter(), remarks)
+    if not is_report(path):
+        raise MammoTrackerError(
+            f"{path} holds no lesions: give a DICOM structured report (SR), an .mrk.json file of "
+            "3D Slicer, or a mask (PNG, NRRD, NIfTI)."
+        )
+    return _of_report(path, exams, read_report(path))
+
+
+def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) -> LesionFile:
+    sources = {uid: index for index, exam in enumerate(exams) for uid in exam.instance_uids[1:]}
+    own = {exam.instance_uids[0]: i for i, exam in enumerate(exams) if exam.instance_uids}
+    if not own:
+        raise MammoTrackerError(
+            f"Whether the marks in {path} are on the exam cannot be told, since the exam has no "
+            "SOPInstanceUID: give the exam's DICOM file."
+        )
+    left_out = Counter(report.left_out)
+    marks, is_on_source = [], False
+    for mark in report.marks:
+        exam = (sources | own).get(mark.instance_uid)
+        if exam is None:
+            left_out["elsewhere"] += 1
+            continue
+        is_on_source |= mark.instance_uid not in own
+        marks.append((mark, exam))
+    remarks = []
+    if is_on_source:
+        remarks.append(
+            "Marks are on an image that an exam was made from: they were taken over, pixel by "
+            "pixel."
+        )
+    return _lesion_file(path, exams, marks, left_out, remarks)
+
+
+def _lesion_file(
+    path: Path,
+    exams: Sequence[Header | Mammogram],
+    marks: Sequence[tuple[Mark, int]],
+    left_out: Counter[str],
+    remarks: list[str],
+) -> LesionFile:
+    """Make lesions of marks on exams that can be some, and count the rest."""
+    lesions = []
+    for mark, exam in marks:
+        spacing, size = exams[exam].spacing, exams[exam].size
+        if spacing is None or size is None:
+            raise MammoTrackerError("The exam's pixel spacing is unknown: give it in mm.")
+        x0, y0, x1, y1 = mark.bounds
+        x, y, sides = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0, y1 - y0)
+        longest = max(sides[0] * spacing[0], sides[1] * spacing[1])
+        if not (0 <= x <= size[0] and 0 <= y <= size[1]):
+            left_out["off"] += 1
+            continue
+        if longest > MAX_LESION_MM:
+            left_out["large"] += 1
+            continue
+        is_point = longest < MIN_LESION_MM or max(sides) < MIN_LESION_PX
+        if is_point:
+            sides = POINT_MM / spacing[0], POINT_MM / spacing[1]
+        box = Box.from_center(x, y, *(max(side, MIN_LESION_PX) for side in sides))
+        tracking = mark.tracking or None
+        lesions.append(Lesion(box, exam, tracking, mark.lesion_type, is_point, mark.is_predicted))
+    points = sum(lesion.is_size_made_up for lesion in lesions)
+    if points:
+        remarks.append(
+            f"Points, or smaller than {MIN_LESION_MM:g} mm, so that a box of {POINT_MM:g} mm was "
+            f"put around them: {points} of the marks."
+        )
+    if left_out.total():
+        counts = [f"{left_out[kind]} {why}" for kind, why in _LEFT_OUT.items() if left_out[kind]]
+        remarks.append(f"Of the marks, these were left out: {'; '.join(counts)}.")
+    if not lesions:
+        exam = "the exam" if len(exams) == 1 else "the exams"
+        raise MammoTrackerError(" ".join([f"{path} marks no lesion on {exam}.", *remarks]))
+    return LesionFile(tuple(lesions), tuple(remarks))
+
+
+def _turned(path: Path, exam: Header | Mammogram, geometry: Geometry | None) -> list[str]:
+    """Remark where the mask's header puts its rows or columns elsewhere than the image's does."""
+    if geometry is None or path.suffix.lower() in (".png", ".tif", ".tiff"):
+        return []
+    mask = Geometry.of(path, exam)
+    if all(
+        sum(a * b for a, b in zip(mine, other, strict=True)) > 0
+        for mine, other in ((mask.x_axis, geometry.x_axis), (mask.y_axis, geometry.y_axis))
+    ):
+        return []
+    return [
+        "By its header, the mask lies otherwise than its image (mirrored or turned): it was taken "
+        "as it is stored, so check the boxes."
+    ]

@@ -1,0 +1,180 @@
+"""Lesions of files: on which exam, how large, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_files import SECRETS, item, write_dicom
+from sr_files import cad_report, finding, group, report, scoord, tracking, write_report
+
+from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
+from MammoTrackerLib.command.outputs import track_as_markup
+from MammoTrackerLib.mammogram import Header
+from MammoTrackerLib.reading.geometry import Geometry
+from MammoTrackerLib.reading.lesions import POINT_MM, read_lesions
+
+COLUMNS, ROWS = 600, 800
+A, B, ELSEWHERE = "1.2.3.1", "1.2.3.2", "1.2.3.9"
+SQUARE = [100, 200, 300, 200, 300, 500, 100, 500]
+BOX = Box(100, 200, 300, 500)
+
+
+def exam(*uids: str, spacing=(0.1, 0.2)) -> Header:
+    return Header(spacing, instance_uids=uids, size=(COLUMNS, ROWS))
+
+
+def outline(instance_uid=A, data=SQUARE, tracking_uid="1.5"):
+    return group(*tracking(tracking_uid), scoord("POLYLINE", data, instance_uid))
+
+
+def write(tmp_path, *groups):
+    return write_report(tmp_path / "report.dcm", report(*groups))
+
+
+def test_marks_go_to_their_exams(tmp_path):
+    path = write(tmp_path, outline(B), outline(A), outline(ELSEWHERE), outline(ELSEWHERE))
+    found = read_lesions(path, [exam(A), exam(B)])
+    assert [(lesion.exam, lesion.box, lesion.tracking) for lesion in found.lesions] == [
+        (1, BOX, "1.5"), (0, BOX, "1.5"),
+    ]  # fmt: skip
+    # Twice the same mark is one.
+    assert found.remarks == (
+        "Of the marks, these were left out: 1 on other images than the exams.",
+    )
+
+
+def test_no_mark_on_the_exam(tmp_path):
+    path = write(tmp_path, outline(ELSEWHERE), outline(""))
+    with pytest.raises(MammoTrackerError, match="no lesion on the exam. .* 2 on other images"):
+        read_lesions(path, [exam(A)])
+
+
+def test_an_exam_that_is_not_known_to_dicom(tmp_path):
+    with pytest.raises(MammoTrackerError, match="has no SOPInstanceUID: give the exam's DICOM"):
+        read_lesions(write(tmp_path, outline()), [exam()])
+
+
+def test_marks_on_the_image_that_the_exam_was_made_from(tmp_path):
+    """The clinic's CAD saw the image for processing, and the exam is that for presentation."""
+    content = cad_report([B], finding("density", scoord("POLYLINE", SQUARE, B)))
+    path = write_report(tmp_path / "cad.dcm", content)
+    found = read_lesions(path, [exam(A, B)])
+    assert found.lesions[0].box == BOX and found.lesions[0].lesion_type == "mass"
+    assert found.remarks == (
+        "Marks are on an image that an exam was made from: they were taken over, pixel by pixel.",
+    )
+    both = read_lesions(path, [exam(A, B), exam(B)])
+    assert both.lesions[0].exam == 1 and not both.remarks
+
+
+@pytest.mark.parametrize(
+    ("preserved", "is_read"),
+    [("YES", True), (None, True), ("NO", False), ("REORIENTED_ONLY", False)],
+)
+def test_sources_in_a_file(tmp_path, film, preserved, is_read):
+    source = item(ReferencedSOPInstanceUID=B)
+    if preserved:
+        source[0].SpatialLocationsPreserved = preserved
+    path = write_dicom(tmp_path / "a.dcm", film, SourceImageSequence=source, SOPInstanceUID=A)
+    for read in (Mammogram.read, Header.read):
+        image = read(path)
+        assert image.instance_uids == ((A, B) if is_read else (A,))
+        assert image.size == film.shape[::-1]
+        assert A not in repr(image)
+
+
+def test_a_damaged_source_does_not_matter(tmp_path, film):
+    path = write_dicom(tmp_path / "a.dcm", film, SOPInstanceUID=A, SourceImageSequence=item(Rows=3))
+    content = path.read_bytes()
+    at = content.index(b"\x08\x00\x12\x21SQ")
+    path.write_bytes(content[: at + 12] + b"\xff\xff\xff\xff" + content[at + 16 :])
+    assert Mammogram.read(path).instance_uids == (A,)
+
+
+@pytest.mark.parametrize("data", [[200, 300], [200, 300, 201, 301, 200, 301]])
+def test_a_point_gets_a_size_and_that_is_said(tmp_path, data):
+    kind = "POINT" if len(data) == 2 else "POLYLINE"
+    path = write(tmp_path, group(scoord(kind, data, A)), outline())
+    point, sized = read_lesions(path, [exam(A)]).lesions
+    assert point.is_size_made_up and not sized.is_size_made_up
+    assert (point.box.width * 0.1, point.box.height * 0.2) == pytest.approx((POINT_MM, POINT_MM))
+    assert point.box.center == pytest.approx((200, 300), abs=0.6)
+    (remark,) = read_lesions(path, [exam(A)]).remarks
+    assert "box of 10 mm" in remark and remark.endswith("1 of the marks.")
+
+
+def test_a_narrow_mark_keeps_its_length(tmp_path):
+    path = write(tmp_path, outline(data=[200, 300, 200, 350, 200, 400]))
+    (lesion,) = read_lesions(path, [exam(A)]).lesions
+    assert lesion.box == Box(198.5, 300, 201.5, 400) and not lesion.is_size_made_up
+
+
+def test_places_that_no_lesion_has(tmp_path):
+    off = [COLUMNS + 9.0, 20, COLUMNS + 90, 20, COLUMNS + 90, 60]
+    path = write(
+        tmp_path, outline(data=off), outline(data=[0, 0, 600, 0, 600, 800]), outline(),
+        group(scoord("POINT", [-1, 5], A)), group(scoord("POINT", [600, 800], A)),
+        group(scoord("POINT", [1, float("nan")], A)),
+    )  # fmt: skip
+    found = read_lesions(path, [exam(A)])
+    assert [lesion.box.center for lesion in found.lesions] == [BOX.center, (600, 800)]
+    assert found.remarks[-1] == (
+        "Of the marks, these were left out: 2 outside of their image; 1 longer than 150 mm, which "
+        "no lesion is; 1 without coordinates that an image has."
+    )
+
+
+def test_an_exam_of_unknown_spacing(tmp_path):
+    with pytest.raises(MammoTrackerError, match="spacing is unknown"):
+        read_lesions(write(tmp_path, outline()), [exam(A, spacing=None)])
+
+
+def test_masks_and_markups_are_of_the_marked_exam(tmp_path):
+    pixels = np.zeros((ROWS, COLUMNS), np.uint8)
+    pixels[200:500, 100:300] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(tmp_path / "a.nrrd"))
+    geometry = Geometry([0, 0, 0], [0.1, 0, 0], [0, 0.2, 0])
+    track = Track(BOX, BOX, 0.9, Status.FOUND, "", (), BOX)
+    (tmp_path / "a.mrk.json").write_text(json.dumps(track_as_markup(1, track, geometry)))
+    exams = [exam(A), exam(B)]
+    for name in ("a.nrrd", "a.mrk.json"):
+        (lesion,) = read_lesions(tmp_path / name, exams, marked=1, geometry=geometry).lesions
+        np.testing.assert_allclose(lesion.box.as_tuple(), BOX.as_tuple())
+        assert lesion.exam == 1 and lesion.tracking is None
+    with pytest.raises(MammoTrackerError, match="only with the file of the image"):
+        read_lesions(tmp_path / "a.mrk.json", exams)
+
+
+def test_a_mask_that_lies_otherwise_is_remarked_on(tmp_path):
+    pixels = np.zeros((ROWS, COLUMNS), np.uint8)
+    pixels[200:500, 100:300] = 1
+    geometry = Geometry([0, 0, 0], [0.1, 0, 0], [0, 0.2, 0])
+    image = sitk.GetImageFromArray(pixels)
+    for direction, count in (((1, 0, 0, 1), 0), ((1, 0, 0, -1), 1), ((-1, 0, 0, -1), 1)):
+        image.SetDirection(direction)
+        sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+        found = read_lesions(tmp_path / "a.nrrd", [exam(A)], geometry=geometry)
+        assert len(found.remarks) == count and found.lesions[0].box == BOX
+
+
+def test_other_files(tmp_path, film):
+    with pytest.raises(MammoTrackerError, match="holds no lesions"):
+        read_lesions(write_dicom(tmp_path / "a.dcm", film), [exam(A)])
+    with pytest.raises(MammoTrackerError, match="not an image|holds no lesions"):
+        (tmp_path / "a.txt").write_text("100 200 300 400\n" * 99)
+        read_lesions(tmp_path / "a.txt", [exam(A)])
+    with pytest.raises(MammoTrackerError, match="no file"):
+        read_lesions(tmp_path / "nothing", [exam(A)])
+
+
+def test_no_text_of_a_report_is_said(tmp_path):
+    doe = group(*tracking(None, "Doe^Jane SECRET-ID"), scoord("POLYLINE", SQUARE, "Doe^Jane"))
+    path = write(tmp_path, doe, outline())
+    found = read_lesions(path, [exam(A)])
+    with pytest.raises(MammoTrackerError) as raised:
+        read_lesions(path, [exam(B)])
+    said = f"{found} {raised.value}"
+    assert not [secret for secret in SECRETS if secret in said]

@@ -1,0 +1,170 @@
+"""Masks: labels, parts, other resolutions, and what is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_files import write_dicom
+from PIL import Image
+
+from MammoTrackerLib.errors import MammoTrackerError
+from MammoTrackerLib.reading.masks import read_mask
+
+SIZE = 120, 160  # columns, rows
+FIRST, SECOND = (10, 20, 30, 50), (60, 100, 75, 110)
+
+
+def mask(first=1, second=1, size=SIZE, dtype=np.uint8) -> np.ndarray:
+    pixels = np.zeros(size[::-1], dtype)
+    for (x0, y0, x1, y1), value in ((FIRST, first), (SECOND, second)):
+        pixels[y0:y1, x0:x1] = value
+    return pixels
+
+
+def write(path, pixels: np.ndarray):
+    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nrrd", "a.nii.gz", "a.nii", "a.mha", "a.tif"])
+@pytest.mark.parametrize("values", [(1, 1), (255, 255), (1, 2), (3, 200)])
+def test_labels_and_parts(tmp_path, name, values):
+    boxes, remarks = read_mask(write(tmp_path / name, mask(*values)), SIZE)
+    assert sorted(boxes) == [FIRST, SECOND] and remarks == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.float32, np.float64])
+def test_every_kind_of_number(tmp_path, dtype):
+    for shape in (SIZE[::-1], (1, *SIZE[::-1])):
+        path = write(tmp_path / "a.nrrd", mask(7, 9, dtype=dtype).reshape(shape))
+        assert read_mask(path, SIZE)[0] == [FIRST, SECOND]
+
+
+def test_the_parts_of_a_label_are_one_lesion(tmp_path):
+    pixels = mask(1, 1)
+    pixels[5:9, 100:110] = 2
+    boxes, _ = read_mask(write(tmp_path / "a.png", pixels), SIZE)
+    assert boxes == [(10, 20, 75, 110), (100, 5, 110, 9)]
+
+
+def test_parts_touch_at_corners(tmp_path):
+    pixels = np.zeros(SIZE[::-1], np.uint8)
+    pixels[10:15, 10:15] = pixels[15:20, 15:20] = 1
+    assert read_mask(write(tmp_path / "a.png", pixels), SIZE)[0] == [(10, 10, 20, 20)]
+
+
+def test_specks_are_left_out_and_counted(tmp_path):
+    pixels = mask(1, 1)
+    pixels[150, 5] = pixels[2:4, 2:20] = 1
+    boxes, remarks = read_mask(write(tmp_path / "a.png", pixels), SIZE)
+    assert len(boxes) == 2
+    assert remarks == ["2 of the mask's parts are under 3 pixels: left out."]
+
+
+@pytest.mark.parametrize(
+    ("mode", "first", "second"),
+    [
+        ("1", 1, 1),
+        ("P", 1, 2),
+        ("RGB", (255, 255, 255), (255, 255, 255)),
+        ("RGB", (255, 0, 0), (0, 255, 0)),
+        ("RGB", (0, 0, 1), (0, 1, 0)),
+        ("RGBA", (255, 0, 0, 255), (0, 255, 0, 9)),
+        ("LA", (9, 255), (200, 255)),
+    ],
+)
+def test_png_files_of_every_kind(tmp_path, mode, first, second):
+    image = Image.new(mode, SIZE)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 9, 9, 9, 255, 0, 0])
+    for (x0, y0, x1, y1), value in ((FIRST, first), (SECOND, second)):
+        image.paste(value, (x0, y0, x1, y1))
+    image.save(tmp_path / "a.png")
+    assert sorted(read_mask(tmp_path / "a.png", SIZE)[0]) == [FIRST, SECOND]
+
+
+def test_what_is_transparent_is_no_lesion(tmp_path):
+    """As painted on a transparent layer: everything is red, and the lesion opaque."""
+    image = Image.new("RGBA", SIZE, (255, 0, 0, 0))
+    image.paste((255, 0, 0, 255), FIRST)
+    image.save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png", SIZE)[0] == [FIRST]
+
+
+def test_a_palette_in_any_order(tmp_path):
+    image = Image.new("P", SIZE, 1)
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.paste(0, FIRST)
+    image.save(tmp_path / "a.png")
+    assert read_mask(tmp_path / "a.png", SIZE)[0] == [FIRST]
+
+
+@pytest.mark.parametrize("size", [(240, 320), (60, 80), (480, 640)])
+def test_another_resolution_is_scaled_and_said(tmp_path, size):
+    path = write(tmp_path / "a.png", mask(1, 1))
+    boxes, remarks = read_mask(path, size)
+    factor = size[0] / SIZE[0]
+    assert boxes == [tuple(v * factor for v in FIRST), tuple(v * factor for v in SECOND)]
+    assert remarks == [
+        f"The mask has another resolution than its image: its boxes were scaled by {factor:.4g}."
+    ]
+
+
+def test_a_mask_too_small_to_tell_its_shape(tmp_path):
+    path = write(tmp_path / "a.png", np.ascontiguousarray(mask(1, 1)[::2, ::2]))
+    with pytest.raises(MammoTrackerError, match="60 x 80 pixels .* 120 x 160"):
+        read_mask(path, SIZE)
+
+
+def test_resolutions_that_are_rounded_to_whole_pixels(tmp_path):
+    pixels = np.zeros((1231, 1000), np.uint8)
+    pixels[100:200, 100:200] = 1
+    boxes, _ = read_mask(write(tmp_path / "a.png", pixels), (3328, 4096))
+    np.testing.assert_allclose(boxes, [[332.8, 332.74, 665.6, 665.48]], atol=0.01)
+    with pytest.raises(MammoTrackerError, match="1000 x 1231 pixels .* 3328 x 4084"):
+        read_mask(tmp_path / "a.png", (3328, 4084))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros(SIZE[::-1], np.uint8), "marks nothing"),
+        (mask()[:, :-1], "119 x 160 pixels .* 120 x 160"),
+        (np.ascontiguousarray(mask().T), "turned by 90 degrees"),
+        (1 - mask(), "more than half"),
+        (mask() + np.float32(0.5), "no whole numbers"),
+        (np.where(mask() > 0, np.nan, 0).astype(np.float32), "no whole numbers"),
+        (np.where(mask() > 0, np.inf, 0).astype(np.float32), ""),
+        (np.arange(SIZE[0] * SIZE[1]).reshape(SIZE[::-1]) % 977 * (mask() > 0) * 1.0,
+         "no mask of lesions"),
+        (np.zeros((4, *SIZE[::-1]), np.uint8), "several slices"),
+        (np.zeros((*SIZE[::-1], 2), np.uint8), "several slices"),
+    ],
+)  # fmt: skip
+def test_what_is_no_mask(tmp_path, pixels, message):
+    path = write(tmp_path / "a.nrrd", pixels)
+    if not message:
+        assert read_mask(path, SIZE)[0] == [FIRST, SECOND]
+        return
+    with pytest.raises(MammoTrackerError, match=message):
+        read_mask(path, SIZE)
+
+
+def test_other_files(tmp_path, film):
+    Image.fromarray(mask(255, 255)).save(tmp_path / "a.jpg")
+    with pytest.raises(MammoTrackerError, match="JPEG"):
+        read_mask(tmp_path / "a.jpg", SIZE)
+    with pytest.raises(MammoTrackerError, match="not an image"):
+        read_mask(write_dicom(tmp_path / "a.dcm", film), SIZE)
+    with pytest.raises(MammoTrackerError, match="no file"):
+        read_mask(tmp_path / "b.png", SIZE)
+    write(tmp_path / "c.png", mask())
+    (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:-40])
+    with pytest.raises(MammoTrackerError, match="truncated"):
+        read_mask(tmp_path / "c.png", SIZE)
+
+
+def test_a_mammogram_is_no_mask(tmp_path, film):
+    with pytest.raises(MammoTrackerError, match="mask"):
+        read_mask(write(tmp_path / "a.png", film), film.shape[::-1])
