@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .box import Box
 from .errors import MammoTrackerError
 from .exams import Exam, Exams
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 SURE = 0.95
 """From this probability on, an exam is not reached on another way, too."""
 AGREE_MM = 5.0
+LEAST_CHANCE = 1e-3
 ABSENT = 0.5
 """Under this probability of being there, a lesion counts as new or gone."""
 
@@ -117,7 +120,7 @@ class LesionHistory:
 
 @dataclass(frozen=True)
 class Way:
-    """How an exam was reached: from which, the answer, and how likely it is right."""
+    """How an exam was reached: from which, the answer, and the product of the scores on the way."""
 
     source: int
     track: Track
@@ -300,27 +303,40 @@ def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> Ex
     for way in ways:
         off = center_distance(way.track.box, best.track.box, spacing)
         (same if off <= AGREE_MM else apart).append(way)
-    status, reasons = best.track.status, [best.track.reason]
-    if best.chance < best.track.score:  # from an exam on which it is not sure itself
-        reasons.append(
-            f"Reached from exam {best.source + 1}, in all with probability "
-            f"{100 * best.chance:.0f} %."
-        )
-        if status is Status.FOUND and best.chance < found:
-            status = Status.UNCERTAIN
-        if best.chance < uncertain:
-            status = Status.NOT_FOUND
-    rivals = [way for way in apart if way.chance >= uncertain]
-    if rivals and status in (Status.FOUND, Status.UNCERTAIN):
-        status = Status.UNCERTAIN
-        names = " and ".join(f"exam {way.source + 1}" for way in rivals)
-        reasons.append(f"From {names} another place was found: look yourself.")
-    track = replace(
-        best.track, prior_box=lesion, score=best.chance, status=status, reason=" ".join(reasons)
-    )
     sources = tuple(sorted(way.source for way in same))
-    # Without candidates nobody looked: it is too large, or its place is beyond the image.
-    return ExamResult(track, sources, False, best.chance if track.candidates else ABSENT)
+    if not best.track.candidates:  # nobody looked: it is too large, or its place beyond the image
+        return ExamResult(replace(best.track, prior_box=lesion), sources, False, ABSENT)
+    score = calibrated(best.chance, exams.tracker.following)
+    reason = best.track.reason
+    if best.track.status is not _status(score, uncertain, found):
+        reason = f"Of all exams, it is {_status(score, uncertain, found).value} here."
+    rivals = [way for way in apart if calibrated(way.chance, exams.tracker.following) >= uncertain]
+    status = _status(score, uncertain, found)
+    if rivals and status is Status.FOUND:
+        status = Status.UNCERTAIN
+    if rivals and status is Status.UNCERTAIN:
+        names = " and ".join(f"exam {way.source + 1}" for way in rivals)
+        reason += f" From {names} another place was found: look yourself."
+    track = replace(best.track, prior_box=lesion, score=score, status=status, reason=reason)
+    return ExamResult(track, sources, False, score)
+
+
+def calibrated(chance: float, coefficients: Sequence[float]) -> float:
+    """Turn the product of the scores on a way into how likely the answer is right.
+
+    Logistic regression on its logit; coefficients 0 and 1 leave it as it is.
+    """
+    bias, slope = coefficients
+    if (bias, slope) == (0, 1):
+        return chance
+    chance = min(max(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)
+    return float(1 / (1 + np.exp(-bias - slope * np.log(chance / (1 - chance)))))
+
+
+def _status(score: float, uncertain: float, found: float) -> Status:
+    if score >= found:
+        return Status.FOUND
+    return Status.UNCERTAIN if score >= uncertain else Status.NOT_FOUND
 
 
 def by_user(lesion: Box, box: Box | None) -> ExamResult:

@@ -164,6 +164,11 @@ class LesionTracker:
         return calibration["uncertain_score"], calibration["found_score"]
 
     @property
+    def following(self) -> tuple[float, float]:
+        """The coefficients of `history.calibrated`."""
+        return tuple(self._card.get("following", (0.0, 1.0)))
+
+    @property
     def repeatability(self) -> dict:
         """How well sizes repeat with these weights, see `growth.error_mm`."""
         return self._card.get("repeatability", UNMEASURED)

@@ -266,7 +266,6 @@ def _report(
         manufacturer="MammoTracker",
         manufacturer_model_name="MammoTracker",
         software_versions=__version__,
-        device_serial_number="1",
         series_description=DESCRIPTION,
         coding_schemes=[scheme],
         is_complete=True,

@@ -149,6 +149,6 @@ def test_follow_takes_and_gives_reports(pair: Pair, exams: list[str], tmp_path: 
     argv = ["follow", *exams, "--on", exams[0], "--lesions", str(out / "lesions.dcm")]
     assert main([*argv, "--out", str(again)]) == 0
     (lesion,) = json.loads((again / "history.json").read_text())["lesions"]
-    assert [result["by_user"] for result in lesion["results"]] == [True, False]
+    assert [result["by_user"] for result in lesion["exams"]] == [True, False]
     assert main([*argv, "--out", str(out)]) == 0
     assert not (out / "lesions.dcm").exists()

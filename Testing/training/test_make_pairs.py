@@ -147,3 +147,47 @@ def test_rolled_pairs_of_cesm_tell_where_every_layer_went(tmp_path: Path):
             assert away * float(row["current_spacing_mm"]) < 3
     wrong = make_pairs.wrong_rows([seen["test"], seen["validation"]], 1)
     assert not any(name.startswith("layer") for row in wrong for name in row)
+
+
+def test_series_are_written_with_a_row_a_lesion_and_exam(tmp_path: Path):
+    from MammoTrackerLib.command.tables import SERIES, layout_of
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(images / name), np.rot90(breast_image()))
+    threads = cv2.getNumThreads()
+    for workers in ("1", "2"):
+        make_pairs.main(
+            ["--folder", str(images), "--spacing", "0.08", "--out", str(tmp_path / workers),
+             "--pairs", "2", "--series", "2", "3", "--workers", workers,
+             "--sheet", str(tmp_path / "sheet.png")]
+        )  # fmt: skip
+    cv2.setNumThreads(threads)
+    one, two = (written(tmp_path / workers) for workers in ("1", "2"))
+    assert one == two
+    assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
+    manifest = tmp_path / "1" / "manifest.csv"
+    assert layout_of(manifest) is SERIES
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert set(SERIES.manifest) <= set(rows[0])
+    for group in ("0000", "0001"):
+        own = [row for row in rows if row["exam_group"] == group]
+        exams = sorted({row["exam"] for row in own})
+        assert 2 <= len(exams) <= 3
+        assert {path for path in one if path.startswith(group)} == set(exams)
+        for lesion in {row["lesion_id"] for row in own}:
+            mine = [row for row in own if row["lesion_id"] == lesion]
+            assert [row["exam"] for row in mine] == exams
+            assert [row["date"] for row in mine] == sorted(row["date"] for row in mine)
+            (marked,) = (row for row in mine if row["x0"])
+            assert marked["present"] == "1" and marked["x0"] == marked["true_x0"]
+            assert all((row["true_x0"] != "") == (row["present"] == "1") for row in mine)
+
+
+@pytest.mark.parametrize("more", [["--series", "5", "4"], ["--series", "1", "4"],
+                                  ["--series", "2", "4", "--wrong", "3"]])  # fmt: skip
+def test_series_that_make_no_sense_are_refused(tmp_path: Path, more: list[str]):
+    with pytest.raises(SystemExit):
+        make_pairs.main(["--out", str(tmp_path), *more])

@@ -1,0 +1,93 @@
+"""`mammotracker batch` with a manifest of series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import SPACING, Pair, read_table, write_table
+
+from MammoTrackerLib import Box
+from MammoTrackerLib.command import series_rows
+from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.command.tables import SERIES
+from MammoTrackerLib.metrics import center_distance
+
+CORNERS = ("x0", "y0", "x1", "y1")
+
+
+@pytest.fixture
+def table(pair: Pair, tmp_path: Path) -> Path:
+    """Two lesions on two exams, the second without a box; a series with a missing file; another."""
+    box = {name: str(v) for name, v in zip(CORNERS, pair.box.as_tuple(), strict=True)}
+    empty = dict.fromkeys(CORNERS, "")
+    base = {"lesion_id": "1", "lesion_type": "mass", "spacing_mm": str(SPACING), "date": ""}
+    later = {"exam": str(pair.current), "date": "2021-05-01"}
+    first = {"exam": str(pair.prior), "date": "2020-05-01"}
+    rows = [
+        {"exam_group": "a"} | base | later | empty,
+        {"exam_group": "a"} | base | first | box,
+        {"exam_group": "a"} | base | {"lesion_id": "2"} | later | empty,
+        {"exam_group": "a"} | base | {"lesion_id": "2"} | first | empty,
+        {"exam_group": "b"} | base | first | box,
+        {"exam_group": "b"} | base | later | {"exam": "missing.png"} | empty,
+        {"exam_group": "=c"} | base | first | empty,
+        {"exam_group": "=c"} | base | later | {"date": "nonsense"} | box,
+    ]
+    path = tmp_path / "series.csv"
+    write_table(path, rows)
+    return path
+
+
+def test_a_row_each_is_answered_and_failures_say_why(table, pair):
+    out = table.with_name("out.csv")
+    assert main(["batch", str(table), "--out", str(out)]) == 0
+    rows = read_table(out)
+    assert list(rows[0]) == list(SERIES.results)
+    given = read_table(table)
+    for row, asked in zip(rows, given, strict=True):
+        assert row["lesion_id"] == asked["lesion_id"] and row["exam"] == asked["exam"]
+    found, marked, no_box, *_ = rows
+    assert (found["number"], marked["number"]) == ("2", "1"), "by their dates"
+    assert marked["by_user"] == "1" and found["reached_from"] == "1"
+    assert found["status"] == "found" and float(found["years"]) == pytest.approx(1, abs=0.01)
+    box = Box(*(float(found[name]) for name in CORNERS))
+    assert center_distance(box, pair.truth, (SPACING, SPACING)) < 3
+    assert found["total_verdict"] and float(found["error_mm"]) > 0
+    assert no_box["status"] == "failed" and "no box" in no_box["message"]
+    assert [row["status"] for row in rows[4:]] == ["failed"] * 4
+    assert "missing.png" in rows[4]["message"]
+    assert rows[6]["exam_group"] == "'=c" and "YYYY-MM-DD" in rows[6]["message"]
+    assert "nonsense" not in rows[6]["message"]
+
+
+def test_an_ended_run_goes_on_in_the_middle_of_a_series(table):
+    out = table.with_name("out.csv")
+    assert main(["batch", str(table), "--out", str(out)]) == 0
+    whole = out.read_text().splitlines(keepends=True)
+    out.write_text("".join(whole[:2]))
+    assert main(["batch", str(table), "--out", str(out), "--resume"]) == 0
+
+    def untimed(lines):
+        column = SERIES.results.index("seconds")
+        return [line.split(",")[:column] for line in lines]
+
+    assert untimed(out.read_text().splitlines(keepends=True)) == untimed(whole)
+    rows = read_table(table)
+    rows[0]["x0"], rows[0]["y0"], rows[0]["x1"], rows[0]["y1"] = "5", "5", "90", "90"
+    write_table(table, rows)
+    assert main(["batch", str(table), "--out", str(out), "--resume"]) == 2
+
+
+def test_a_series_is_followed_once(table, pair, monkeypatch):
+    from MammoTrackerLib import LesionTracker
+
+    read = []
+    real = series_rows.read_exam
+    monkeypatch.setattr(series_rows, "read_exam", lambda *a: read.append(a[0]) or real(*a))
+    find = series_rows.series_follower(LesionTracker(), table.parent, False)
+    rows = read_table(table)
+    group = [row for row in rows if row["exam_group"] == "a"]
+    results = [find(row, group) for row in group]
+    assert len(read) == 2
+    assert [row["status"] for row in results] == ["found", "found", "failed", "failed"]

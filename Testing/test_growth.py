@@ -1,0 +1,87 @@
+"""Sizes of a lesion through its exams, and when a change is called growth."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+
+from MammoTrackerLib import Box, Status, Track
+from MammoTrackerLib.growth import GROWTH, NO_CHANGE, SHRINKAGE, error_mm, growth
+from MammoTrackerLib.history import ExamResult, LesionHistory
+
+REPEATABILITY = {"any": {"mm": 0.0, "share": 0.1}, "mass": {"mm": 3.0, "share": 0.4}}
+SPACING = (0.1, 0.2)
+DATES = [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1), datetime.date(2022, 1, 1)]
+
+
+def history(*widths_mm: float | None, marked: int = 0, by_user=()) -> LesionHistory:
+    """Make a history of boxes so wide and half as high; None where it was not found."""
+    results = []
+    for k, width in enumerate(widths_mm):
+        box = Box(0, 0, (width or 1) / SPACING[0], (width or 1) / 2 / SPACING[1])
+        status = Status.NOT_FOUND if width is None else Status.FOUND
+        track = Track(box, box, 1.0, status, "", (), box)
+        results.append(ExamResult(track, (), k == marked or k in by_user, 1.0))
+    return LesionHistory(marked, tuple(results))
+
+
+def test_sizes_are_in_mm_with_an_error_but_on_the_marked_exam():
+    sizes = growth(history(10, 12, None), [SPACING] * 3, DATES, REPEATABILITY).sizes
+    assert sizes[0].longest_mm == pytest.approx(10) and sizes[0].error_mm == 0
+    assert sizes[1].longest_mm == pytest.approx(12) and sizes[1].error_mm == pytest.approx(1.2)
+    assert sizes[1].area_mm2 == pytest.approx(3.14159 / 4 * 12 * 6, rel=1e-4)
+    assert sizes[2] is None
+    assert sizes[0].by_user and not sizes[1].by_user
+
+
+@pytest.mark.parametrize(
+    ("widths", "verdict"),
+    [
+        ((10, 12, 14), GROWTH),
+        ((14, 12, 10), SHRINKAGE),
+        ((10, 12, 10.9), NO_CHANGE),
+        ((10, 10, 9.2), NO_CHANGE),
+        ((10, None, 11.2), GROWTH),
+    ],
+)
+def test_a_change_is_called_one_beyond_its_error_alone(widths, verdict):
+    change = growth(history(*widths), [SPACING] * 3, DATES, REPEATABILITY).overall
+    assert change.verdict == verdict
+    assert (change.first, change.last) == (0, 2)
+    ratio = widths[2] / widths[0]
+    assert change.mm == pytest.approx(widths[2] - widths[0])
+    assert change.percent == pytest.approx(100 * (ratio - 1))
+    is_beyond = change.percent_low > 0 or change.percent_high < 0
+    assert is_beyond == (verdict != NO_CHANGE)
+    assert change.years == pytest.approx(2, abs=0.01)
+
+
+def test_two_predicted_sizes_have_both_errors():
+    grown = growth(history(10, 11.2, 10, marked=2), [SPACING] * 3, DATES, REPEATABILITY)
+    assert [step.verdict for step in grown.steps] == [NO_CHANGE, SHRINKAGE]
+
+
+def test_the_type_decides_the_error():
+    assert error_mm(10, REPEATABILITY, "mass") == pytest.approx(5)
+    assert error_mm(10, REPEATABILITY, "calcification") == pytest.approx(1)
+    change = growth(history(10, 15), [SPACING] * 2, DATES[:2], REPEATABILITY, "mass").overall
+    assert change.verdict == NO_CHANGE
+
+
+def test_growth_per_year_and_the_volumes_doubling_time():
+    change = growth(history(10, None, 20), [SPACING] * 3, DATES, REPEATABILITY).overall
+    assert change.percent_per_year == pytest.approx(100 * (2**0.5 - 1), rel=1e-2)
+    assert change.doubling_days == pytest.approx(731 / 3, rel=1e-2)
+    undated = growth(history(10, 20), [SPACING] * 2, [DATES[0], None], REPEATABILITY).overall
+    assert undated.verdict == GROWTH
+    assert undated.years is undated.percent_per_year is undated.doubling_days is None
+    shrunk = growth(history(20, 10), [SPACING] * 2, DATES[:2], REPEATABILITY).overall
+    assert shrunk.doubling_days is None and shrunk.percent_per_year < 0
+
+
+def test_one_size_alone_has_no_change():
+    grown = growth(history(10, None, None), [SPACING] * 3, DATES)
+    assert grown.steps == () and grown.overall is None
+    assert json.loads(json.dumps(grown.as_dict()))["sizes"][0]["longest_mm"] == 10
