@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
+import qt
 import slicer
 import vtk
+from MammoTrackerPanel.logic import MammoTrackerLogic, MammoTrackerParameterNode
 from MammoTrackerPanel.sample_data import loadSamplePair, registerSampleData
-from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
@@ -46,17 +44,6 @@ class MammoTracker(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-@parameterNodeWrapper
-class MammoTrackerParameterNode:
-    """What the panel remembers with the scene."""
-
-    priorVolume: vtkMRMLScalarVolumeNode
-    currentVolume: vtkMRMLScalarVolumeNode
-    facing: bool = False
-    showRegistration: bool = False
-    registrationOpacity: Annotated[float, WithinRange(0, 1)] = 0.5
-
-
 class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Puts the panel's parts together, and follows the scene and the parameter node."""
 
@@ -66,15 +53,18 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._guiTag = None
+        self._timeLinePending = False
 
     def setup(self) -> None:
         """Build the panel; called when the user opens the module for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         from MammoTrackerPanel.exams import Exams
+        from MammoTrackerPanel.keyboard import Keyboard
         from MammoTrackerPanel.lesion_list import LesionList
         from MammoTrackerPanel.result_list import ResultList
         from MammoTrackerPanel.setup import Setup
         from MammoTrackerPanel.side_by_side import SideBySide
+        from MammoTrackerPanel.time_line import TimeLine
         from MammoTrackerPanel.tracking import Tracking
 
         panel = slicer.util.loadUI(self.resourcePath("UI/MammoTracker.ui"))
@@ -84,9 +74,11 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MammoTrackerLogic()
 
         self.views = SideBySide(slicer.app.layoutManager())
+        self.timeLine = TimeLine(slicer.app.layoutManager(), self._onTimeChosen)
         self.exams = Exams(ui, self._onExamsShown, self._enable, self.onSideBySide)
         self.lesions = LesionList(ui, self._onLesionsChanged)
         self.results = ResultList(ui, self._onResultSelected, self._onBoxesChanged)
+        self.keyboard = Keyboard(self.results.actions())
         self.installation = Setup(ui, self._enable)
         parts = self.exams, self.lesions, self.results, self.installation
         self.tracking = Tracking(ui, *parts, self._enable, self._onRegistered)
@@ -106,14 +98,17 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # The place widgets outlive the buttons, and would tell of the end of placing later.
         self._stopPlacing()
         self.setParameterNode(None)
-        for part in (self.exams, self.lesions, self.results, self.views, self):
+        self.keyboard.remove()
+        for part in (self.exams, self.lesions, self.results, self.views, self.timeLine, self):
             part.removeObservers()
 
     def enter(self) -> None:
         self.initializeParameterNode()
+        self.keyboard.enable(True)
         self.exams.look()
 
     def exit(self) -> None:
+        self.keyboard.enable(False)
         self._stopPlacing()
         self._connect(None)
 
@@ -170,6 +165,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not parameters:
             return
         self.views.facing = parameters.facing
+        self._showTimeLineSoon()
         shown = parameters.showRegistration and self._registration() is not None
         try:
             self.views.showRegistration(parameters.registrationOpacity if shown else None)
@@ -180,24 +176,47 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # What one part's change means for the others
 
     def _onExamsShown(self) -> None:
-        prior, current = self.exams.pair
-        self.lesions.setPrior(prior)
-        self.results.setPair(prior, current)
+        pair, series = self.exams.pair, self.exams.series
+        self.lesions.setExams(series, pair[0])
+        self.results.setExams(series, pair, self.lesions.rois)
+        self._onBoxesChanged()
         self._enable()
 
     def _onLesionsChanged(self) -> None:
-        self.results.refresh()
+        self.results.refresh(self.lesions.rois)
         self._onBoxesChanged()
         self._enable()
 
     def _onBoxesChanged(self) -> None:
         if all(self.exams.pair):
-            self.views.assign()
+            self.views.assign(self.lesions.rois)
+        self._showTimeLineSoon()
 
-    def _onResultSelected(self, lesion, currentBox) -> None:
+    def _showTimeLineSoon(self) -> None:
+        # While a box is dragged, it changes with each move of the mouse.
+        if not self._timeLinePending:
+            self._timeLinePending = True
+            qt.QTimer.singleShot(100, self._showTimeLine)
+
+    def _showTimeLine(self) -> None:
+        self._timeLinePending = False
+        lesion, parameters = self.results.lesion, self._parameterNode
+        isShown = bool(lesion and parameters and parameters.showTimeLine and self.exams.isSeries)
+        if isShown != self.views.hasTimeLine:
+            self.views.hasTimeLine = isShown
+            self._showTimeLineSoon()  # in the size that Qt gives it
+        if isShown:
+            self.timeLine.show(lesion, self.exams.series, self.exams.pair[1])
+
+    def _onTimeChosen(self, lesion, volume) -> None:
+        self.results.selectOn(lesion, volume)
+
+    def _onResultSelected(self, lesion, volume, box) -> None:
         from MammoTrackerLib import scene
 
-        self.views.centerOn(scene.box_if_placed(lesion), currentBox)
+        self.exams.select(scene.exam_of(lesion), volume)
+        self.views.centerOn(scene.box_if_placed(lesion), box)
+        self._showTimeLineSoon()
 
     def _onRegistered(self) -> None:
         self._enable()
@@ -228,7 +247,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MammoTrackerLib import MammoTrackerError
 
         try:
-            self.views.show(*self.exams.pair)
+            self.views.show(*self.exams.pair, self.exams.titles)
+            self.views.assign(self.lesions.rois)
         except MammoTrackerError as error:
             self.ui.pairLabel.text = str(error)
             return
@@ -249,7 +269,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         try:
             with slicer.util.WaitCursor():
-                written = self.logic.export(*self.exams.pair, Path(folder))
+                written = self._exported(Path(folder))
                 self.views.capture(Path(folder) / "side-by-side.png")
         except MammoTrackerError as error:
             self.ui.exportLabel.text = str(error)
@@ -257,68 +277,10 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.exportPathLineEdit.addCurrentPathToHistory()
         self.ui.exportLabel.text = _("{n} files written.").format(n=len(written) + 1)
 
-
-class MammoTrackerLogic(ScriptedLoadableModuleLogic):
-    """Tracks and exports without the panel: for scripts."""
-
-    def getParameterNode(self) -> MammoTrackerParameterNode:
-        return MammoTrackerParameterNode(super().getParameterNode())
-
-    def track(self, priorVolume, currentVolume, priorROIs, force: bool = False) -> list:
-        """Find lesions of the prior on the current mammogram, and wait for it.
-
-        This is safe beside Slicer's views: LiteRT runs in this process, while TensorFlow, which can
-        crash it, runs in another one.
-
-        Parameters
-        ----------
-        priorVolume, currentVolume
-            vtkMRMLScalarVolumeNode with one mammogram each.
-        priorROIs
-            vtkMRMLMarkupsROINode around the lesions, on the prior.
-        force
-            Track although laterality or view differ.
-
-        Returns
-        -------
-        list of vtkMRMLMarkupsROINode
-            One per lesion, in order, on the current mammogram; without a control point where
-            the lesion was not found. `MammoTrackerLib.scene` reads their score and status.
-
-        Raises
-        ------
-        MammoTrackerError
-            If the pair or an ROI cannot be right, or tracking cannot run.
-        """
-        from MammoTrackerPanel.waiting import trackAndWait
-
-        from MammoTrackerLib import scene
-
-        boxes = [scene.box_of(roi, priorVolume) for roi in priorROIs]
-        prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)
-        tracks, grid = trackAndWait(prior, current, boxes, force)
-        for roi in priorROIs:
-            if roi not in scene.lesions(priorVolume):
-                scene.claim_lesion(roi, priorVolume)
-        scene.show_registration(priorVolume, currentVolume, grid)
-        predictions = [
-            scene.show_track(roi, currentVolume, track)
-            for roi, track in zip(priorROIs, tracks, strict=True)
-        ]
-        scene.update_table(priorVolume, currentVolume)
-        return predictions
-
-    def export(self, priorVolume, currentVolume, folder: Path) -> list[Path]:
-        """Write the table (results.csv) and the ROIs (.mrk.json) of a pair into a folder.
-
-        Raises
-        ------
-        MammoTrackerError
-            If the folder cannot be written.
-        """
-        from MammoTrackerLib import scene
-
-        return scene.export(priorVolume, currentVolume, Path(folder))
+    def _exported(self, folder: Path) -> list[Path]:
+        if self.exams.isSeries:
+            return self.logic.exportSeries(self.exams.series, self.lesions.rois, folder)
+        return self.logic.export(*self.exams.pair, folder)
 
 
 class MammoTrackerTest(ScriptedLoadableModuleTest):

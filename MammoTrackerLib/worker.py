@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import faulthandler
+import itertools
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from .box import Box
 from .errors import MammoTrackerError
+from .exams import MOST_EXAMS, Exams
 from .global_search import align
 from .mammogram import Mammogram
+from .marked import MarkedLesion, boxes_of, follow_marked
 from .memory import keep_freed_memory
 from .networks.card import read_card
 from .pair import check_box, check_pair
 from .temporary import tidy_end
+from .track import Track
 from .tracker import LesionTracker
 
+_COMMANDS = ("load", "track", "follow")
 _FILES = ("prior.npz", "current.npz", "grid.npy")
 _LOADING, _ALIGNING, _TRACKING = 0.6, 0.1, 0.4
+
+
+def exam_file(number: int) -> str:
+    """Return the name under which an exam of a series is handed over."""
+    return f"exam-{number}.npz"
 
 
 def write_mammogram(mammogram: Mammogram, path: Path) -> None:
@@ -83,6 +94,23 @@ def take_mammogram(path: Path) -> Mammogram:
             path.unlink()
 
 
+class _ToldExams(Exams):
+    """Exams that tell what is done with them."""
+
+    def __init__(
+        self,
+        tracker: LesionTracker,
+        readers: list[Callable[[], Mammogram]],
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(tracker, readers)
+        self._tell = tell
+
+    def track(self, source: int, target: int, boxes: Sequence[Box]) -> list[Track]:
+        self._tell(f"Looking on exam {target + 1} of {len(self)} ...")
+        return super().track(source, target, boxes)
+
+
 class Worker:
     """Holds the loaded networks, and sends events.
 
@@ -113,10 +141,12 @@ class Worker:
             run = command.get("id")
             if command["command"] == "load":
                 self.load()
+            elif command["command"] == "follow":
+                self._answer_follow(command)
             else:
                 folder = Path(_field(command, "folder", str))
                 self._files = [folder / name for name in _FILES]
-                boxes = _boxes(_field(command, "boxes", list))
+                boxes = boxes_of(_field(command, "boxes", list))
                 self.track(
                     _field(command, "id", int), folder, boxes, _field(command, "force", bool)
                 )
@@ -129,6 +159,17 @@ class Worker:
             self._send("error", id=run, message=_sentence(error), fatal=not fit)
             return fit
         return True
+
+    def _answer_follow(self, command: dict) -> None:
+        folder = Path(_field(command, "folder", str))
+        count = _field(command, "exams", int)
+        if not 0 <= count <= MOST_EXAMS:
+            raise MammoTrackerError(f"Lesions are followed through at most {MOST_EXAMS} exams.")
+        self._files = [folder / exam_file(number) for number in range(count)]
+        values = _field(command, "lesions", list)
+        lesions = [MarkedLesion.from_dict(one, count) for one in values]
+        run, force = _field(command, "id", int), _field(command, "force", bool)
+        self.follow(run, list(self._files), lesions, force)
 
     def tidy(self) -> None:
         """Remove the files of a command that did not come to its end, if they are not taken."""
@@ -186,6 +227,43 @@ class Worker:
         self._files = []  # whoever got the grid removes it
         self._send("done", id=run)
 
+    def follow(self, run: int, files: list[Path], lesions: list[MarkedLesion], force: bool) -> None:
+        """Follow lesions through the exams in these files, and send each history."""
+        self.load()
+        groups = {lesion.exam for lesion in lesions}
+        steps = len(files) + len(groups) * (len(files) - 1)
+        done = itertools.count()
+
+        def tell(message: str) -> None:
+            # Where a lesion is not found for sure, there are more steps than are foreseen.
+            self._progress(run, min(next(done) / steps, 0.98), message)
+
+        def read(number: int) -> Mammogram:
+            tell(f"Reading exam {number + 1} of {len(files)} ...")
+            return take_mammogram(files[number])
+
+        readers = [partial(read, number) for number in range(len(files))]
+        exams = _ToldExams(self._tracker, readers, tell)
+        sent = set()
+        for index, history in follow_marked(exams, lesions, force):
+            for target, result in enumerate(history.results):
+                pair = history.marked, target
+                if history.marked in result.sources and pair not in sent:
+                    sent.add(pair)
+                    self._send_registration(run, files[0].parent, exams, *pair)
+            self._send("history", id=run, index=index, history=history.as_dict())
+        self._files = []  # whoever got the grids removes them
+        self._send("done", id=run)
+
+    def _send_registration(
+        self, run: int, folder: Path, exams: Exams, source: int, target: int
+    ) -> None:
+        grid = folder / f"grid-{source}-{target}.npy"
+        self._files.append(grid)
+        np.save(grid, exams.alignment(source, target).grid())
+        self._is_aligned = True
+        self._send("registered", id=run, source=source, target=target, grid=str(grid))
+
     def _progress(self, run: int | None, fraction: float, message: str) -> None:
         self._send("progress", id=run, fraction=fraction, message=message)
 
@@ -224,7 +302,7 @@ def _command(line: bytes) -> dict:
         command = json.loads(line)
     except (ValueError, RecursionError):
         raise MammoTrackerError("The tracking process got a command that is no JSON.") from None
-    if not isinstance(command, dict) or command.get("command") not in ("load", "track"):
+    if not isinstance(command, dict) or command.get("command") not in _COMMANDS:
         raise MammoTrackerError("The tracking process got a command that it does not know.")
     return command
 
@@ -236,21 +314,16 @@ def _field(command: dict, name: str, kind: type) -> object:
     return value
 
 
-def _boxes(values: list) -> list[Box]:
-    try:
-        return [Box(*(float(number) for number in box)) for box in values]
-    except (TypeError, ValueError, OverflowError):
-        raise MammoTrackerError("A box needs four finite numbers: x0, y0, x1, y1.") from None
-
-
 def main() -> int:
     """Answer commands, one JSON object a line, until stdin ends or a failure is fatal.
 
     ``{"command": "load"}`` loads the networks; ``{"command": "track", "id": n, "folder":
     path, "boxes": [[x0, y0, x1, y1], ...], "force": bool}`` tracks, where the folder holds
-    prior.npz and current.npz by `write_mammogram`. The events that are sent are "ready",
-    "progress", "aligned", "track", "done" and "error", with the ``id`` of their command
-    (loading has none); after an error that is ``fatal`` the process ends.
+    prior.npz and current.npz by `write_mammogram`; ``{"command": "follow", "id": n, "folder":
+    path, "exams": count, "lesions": [`MarkedLesion.as_dict`, ...], "force": bool}`` follows, where
+    it holds an `exam_file` each. The events that are sent are "ready", "progress", "aligned",
+    "track", "registered", "history", "done" and "error", with the ``id`` of their command (loading
+    has none); after an error that is ``fatal`` the process ends.
 
     Returns
     -------

@@ -53,12 +53,8 @@ assert slicer.app.exitCodes == [0], slicer.app.exitCodes
 
 
 @pytest.fixture
-def batch(shell, tmp_path):
+def batch(script, tmp_path):
     """Run the batch script in this process on the sample, with some arguments changed."""
-    location = ROOT / "MammoTracker" / SCRIPT
-    spec = importlib.util.spec_from_file_location("track_pair", location)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
 
     def run(**changed) -> int:
         arguments = {
@@ -72,8 +68,53 @@ def batch(shell, tmp_path):
         assert not (tmp_path / "out").exists()
         return code
 
-    yield run
+    return run
+
+
+@pytest.fixture
+def script(shell):
+    """The batch script, in this process."""
+    location = ROOT / "MammoTracker" / SCRIPT
+    spec = importlib.util.spec_from_file_location("track_pair", location)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    yield script
     shell.scene.Clear()
+
+
+def test_a_lesion_is_followed_through_exams(script, tmp_path, capsys):
+    """As in the installed copy, but here."""
+    names = {2021: "Current", 2019: "Prior", 2020: "Prior"}
+    exams = [write_exam(tmp_path / f"{year}.dcm", name, year) for year, name in names.items()]
+    out, roi = tmp_path / "out", str(SAMPLE / "MammoTrackerLesion.mrk.json")
+    arguments = ["--exams", *map(str, exams), "--on", str(exams[1]), "--roi", roi]
+    assert script.main([*arguments, "--out", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "results.csv", "strip.png", "growth.png", "Lesion 1.mrk.json",
+        "Lesion 1 (exam 2).mrk.json", "Lesion 1 (exam 3).mrk.json",
+    }  # fmt: skip
+    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Status"] for row in rows] == ["marked", "found", "found"]
+    assert [row["Years"] for row in rows] == ["0.00", "1.00", "2.00"]
+    assert box_in(out / "Lesion 1 (exam 3).mrk.json").iou(TRUTH) >= 0.5
+    printed = capsys.readouterr().out
+    assert "Lesion 1 on 2021.dcm: found." in printed and "Lesion 1 on 2019.dcm" not in printed
+
+
+def test_a_pair_or_exams_and_not_both(script, tmp_path, capsys):
+    roi, out = str(SAMPLE / "MammoTrackerLesion.mrk.json"), str(tmp_path / "out")
+    image = str(SAMPLE / "MammoTrackerPrior.nrrd")
+    for arguments in (
+        [],
+        ["--prior", image],
+        ["--exams", image, image, "--prior", image],
+        ["--exams", image, image, "--prior", image, "--current", image],
+    ):
+        assert script.main([*arguments, "--roi", roi, "--out", out]) == 2
+        assert "--prior and --current, or --exams" in capsys.readouterr().err
+    assert script.main(["--exams", image, image, "--on", "x", "--roi", roi, "--out", out]) == 2
+    assert "--on must be one of" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_said(batch, capsys, tmp_path):

@@ -17,6 +17,8 @@ import pytest
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film
+from MammoTrackerLib.history import LesionHistory
+from MammoTrackerLib.marked import MarkedLesion
 from MammoTrackerLib.worker import take_mammogram, write_mammogram
 
 ROOT = Path(__file__).parents[1]
@@ -280,3 +282,76 @@ def test_networks_that_do_not_load_are_fatal(monkeypatch):
     answering = worker.Worker(lambda event, **values: events.append((event, values)))
     assert not answering.answer(b'{"command": "load"}')
     assert events[-1][1]["fatal"]
+
+
+EXAMS = ["exam-0.npz", "exam-1.npz", "exam-2.npz"]
+
+
+def hand_over_exams(talk) -> None:
+    for name in EXAMS:
+        shutil.copy(talk.pair / "prior.npz", talk.folder / name)
+
+
+def follow_command(talk, **other: object) -> dict:
+    lesions = [
+        MarkedLesion(2, FILM_LESION, {0: None}).as_dict(),
+        MarkedLesion(0, FILM_LESION, {1: FILM_LESION}).as_dict(),
+    ]
+    command = {"command": "follow", "id": 8, "exams": 3, "lesions": lesions, "force": False}
+    return command | {"folder": str(talk.folder)} | other
+
+
+def test_lesions_that_are_marked_on_different_exams_are_followed(talk):
+    hand_over_exams(talk)
+    talk.send(follow_command(talk))
+    events = []
+    while not events or events[-1]["event"] not in ("done", "error"):
+        events.append(talk.until("progress", "registered", "history", "done", "error"))
+    histories = {
+        event["index"]: LesionHistory.from_dict(event["history"])
+        for event in events
+        if event["event"] == "history"
+    }
+    assert events[-1]["event"] == "done" and set(histories) == {0, 1}
+    assert [result.by_user for result in histories[0].results] == [True, False, True]
+    assert [result.by_user for result in histories[1].results] == [True, True, False]
+    for history in histories.values():
+        (answer,) = (result.track for result in history.results if not result.by_user)
+        assert answer.box.iou(FILM_LESION) > 0.8
+    told = [event["fraction"] for event in events if event["event"] == "progress" and event["id"]]
+    assert told == sorted(told) and told[-1] < 1
+    # On exam 3 the second lesion was looked for from where the user says that it is nearest.
+    pairs = [(e["source"], e["target"]) for e in events if e["event"] == "registered"]
+    assert pairs == [(2, 1)]
+    assert talk.left() == ["grid-2-1.npy"]
+
+
+def test_a_bad_command_to_follow_is_answered_and_leaves_no_file(talk):
+    good = MarkedLesion(0, FILM_LESION).as_dict()
+    for bad in (
+        {"exams": None},
+        {"exams": -1},
+        {"exams": 10**9},
+        {"lesions": None},
+        {"lesions": [None]},
+        {"lesions": [good | {"box": [1, 2, 3]}]},
+        {"lesions": [good | {"exam": 3}]},
+        {"lesions": [good | {"exam": "0"}]},
+        {"lesions": [good | {"decided": [[7, None]]}]},
+        {"lesions": [good | {"decided": 3}]},
+        {"lesions": [good | {"decided": [[[], None]]}]},
+        {"lesions": [good | {"box": [-900, 0, -800, 9]}]},
+        {"force": 1},
+        {"id": None},
+    ):
+        hand_over_exams(talk)
+        event = talk.ask(follow_command(talk, **bad))
+        while event["event"] == "ready":
+            event = talk.until("error", "done")
+        assert (event["event"], event["fatal"]) == ("error", False), bad
+        if "exams" not in bad:
+            assert talk.left() == [], bad
+    hand_over_exams(talk)
+    (talk.folder / EXAMS[1]).unlink()
+    event = talk.ask(follow_command(talk))
+    assert "exam-1.npz" in event["message"] and talk.left() == []

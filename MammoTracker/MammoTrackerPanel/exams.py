@@ -1,4 +1,4 @@
-"""The panel's two exams: which they are, what is wrong with the pair, and what mends it."""
+"""The panel's exams: which they are, what is wrong with them, and what mends it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .exam_list import ExamList
+
 FORCIBLE = {"laterality", "view"}
 """Kinds of problems of a pair that the user may know better."""
 
 
 class Exams(VTKObservationMixin):
-    """Proposes a pair, shows what is wrong with it, and lets the user swap, force or scale it.
+    """Proposes exams, shows what is wrong with them, and lets the user swap, force or scale them.
+
+    Two are always shown: on the first of them, lesions are marked. All exams of that breast in
+    that view are a series, on which lesions are followed.
 
     Parameters
     ----------
@@ -31,7 +36,10 @@ class Exams(VTKObservationMixin):
     parameters
         The module's parameter node, where the pair is selected, or None.
     pair
-        The prior and the current volume that are shown; either may be None.
+        The volume on which lesions are marked, the prior of two, and the one beside it, the
+        current of two; either may be None.
+    series
+        The volumes on which lesions are followed, the pair among them, by date; two are the pair.
     """
 
     def __init__(self, ui, onShown, onForced, onNew) -> None:
@@ -42,6 +50,9 @@ class Exams(VTKObservationMixin):
         self._lookPending = False
         self.parameters = None
         self.pair = None, None
+        self.series = []
+        self._proposed = None
+        self._list = ExamList(ui, self._onChosen)
         ui.swapButton.clicked.connect(self.onSwap)
         ui.spacingButton.clicked.connect(self.onSetSpacing)
         ui.forceCheckBox.toggled.connect(lambda _checked: onForced())
@@ -57,12 +68,28 @@ class Exams(VTKObservationMixin):
         return bool(prior and current and prior is not current)
 
     @property
+    def isSeries(self) -> bool:
+        """Whether there are more than two exams."""
+        return len(self.series) > 2
+
+    @property
+    def titles(self) -> list[str] | None:
+        """What the two views of a series are called; those of a pair have names of their own."""
+        from MammoTrackerLib import scene
+
+        if not self.isSeries:
+            return None
+        titles = dict(zip(self.series, scene.exam_titles(self.series), strict=True))
+        marked, beside = (titles[volume] for volume in self.pair)
+        return [_("Marked: {exam}").format(exam=marked), beside]
+
+    @property
     def isForced(self) -> bool:
         return self._ui.forceCheckBox.checked
 
     @property
     def isReady(self) -> bool:
-        """Whether two exams are selected that can be tracked, or that the user forces."""
+        """Whether exams are selected that can be tracked, or that the user forces."""
         return self.isComplete and not any(
             problem.blocks and not (self.isForced and problem.kind in FORCIBLE)
             for problem in self._problems()
@@ -89,12 +116,22 @@ class Exams(VTKObservationMixin):
         if not self.parameters:
             return
         self.pair = self._selected()
-        if self.pair == (None, None):
-            pair = scene.propose_pair(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
-            if pair:
+        isUntouched = self.pair == self._proposed and not scene.lesions(self.pair[0])
+        if self.pair == (None, None) or isUntouched:
+            pair = self._proposedPair()
+            if pair and pair != self.pair:
+                self._proposed = pair
                 self._select(*pair)
                 return
         self._show()
+
+    def _proposedPair(self) -> tuple | None:
+        """Return the two latest exams; of more than two, the last is the one to mark lesions on."""
+        from MammoTrackerLib import scene
+
+        volumes = _volumes()
+        pair = scene.propose_pair(volumes)
+        return pair[::-1] if pair and len(scene.series_of(pair, volumes)) > 2 else pair
 
     def update(self) -> None:
         """Show the pair that is selected now, if it is another one."""
@@ -106,6 +143,11 @@ class Exams(VTKObservationMixin):
             if self.isComplete:
                 self._onNew()
 
+    def select(self, marked, beside) -> None:
+        """Show another two exams, of which lesions are marked on the first."""
+        if self.parameters and (marked, beside) != self._selected():
+            self._select(marked, beside)
+
     def _selected(self) -> tuple:
         parameters = self.parameters
         return (parameters.priorVolume, parameters.currentVolume) if parameters else (None, None)
@@ -114,14 +156,45 @@ class Exams(VTKObservationMixin):
         with slicer.util.NodeModify(self.parameters):
             self.parameters.priorVolume, self.parameters.currentVolume = prior, current
 
-    def _problems(self) -> list:
-        """Return what is wrong with the pair, as far as the headers tell."""
+    def _findSeries(self) -> None:
+        """Find the exams that belong to the pair, and list those that may."""
         from MammoTrackerLib import MammoTrackerError, scene
-        from MammoTrackerLib.pair import PairProblem, pair_problems
+
+        self.series, like = [volume for volume in self.pair if volume], []
+        if self.isComplete:
+            try:
+                like = scene.exams_like(self.pair[0], _volumes())
+                series = scene.series_of(self.pair, _volumes())
+            except MammoTrackerError:  # one of the pair is no single slice, which is said
+                series = []
+            if len(series) > 2:
+                self.series = series
+        self._list.show(like, self.series)
+
+    def _onChosen(self, volume, isChosen: bool) -> None:
+        """Take an exam into the series, or out of it; others take its place in the pair."""
+        from MammoTrackerLib import scene
+
+        scene.choose_exam(volume, isChosen)
+        if volume in self.pair and not isChosen:
+            others = [other for other in self.series if other not in self.pair]
+            kept = [other for other in self.pair if other is not volume]
+            if others:
+                self.select(*kept, others[-1])
+                return
+            scene.choose_exam(volume, True)
+        self._show()
+
+    def _problems(self) -> list:
+        """Return what is wrong with the exams, as far as the headers tell."""
+        from MammoTrackerLib import MammoTrackerError, scene
+        from MammoTrackerLib.pair import PairProblem, pair_problems, series_problems
 
         if not all(self.pair):
             return []
         try:
+            if self.isSeries:
+                return series_problems([scene.header_of(volume) for volume in self.series])
             return pair_problems(*(scene.header_of(volume) for volume in self.pair))
         except MammoTrackerError as error:
             return [PairProblem(str(error), True, "image")]
@@ -129,6 +202,7 @@ class Exams(VTKObservationMixin):
     def _show(self) -> None:
         from MammoTrackerLib import scene
 
+        self._findSeries()
         ui, problems = self._ui, self._problems()
         kinds = {problem.kind for problem in problems}
         prior, current = self.pair
@@ -140,10 +214,13 @@ class Exams(VTKObservationMixin):
             ui.pairLabel.text = "\n".join(problem.message for problem in problems)
         else:
             ui.pairLabel.text = self._summary()
-        ui.swapButton.visible = "dates" in kinds
+        ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
+        ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
+        canSwap = "dates" in kinds or self.isSeries
+        ui.swapButton.visible = canSwap
         forcible = kinds & FORCIBLE
         ui.forceCheckBox.visible = bool(forcible)
-        ui.pairWidget.visible = bool(forcible) or "dates" in kinds
+        ui.pairWidget.visible = bool(forcible) or canSwap
         ui.spacingWidget.visible = "spacing" in kinds
         if "spacing" in kinds:
             for volume, box in self._spacingBoxes():
@@ -157,7 +234,12 @@ class Exams(VTKObservationMixin):
 
         prior, current = (scene.header_of(volume) for volume in self.pair)
         parts = [" ".join(filter(None, (current.laterality, current.view)))]
-        if prior.date and current.date:
+        years = scene.years_of(self.series) if self.isSeries else None
+        if self.isSeries:
+            parts.append(_("{n} exams").format(n=len(self.series)))
+            if years:
+                parts.append(_("{years:.1f} years").format(years=max(years)))
+        elif prior.date and current.date:
             months = (current.date - prior.date).days / 30.44
             parts.append(_("{months:.0f} months apart").format(months=months))
         summary = ", ".join(filter(None, parts))
@@ -185,3 +267,7 @@ class Exams(VTKObservationMixin):
             slicer.util.errorDisplay(str(error))
         self._show()
         self._onNew()
+
+
+def _volumes() -> list:
+    return slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")

@@ -1,4 +1,4 @@
-"""The panel's list of the prior's lesions: add, rename, delete, load, mass or calcification."""
+"""The panel's list of lesions: add, rename, delete, load, mass or calcification."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .lesion_sources import FILES, loadFile, otherSources
+
 
 class LesionList(VTKObservationMixin):
-    """Shows the ROI nodes that belong to the prior, and edits them.
+    """Shows the ROI nodes that mark lesions, of the prior or of all exams of a series.
 
     Parameters
     ----------
@@ -28,10 +30,12 @@ class LesionList(VTKObservationMixin):
         self._ui = ui
         self._onChanged = onChanged
         self._prior = None
+        self._volumes = []
         self._rois = []
-        self._placed = None
+        self._placed = self._menu = None
         self._filling = False
-        ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type")])
+        ui.lesionsTable.columnCount = 3
+        ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type"), _("Exam")])
         ui.lesionsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         ui.lesionsTable.verticalHeader().visible = False
         ui.lesionsTable.cellChanged.connect(self._onRenamed)
@@ -59,10 +63,24 @@ class LesionList(VTKObservationMixin):
         )
         return [self._rois[row] for row in rows if row < len(self._rois)]
 
-    def setPrior(self, prior) -> None:
-        """Show the lesions of another prior (or None)."""
-        self._prior = prior
+    def setExams(self, volumes: list, prior) -> None:
+        """Show the lesions of other exams.
+
+        Parameters
+        ----------
+        volumes
+            The exams; of more than two, the lesions of all are listed.
+        prior
+            The one on which lesions are marked, or None.
+        """
+        self._volumes, self._prior = volumes, prior
+        title = _("Lesions") if self._isSeries else _("Lesions on the prior")
+        self._ui.lesionsCollapsibleButton.text = title
         self.refresh()
+
+    @property
+    def _isSeries(self) -> bool:
+        return len(self._volumes) > 2
 
     def refresh(self) -> None:
         """Read the lesions from the scene; ROIs that nobody owns, on the prior, become lesions."""
@@ -70,13 +88,20 @@ class LesionList(VTKObservationMixin):
 
         if self._prior:
             with suppress(MammoTrackerError):  # the prior is no single slice
-                scene.claim_new_rois(self._prior)
+                scene.claim_new_rois(self._prior, self._marked())
         self.removeObservers()
-        self._rois = scene.lesions(self._prior) if self._prior else []
+        self._rois = self._marked()
         for roi in self._rois:
             self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
             self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
         self._fill()
+
+    def _marked(self) -> list:
+        """Return the lesions that are marked in the scene."""
+        from MammoTrackerLib import scene
+
+        volumes = self._volumes if self._isSeries else [self._prior] if self._prior else []
+        return [roi for volume in volumes for roi in scene.lesions(volume)]
 
     def _fill(self) -> None:
         from MammoTrackerLib import scene
@@ -84,6 +109,8 @@ class LesionList(VTKObservationMixin):
         table = self._ui.lesionsTable
         self._filling = True
         table.rowCount = len(self._rois)
+        table.setColumnHidden(2, not self._isSeries)
+        titles = scene.exam_titles(self._volumes) if self._isSeries else []
         for row, roi in enumerate(self._rois):
             item = qt.QTableWidgetItem(roi.GetName())
             color = roi.GetDisplayNode().GetSelectedColor()
@@ -92,8 +119,11 @@ class LesionList(VTKObservationMixin):
             item.setIcon(qt.QIcon(swatch))
             table.setItem(row, 0, item)
             kind = qt.QTableWidgetItem(_(scene.lesion_type(roi)))
-            kind.setFlags(kind.flags() & ~qt.Qt.ItemIsEditable)
-            table.setItem(row, 1, kind)
+            title = titles[self._volumes.index(scene.exam_of(roi))] if titles else ""
+            exam = qt.QTableWidgetItem(title)
+            for column, item in ((1, kind), (2, exam)):
+                item.setFlags(item.flags() & ~qt.Qt.ItemIsEditable)
+                table.setItem(row, column, item)
         self._filling = False
         self._onSelectionChanged()
         self._enable()
@@ -110,11 +140,10 @@ class LesionList(VTKObservationMixin):
         if self._placed:
             self.stopPlacing()
             return
-        names = {roi.GetName() for roi in self._rois}
-        number = next(n for n in range(1, len(names) + 2) if f"{_('Lesion')} {n}" not in names)
-        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", f"{_('Lesion')} {number}")
+        name = _freeName({roi.GetName() for roi in self._rois})
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
         roi.CreateDefaultDisplayNodes()
-        scene.claim_lesion(roi, self._prior)
+        scene.claim_lesion(roi, self._prior, beside=self._rois)
         self._placed = roi
         self.refresh()
         self._onChanged()
@@ -138,38 +167,73 @@ class LesionList(VTKObservationMixin):
         self._onChanged()
 
     def onLoad(self) -> None:
-        """Let the user choose ROI files, and load them."""
+        """Let the user choose files; also what the scene and the DICOM database have, if any."""
+        with slicer.util.WaitCursor():
+            others = otherSources(self._exams(), self._prior)
+        if not others:
+            self._onLoadFiles()
+            return
+        button = self._ui.loadLesionsButton
+        self._menu = qt.QMenu(button)
+        self._menu.addAction(_("Files...")).triggered.connect(lambda *_args: self._onLoadFiles())
+        for text, load in others:
+            action = self._menu.addAction(text)
+            action.triggered.connect(lambda *_args, source=(text, load): self._load([source]))
+        self._menu.popup(button.mapToGlobal(qt.QPoint(0, button.height)))
+
+    def _exams(self) -> list:
+        """Return the exams on which lesions may be loaded."""
+        return self._volumes if self._isSeries else [self._prior]
+
+    def _onLoadFiles(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(
-            slicer.util.mainWindow(), _("Load lesions"), "", _("ROI files") + " (*.mrk.json *.json)"
-        )
+            slicer.util.mainWindow(), _("Load lesions"), "",
+            f"{_('ROIs, masks and DICOM SR')} ({FILES});;{_('All files')} (*)",
+        )  # fmt: skip
         # PySide returns the filter too, PythonQt only the names.
         if isinstance(paths, tuple) and len(paths) == 2 and isinstance(paths[0], list):
             paths = paths[0]
         self.load(paths)
 
     def load(self, paths) -> None:
-        """Load ROI files as lesions of the prior; what holds none is reported to the user."""
-        from MammoTrackerLib import MammoTrackerError, scene
+        """Load files as lesions; what holds none is reported to the user."""
+        exams, prior = self._exams(), self._prior
+        self._load([(Path(p).name, lambda p=p: loadFile(Path(p), exams, prior)) for p in paths])
 
-        failures = []
-        for path in paths:
-            node = None
+    def _load(self, sources: list) -> None:
+        """Load lesions from sources, each a name and what loads it."""
+        from MammoTrackerLib import MammoTrackerError
+
+        failures, remarks = [], []
+        for name, load in sources:
+            before = self._marked()
             try:
-                node = slicer.util.loadMarkups(str(path))
-                if not node or not node.IsA("vtkMRMLMarkupsROINode"):
-                    raise MammoTrackerError(_("it holds no ROI"))
-                scene.box_of(node, self._prior)
-                scene.claim_lesion(node, self._prior)
-            except (RuntimeError, MammoTrackerError) as error:
-                if node:
-                    slicer.mrmlScene.RemoveNode(node)
-                failures.append(f"{Path(path).name}: {error}")
+                rois, said = load()
+            except MammoTrackerError as error:
+                failures.append(f"{name}: {error}")
+                continue
+            remarks += [f"{name}: {remark}" for remark in said]
+            for roi in rois:
+                self._distinguish(roi, before)
+                before.append(roi)
         self.refresh()
         self._onChanged()
         if failures:
-            slicer.util.errorDisplay(
-                _("These files were not loaded:") + "\n\n" + "\n".join(failures)
-            )
+            text = _("These files were not loaded:") + "\n\n" + "\n".join(failures + remarks)
+            slicer.util.errorDisplay(text)
+        elif remarks:
+            slicer.util.infoDisplay("\n".join(remarks))
+
+    def _distinguish(self, roi, others: list) -> None:
+        """Give a loaded lesion a name that no other one has, and a colour apart from theirs."""
+        from MammoTrackerLib import scene
+
+        names = {other.GetName() for other in others}
+        if roi.GetName() in names:
+            roi.SetName(_freeName(names))
+        colors = [other.GetDisplayNode().GetSelectedColor() for other in others]
+        if self._isSeries and roi.GetDisplayNode().GetSelectedColor() in colors:
+            scene.color_apart(roi, others)
 
     def _onPlaceModeChanged(self, enabled: bool) -> None:
         from MammoTrackerLib import scene
@@ -232,3 +296,9 @@ class LesionList(VTKObservationMixin):
     def _onRoiMoved(self, _roi=None, _event=None) -> None:
         if not self._placed:
             self._onChanged()
+
+
+def _freeName(names: set[str]) -> str:
+    """Return a name that a lesion can have beside others."""
+    numbered = (f"{_('Lesion')} {number}" for number in range(1, len(names) + 2))
+    return next(name for name in numbered if name not in names)

@@ -20,7 +20,6 @@ class Pane:
         self.volume = volume
         header = scene.header_of(volume)
         self._spacing = np.array(header.spacing or scene.Raster(volume).spacing[:2])
-        self._isInverted = header.inverted
         self._placed = None
         self._size = None
 
@@ -51,13 +50,6 @@ class Pane:
     def dimensions(self) -> tuple[int, int]:
         """Width and height of the view in screen pixels."""
         return tuple(self.node.GetDimensions()[:2])
-
-    def thumbnail(self) -> np.ndarray:
-        """Return the image at about 1 mm, dense tissue bright."""
-        image = slicer.util.arrayFromVolume(self.volume).squeeze()
-        step = max(1, round(1 / min(self._spacing)))
-        image = image[::step, ::step].astype(np.float32)
-        return -image if self._isInverted else image
 
     def toWorld(self, pixel) -> np.ndarray:
         """Map x, y in pixels of the image to the world."""

@@ -37,9 +37,9 @@ def writePicture(sliceWidgets, path) -> None:
     prior, current = (
         np.pad(image, ((height - image.shape[0], 0), (0, 0), (0, 0))) for image in images
     )
-    png = _png(np.concatenate([prior, gap, current], axis=1))
+    content = png(np.concatenate([prior, gap, current], axis=1))
     try:
-        Path(path).write_bytes(png)
+        Path(path).write_bytes(content)
     except OSError as error:
         raise MammoTrackerError(
             _("Cannot write {path}: {reason}.").format(path=path, reason=error.strerror or error)
@@ -94,10 +94,12 @@ def _rendered(view) -> np.ndarray:
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[..., :3]
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
+    """Return the PNG of pixels, (rows, columns, 3) uint8 from the bottom."""
     image = vtk.vtkImageData()
     image.SetDimensions(pixels.shape[1], pixels.shape[0], 1)
-    image.GetPointData().SetScalars(numpy_to_vtk(pixels.reshape(-1, 3), deep=True))
+    values = np.ascontiguousarray(pixels).reshape(-1, 3)
+    image.GetPointData().SetScalars(numpy_to_vtk(values, deep=True))
     writer = vtk.vtkPNGWriter()
     writer.SetInputData(image)
     writer.WriteToMemoryOn()

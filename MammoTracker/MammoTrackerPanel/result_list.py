@@ -1,4 +1,4 @@
-"""The panel's results: the table, the review of each lesion, and its next best places."""
+"""The panel's results: the table, the review of each answer, and its next best places."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .candidate_list import CandidateList
+from .result_table import ResultTable, changeOf
+
 
 class ResultList(VTKObservationMixin):
-    """Shows the predictions of one pair, and lets the user accept, correct or reject them.
+    """Shows the predictions on all exams, and lets the user accept, correct or reject them.
 
     Parameters
     ----------
     ui
         The panel's widgets.
     onSelected
-        Called with the lesion's ROI and a `Box` on the current (None if the lesion has no
-        place there) when a row or one of its next best places is selected.
+        Called with the lesion's ROI, the volume on which it was looked for, and a `Box` there
+        (None if the lesion has no place), when a cell or one of its next best places is
+        selected.
     onChanged
         Called without arguments when boxes were shown, hidden or replaced.
     """
@@ -28,14 +32,13 @@ class ResultList(VTKObservationMixin):
         self._ui = ui
         self._onSelected = onSelected
         self._onChanged = onChanged
-        self._prior = self._current = None
+        self._volumes, self._pair, self._lesions = [], (None, None), []
         self._predictions = []
         self._shown = None
         self._drawn = None
         self._before = None, ""
-        self._listed = None, []
         self._updating = False
-        ui.resultsTableView.connect("selectionChanged()", self._onSelectionChanged)
+        self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         ui.acceptButton.clicked.connect(lambda: self._review("accepted"))
         ui.rejectButton.clicked.connect(lambda: self._review("rejected"))
         ui.restoreButton.clicked.connect(self._onRestore)
@@ -45,39 +48,75 @@ class ResultList(VTKObservationMixin):
         ui.resultPlaceWidget.connect(
             "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
         )
-        ui.candidatesList.currentRowChanged.connect(self._onCandidateSelected)
-        ui.useCandidateButton.clicked.connect(self._onUseCandidate)
+        self._candidates = CandidateList(ui, self._onCandidate, self._onUseCandidate)
 
     @property
     def selected(self):
-        """The predicted ROI of the selected row, or None."""
+        """The predicted ROI of the selected cell, or None."""
         return self._shown
 
-    def setPair(self, prior, current) -> None:
-        """Show the results of another pair; either may be None."""
-        self._prior, self._current = prior, current
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read the results from the scene."""
+    @property
+    def lesion(self):
+        """The lesion of the selected cell, else the first one with an answer, else None."""
         from MammoTrackerLib import scene
 
-        complete = self._prior and self._current
+        shown = self._shown or next(iter(self._predictions), None)
+        return scene.lesion_of(shown) if shown else None
+
+    @property
+    def _isSeries(self) -> bool:
+        return len(self._volumes) > 2
+
+    def setExams(self, volumes: list, pair: tuple, lesions: list) -> None:
+        """Show the results on other exams.
+
+        Parameters
+        ----------
+        volumes
+            The exams, by date.
+        pair
+            Those of them that are shown, on the first of which lesions are marked; either may be
+            None.
+        lesions
+            Whose results they are.
+        """
+        from MammoTrackerLib import scene
+
+        isOther = pair != self._pair
+        self._volumes, self._pair = volumes, pair
+        self.refresh(lesions)
+        if isOther and self._shown:
+            # The buttons are for what is to be seen.
+            lesion = scene.lesion_of(self._shown)
+            isMarked = scene.exam_of(lesion) is pair[0]
+            shown = scene.prediction_of(lesion, pair[1]) if isMarked else None
+            self.deselect()
+            if shown:
+                with self.updating():
+                    self.select(shown)
+
+    def refresh(self, lesions: list | None = None) -> None:
+        """Read the results of these lesions, or of those before, from the scene."""
+        from MammoTrackerLib import scene
+
+        self._lesions = self._lesions if lesions is None else lesions
+        isComplete = all(self._pair)
+        rois = [
+            (lesion, scene.prediction_of(lesion, volume))
+            for lesion in (self._lesions if isComplete else ())
+            for volume in self._volumes
+            if volume is not scene.exam_of(lesion)
+        ]
         self.removeObservers()
-        self._predictions = scene.predictions(self._prior, self._current) if complete else []
+        self._predictions = [roi for _lesion, roi in rois if roi is not None]
         for prediction in self._predictions:
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
-        if self._predictions:
-            self._updateTable()
-        table = scene.results_table(self._prior, self._current) if complete else None
-        self._ui.resultsTableView.setMRMLTableNode(table)
+        self._updateTable()
         if self._shown and self._shown not in self._predictions:
             self._shown = None
-            preview = scene.preview_of(self._current) if complete else None
+            preview = scene.preview_of(self._pair[1]) if isComplete else None
             if preview:
                 preview.GetScene().RemoveNode(preview)
-        if self._shown:
-            self.select(self._shown)
         self._showDetails()
 
     def add(self, lesion, current, track) -> None:
@@ -89,15 +128,44 @@ class ResultList(VTKObservationMixin):
         self.refresh()
         self._onChanged()
 
+    def addHistory(self, lesion, volumes: list, history) -> None:
+        """Put the answers about a lesion on several exams into the scene, and list them."""
+        from MammoTrackerLib import scene
+
+        with self.updating():
+            scene.show_history(lesion, volumes, history)
+        self.refresh()
+        self._onChanged()
+
     def select(self, prediction) -> None:
-        """Select a lesion's row, as a click on it does."""
+        """Select the cell of a lesion on an exam, as a click on it does."""
+        from MammoTrackerLib import scene
+
         if prediction in self._predictions:
-            self._ui.resultsTableView.selectRow(self._predictions.index(prediction))
+            self._table.select(scene.lesion_of(prediction), scene.exam_of(prediction))
+
+    def selectOn(self, lesion, volume) -> None:
+        """Select the cell of a lesion on an exam, also the one that it is marked on."""
+        self._table.select(lesion, volume)
+
+    def actions(self) -> dict:
+        """Return what the keys do with the results, by the names in `keyboard.KEYS`."""
+        ui, move = self._ui, self._table.move
+        return {
+            "nextLesion": lambda: move(1, 0),
+            "previousLesion": lambda: move(-1, 0),
+            "nextExam": lambda: move(0, 1),
+            "previousExam": lambda: move(0, -1),
+            "accept": ui.acceptButton.click,
+            "reject": ui.rejectButton.click,
+            "nextCandidate": self._candidates.selectNext,
+            "useCandidate": ui.useCandidateButton.click,
+        }
 
     def deselect(self) -> None:
-        """Select no row."""
+        """Select no cell."""
         self._shown = None
-        self._ui.resultsTableView.clearSelection()
+        self._table.deselect()
         self._showDetails()
 
     @contextmanager
@@ -112,30 +180,40 @@ class ResultList(VTKObservationMixin):
     def _updateTable(self) -> None:
         from MammoTrackerLib import scene
 
-        scene.update_table(self._prior, self._current)
-        scene.update_labels(self._prior, self._current)
-        self._ui.resultsTableView.resizeColumnsToContents()
+        listed = [scene.lesion_of(roi) for roi in self._predictions]
+        listed = [lesion for lesion in self._lesions if lesion in listed]
+        titles = [_("Prior"), _("Current")]
+        if self._predictions and self._isSeries:
+            scene.update_series_table(self._volumes, self._lesions)
+            titles = scene.exam_titles(self._volumes)
+        elif self._predictions:
+            scene.update_table(*self._pair)
+        if self._predictions:
+            scene.update_labels(*self._pair, self._lesions)
+        self._table.fill(listed, self._volumes if listed else [], titles)
 
-    def _onSelectionChanged(self) -> None:
-        view = self._ui.resultsTableView
-        rows = {
-            view.sortFilterProxyModel().mapToSource(index).row()
-            for index in view.selectionModel().selectedRows()
-        }
-        if len(rows) != 1 or max(rows) >= len(self._predictions):
-            return
-        prediction = self._predictions[rows.pop()]
-        if prediction is self._shown:
+    def _onCellSelected(self, lesion, volume) -> None:
+        """Select the answer in a cell; one that is about no other exam means the shown one."""
+        from MammoTrackerLib import scene
+
+        marked = scene.exam_of(lesion)
+        if volume in (None, marked):
+            others = [v for v in (*self._pair[::-1], *self._volumes) if v is not marked]
+            volume = others[0]
+        prediction = scene.prediction_of(lesion, volume)
+        if prediction is not None and prediction is self._shown:
             return
         self._shown = prediction
         self._showDetails()
-        self._center()
+        if not self._updating:
+            self._onSelected(lesion, volume, _place(prediction))
 
     def _center(self) -> None:
         from MammoTrackerLib import scene
 
         if self._shown:
-            self._onSelected(scene.lesion_of(self._shown), scene.box_if_placed(self._shown))
+            lesion, volume = scene.lesion_of(self._shown), scene.exam_of(self._shown)
+            self._onSelected(lesion, volume, _place(self._shown))
 
     def _showDetails(self) -> None:
         from MammoTrackerLib import scene
@@ -145,71 +223,76 @@ class ResultList(VTKObservationMixin):
             roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
         for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):
             button.enabled = prediction is not None
-        self._listCandidates()
+        self._candidates.show(prediction)
         if prediction is None:
             ui.reasonLabel.text = ""
             return
-        name = scene.lesion_of(prediction).GetName()
-        ui.reasonLabel.text = f"{name}: {scene.reason_of(prediction)}"
+        ui.reasonLabel.text = "\n".join(filter(None, self._details()))
         placed = scene.is_placed(prediction)
         ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
         ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"
         ui.restoreButton.enabled = scene.review_of(prediction) != ""
 
-    def _listCandidates(self) -> None:
-        """List the selected lesion's next best places, and keep the one that is selected."""
+    def _details(self) -> list[str]:
+        """Return what there is to say about the selected answer, a line each."""
         from MammoTrackerLib import scene
 
-        texts = []
-        for candidate in scene.candidates_of(self._shown)[1:] if self._shown else ():
-            x, y = scene.center_mm(candidate.box, self._current)
-            texts.append(
-                _("{number}. score {score:.2f}, at {x:.0f}, {y:.0f} mm").format(
-                    number=len(texts) + 2, score=candidate.score, x=x, y=y
+        prediction, volume = self._shown, scene.exam_of(self._shown)
+        lesion = scene.lesion_of(prediction)
+        lines = [f"{lesion.GetName()}: {scene.reason_of(prediction)}"]
+        box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
+        if box and spacing:
+            size, center = box.scaled(*spacing), scene.center_mm(box, volume)
+            lines.append(
+                _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm").format(
+                    width=size.width, height=size.height, x=center[0], y=center[1]
                 )
             )
-        if (self._shown, texts) != self._listed:
-            self._listed = self._shown, texts
-            self._ui.candidatesList.clear()
-            self._ui.candidatesList.addItems(texts)
-        self._ui.useCandidateButton.enabled = self._ui.candidatesList.currentRow >= 0
+        lines.append(changeOf(lesion, self._volumes)[1])
+        if self._isSeries and scene.is_outdated(lesion):
+            lines.append(_("Track again to look anew from what you decided."))
+        return lines
 
     @contextmanager
-    def _changing(self):
-        """Let the module change the selected result, then show what it is now."""
+    def _changing(self, decided=None):
+        """Let the module change a result, by what the user decided, then show what it is now."""
         from MammoTrackerLib import scene
 
         with self.updating():
             yield scene
-            self._ui.candidatesList.currentRow = -1
+            self._candidates.deselect()
+            self._setOutdated(decided)
             self._updateTable()
         self._showDetails()
         self._onChanged()
 
+    def _setOutdated(self, prediction) -> None:
+        from MammoTrackerLib import scene
+
+        if prediction is not None and self._isSeries:
+            scene.set_outdated(scene.lesion_of(prediction))
+
     def _review(self, review: str) -> None:
-        with self._changing() as scene:
+        if self._shown is None:
+            return
+        with self._changing(self._shown) as scene:
             scene.set_review(self._shown, review)
 
     def _onRestore(self) -> None:
-        with self._changing() as scene:
+        with self._changing(self._shown) as scene:
             scene.restore_prediction(self._shown)
         self._center()
 
-    def _onCandidateSelected(self, row: int) -> None:
+    def _onCandidate(self, box) -> None:
+        """Look at a place that is previewed, or no longer."""
         from MammoTrackerLib import scene
 
-        if self._shown is None:
-            return
-        self._ui.useCandidateButton.enabled = row >= 0
-        scene.preview_candidate(self._shown, row + 1 if row >= 0 else None)
         self._onChanged()
-        if row >= 0:
-            box = scene.candidates_of(self._shown)[row + 1].box
-            self._onSelected(scene.lesion_of(self._shown), box)
+        if box:
+            self._onSelected(scene.lesion_of(self._shown), scene.exam_of(self._shown), box)
 
-    def _onUseCandidate(self) -> None:
-        index = self._ui.candidatesList.currentRow + 1
-        with self._changing() as scene:
+    def _onUseCandidate(self, index: int) -> None:
+        with self._changing(self._shown) as scene:
             scene.use_candidate(self._shown, index)
         self._center()
 
@@ -238,14 +321,17 @@ class ResultList(VTKObservationMixin):
         self._ui.drawButton.checked = False
         if drawn.GetScene() is None:
             return
-        with self._changing() as scene:
-            if scene.is_placed(drawn):
+        from MammoTrackerLib import scene
+
+        isDrawn = scene.is_placed(drawn)
+        with self._changing(drawn if isDrawn else None):
+            if isDrawn:
                 scene.set_review(drawn, "corrected")
                 return
             box, review = self._before
             scene.unplace(drawn)
             if box:
-                scene.place_roi(drawn, self._current, box)
+                scene.place_roi(drawn, scene.exam_of(drawn), box)
             scene.set_review(drawn, review)
 
     def _onMoved(self, prediction, _event=None) -> None:
@@ -259,6 +345,21 @@ class ResultList(VTKObservationMixin):
         with self.updating():
             if scene.review_of(prediction) != "corrected" and not scene.is_as_tracked(prediction):
                 scene.set_review(prediction, "corrected")
-                if prediction is self._shown:
-                    self._showDetails()
+                self._setOutdated(prediction)
             self._updateTable()
+            if prediction is self._shown:
+                self._showDetails()
+            self._onChanged()
+
+
+def _place(prediction):
+    """Return where to look for a lesion on an exam; None where the registration knows better."""
+    from MammoTrackerLib import scene
+
+    if prediction is None:
+        return None
+    box = scene.box_if_placed(prediction)
+    marked, volume = scene.exam_of(scene.lesion_of(prediction)), scene.exam_of(prediction)
+    if box is None and scene.registration_of(marked, volume) is None:
+        return scene.best_guess(prediction)
+    return box

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import qt
@@ -11,30 +12,15 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .layout import CURRENT_VIEW, LAYOUT_ID, PRIOR_VIEW, isShown, switchTo
 from .pane import Pane
 from .picture import writePicture
 
-PRIOR_VIEW, CURRENT_VIEW = "MammoTrackerPrior", "MammoTrackerCurrent"
-LAYOUT_ID = 8341
+NOWHERE = "vtkMRMLSliceNodeMammoTrackerNowhere"
+"""Of no view: what is to be seen in no view needs a name, else it is in all."""
 LESION_SHARE = 0.2
 CLOSEST_MM = 25.0
 PATIENCE_S = 5.0
-
-
-def layoutDescription() -> str:
-    """Return the layout's XML: two slice views beside each other."""
-    # No orientation property: it would make anatomical axes the view's default orientation.
-    views = "".join(
-        f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
-        f'<property name="viewlabel" action="default">{label}</property>'
-        f'<property name="viewcolor" action="default">{color}</property>'
-        "</view></item>"
-        for name, label, color in (
-            (PRIOR_VIEW, _("Prior"), "#7A8CA3"),
-            (CURRENT_VIEW, _("Current"), "#4FA3D1"),
-        )
-    )
-    return f'<layout type="horizontal" split="true">{views}</layout>'
 
 
 class SideBySide(VTKObservationMixin):
@@ -53,16 +39,31 @@ class SideBySide(VTKObservationMixin):
         self._boxes = None
         self._facing = False
         self._opacity = None
-        self._walls = {}
         self._placePending = False
+        self._hasTimeLine = False
 
-    def show(self, prior, current) -> None:
+    @property
+    def hasTimeLine(self) -> bool:
+        """Whether the time line is shown below the views."""
+        return self._hasTimeLine
+
+    @hasTimeLine.setter
+    def hasTimeLine(self, hasTimeLine: bool) -> None:
+        if hasTimeLine != self._hasTimeLine:
+            isOurs = isShown(self._layoutManager, self._hasTimeLine)
+            self._hasTimeLine = hasTimeLine
+            if isOurs:  # the user has not chosen another layout
+                self._switchLayout()
+
+    def show(self, prior, current, titles: Sequence[str] | None = None) -> None:
         """Switch to the layout, and show both volumes whole, each with its own ROIs only.
 
         Parameters
         ----------
         prior, current
             vtkMRMLScalarVolumeNode of one slice each.
+        titles
+            What the views are called; prior and current, if nothing is given.
 
         Raises
         ------
@@ -82,6 +83,7 @@ class SideBySide(VTKObservationMixin):
         self._shown = panes
         for group, pane in enumerate(panes, LAYOUT_ID):
             pane.adopt(group)
+            pane.node.SetLayoutLabel((titles or (_("Prior"), _("Current")))[group - LAYOUT_ID])
             # Else Slicer cuts a name down to two letters where the view is narrow.
             label = pane.widget.findChild(qt.QLabel, "ViewLabel")
             label.minimumWidth = label.sizeHint.width()
@@ -124,10 +126,16 @@ class SideBySide(VTKObservationMixin):
             self._boxes = priorBox, currentBox
             self._place()
 
-    def assign(self) -> None:
+    def assign(self, lesions: Sequence | None = None) -> None:
         """Show each ROI and label of the pair in its own view only, and others in neither.
 
         To be called whenever ROIs were added.
+
+        Parameters
+        ----------
+        lesions
+            Those to show with their predictions, marked on any exam; those of the prior if none
+            are given.
         """
         from MammoTrackerLib import scene
 
@@ -135,21 +143,22 @@ class SideBySide(VTKObservationMixin):
         if not panes:
             return
         prior, current = (pane.volume for pane in panes)
-        lesions, predictions = scene.lesions(prior), scene.predictions(prior, current)
+        lesions = scene.lesions(prior) if lesions is None else lesions
+        left, right = ([scene.roi_on(r, volume) for r in lesions] for volume in (prior, current))
         ours = [pane.node.GetID() for pane in panes]
         elsewhere = [
             node.GetID()
             for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")
             if node.GetID() not in ours
-        ]
+        ] or [NOWHERE]
         for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
             role = node.GetAttribute("MammoTracker.Role")
             if not role or node.GetDisplayNode() is None:
                 continue
             labelled = node.GetNodeReference("MammoTracker.Volume")
-            if node in lesions or labelled is prior:
+            if node in left or labelled is prior:
                 views = ours[:1]
-            elif node in predictions or role in ("preview", "result") or labelled is current:
+            elif node in right or role in ("preview", "result") or labelled is current:
                 views = ours[1:]
             else:
                 views = elsewhere
@@ -220,15 +229,9 @@ class SideBySide(VTKObservationMixin):
                 return False
         return all(pane.widget.sliceView().visible for pane in self._shown)
 
-    def _switchLayout(self) -> bool:
-        """Make the layout the current one, and say whether it was not."""
-        layout = self._layoutManager.layoutLogic().GetLayoutNode()
-        if not layout.IsLayoutDescription(LAYOUT_ID):
-            layout.AddLayoutDescription(LAYOUT_ID, layoutDescription())
-        if layout.GetViewArrangement() == LAYOUT_ID:
-            return False
-        self._layoutManager.setLayout(LAYOUT_ID)
-        return True
+    def _switchLayout(self) -> None:
+        """Make the layout the current one."""
+        switchTo(self._layoutManager, self._hasTimeLine)
 
     def _panes(self) -> tuple:
         """Return both views, or none if no pair is shown or its volumes are gone."""
@@ -239,21 +242,14 @@ class SideBySide(VTKObservationMixin):
 
     def _mirrorings(self, panes) -> list[bool]:
         """Return for each view whether the hanging asks for a mirrored image."""
+        from MammoTrackerLib import scene
+
         if not panes:
             return []
-        priorWall, currentWall = (self._wallIsLeft(pane) for pane in panes)
+        priorWall, currentWall = (scene.is_wall_left(pane.volume) for pane in panes)
         if self._facing:
             return [not priorWall, currentWall]
         return [False, priorWall != currentWall]
-
-    def _wallIsLeft(self, pane) -> bool:
-        from MammoTrackerLib.breast import wall_is_left
-
-        image = pane.volume.GetImageData()
-        key, changed = pane.volume.GetID(), image.GetMTime()
-        if self._walls.get(key, (None, None))[0] != changed:
-            self._walls[key] = changed, wall_is_left(pane.thumbnail())
-        return self._walls[key][1]
 
     def _place(self) -> None:
         """Bring both views to what they were last asked to show."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,24 @@ from slicer.i18n import tr as _
 
 import MammoTrackerLib
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Track
-from MammoTrackerLib.worker import write_mammogram
+from MammoTrackerLib.history import LesionHistory
+from MammoTrackerLib.marked import MarkedLesion
+from MammoTrackerLib.worker import exam_file, write_mammogram
 
 from .child_process import ChildProcess
 
 LOADING_SHARE = 0.5
+AT_A_TIME_S = 0.1
+"""How long Slicer waits while images are handed over, before it draws again."""
+
+
+@dataclass
+class _Request:
+    """A command, and the images that go with it, by the names of their files."""
+
+    command: dict
+    images: list[tuple[str, Mammogram | Callable[[], Mammogram]]]
+    written: list[Path] = field(default_factory=list)
 
 
 class TrackerProcess:
@@ -30,9 +45,10 @@ class TrackerProcess:
 
     The callbacks are attributes, called by Qt's event loop: ``onReady(info)`` when the process
     has loaded its networks, where ``info`` has the keys "runtime", "device" and "weights";
-    ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with
-    `Alignment.grid`'s array; ``onTrack(index, track)`` for each lesion; then ``onDone()``, or
-    ``onFailed(message)``. ``onLog(line)`` gets what the process writes besides.
+    ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with `Alignment.grid`'s array,
+    or ``onRegistered(source, target, grid)`` of exams that are followed; ``onTrack(index, track)``
+    or ``onHistory(index, history)`` for each lesion; then ``onDone()``, or ``onFailed(message)``.
+    ``onLog(line)`` gets what the process writes besides.
     """
 
     def __init__(self) -> None:
@@ -40,6 +56,8 @@ class TrackerProcess:
         self.onProgress: Callable[[float, str], None] = _ignore
         self.onAligned: Callable[[np.ndarray, list[str]], None] = _ignore
         self.onTrack: Callable[[int, Track], None] = _ignore
+        self.onRegistered: Callable[[int, int, np.ndarray], None] = _ignore
+        self.onHistory: Callable[[int, LesionHistory], None] = _ignore
         self.onDone: Callable[[], None] = _ignore
         self.onFailed: Callable[[str], None] = _ignore
         self.onLog: Callable[[str], None] = _ignore
@@ -47,7 +65,7 @@ class TrackerProcess:
         self._info: dict | None = None
         self._isReady = False
         self._isSent = False
-        self._request: tuple | None = None
+        self._request: _Request | None = None
         self._run = 0
         self._loadingShare = 0.0
         self._lastLines: deque[str] = deque(maxlen=50)
@@ -81,13 +99,53 @@ class TrackerProcess:
         MammoTrackerError
             If lesions are being tracked already, or the process cannot be started.
         """
+        command = {
+            "command": "track",
+            "boxes": [[float(value) for value in box.as_tuple()] for box in boxes],
+            "force": force,
+        }
+        self._begin(_Request(command, [("prior.npz", prior), ("current.npz", current)]))
+
+    def follow(
+        self,
+        exams: Sequence[Mammogram | Callable[[], Mammogram]],
+        lesions: Sequence[MarkedLesion],
+        force: bool = False,
+    ) -> None:
+        """Start to follow lesions through exams; returns at once.
+
+        Parameters
+        ----------
+        exams
+            Of one breast in one view, by date. Functions that read one are called when it is handed
+            over, one after another.
+        lesions
+            Each with the exam on which it is marked, and what the user decided about others.
+        force
+            Follow although laterality or view differ.
+
+        Raises
+        ------
+        MammoTrackerError
+            If lesions are being tracked already, or the process cannot be started.
+        """
+        command = {
+            "command": "follow",
+            "exams": len(exams),
+            "lesions": [lesion.as_dict() for lesion in lesions],
+            "force": force,
+        }
+        images = [(exam_file(number), exam) for number, exam in enumerate(exams)]
+        self._begin(_Request(command, images))
+
+    def _begin(self, request: _Request) -> None:
         if self.running:
             raise MammoTrackerError(_("Lesions are being tracked already: wait, or cancel."))
         if self._child is not None and not self._child.alive:
             self.cancel()
         if self._child is None:
             self._start()
-        self._request = prior, current, boxes, force
+        self._request = request
         self._isSent = False
         self._loadingShare = 0.0 if self._isReady else LOADING_SHARE
         self._child.watch()
@@ -126,13 +184,14 @@ class TrackerProcess:
         """Hand the request over once the networks are loaded, so that no image waits on disk."""
         if self._isSent or not self._isReady:
             return
-        self._isSent = True
-        prior, current, boxes, force = self._request
-        folder = self._child.folder / "run"
         try:
-            folder.mkdir(exist_ok=True)
-            write_mammogram(prior, folder / "prior.npz")
-            write_mammogram(current, folder / "current.npz")
+            if not self._areHandedOver():
+                return
+        except MammoTrackerError as error:
+            for path in self._request.written:
+                path.unlink(missing_ok=True)
+            self._fail(str(error), isFatal=False)
+            return
         except OSError as error:
             self._fail(
                 _("The mammograms cannot be handed over ({reason}): make room on the disk.").format(
@@ -141,16 +200,25 @@ class TrackerProcess:
                 isFatal=True,
             )
             return
+        self._isSent = True
         self._run += 1
-        command = {
-            "command": "track",
-            "id": self._run,
-            "folder": str(folder),
-            "boxes": [[float(value) for value in box.as_tuple()] for box in boxes],
-            "force": force,
-        }
+        command = {**self._request.command, "id": self._run, "folder": str(self._folder())}
         with suppress(OSError):  # it has died: its exit is reported
             self._child.send(json.dumps(command))
+
+    def _folder(self) -> Path:
+        return self._child.folder / "run"
+
+    def _areHandedOver(self) -> bool:
+        """Write images for a moment, and say whether all are written."""
+        folder, request = self._folder(), self._request
+        folder.mkdir(exist_ok=True)
+        end = time.monotonic() + AT_A_TIME_S
+        while request.images and time.monotonic() < end:
+            name, image = request.images.pop(0)
+            request.written.append(folder / name)
+            write_mammogram(image() if callable(image) else image, folder / name)
+        return not request.images
 
     def _onOutput(self, line: str) -> None:
         try:
@@ -171,12 +239,13 @@ class TrackerProcess:
                 share * fraction if isLoading else share + (1 - share) * fraction, event["message"]
             )
         elif kind == "aligned":
-            path = Path(event["grid"])
-            grid = np.load(path, allow_pickle=False)
-            path.unlink()
-            self.onAligned(grid, event["warnings"])
+            self.onAligned(_taken(event["grid"]), event["warnings"])
+        elif kind == "registered":
+            self.onRegistered(event["source"], event["target"], _taken(event["grid"]))
         elif kind == "track":
             self.onTrack(event["index"], Track.from_dict(event["track"]))
+        elif kind == "history":
+            self.onHistory(event["index"], LesionHistory.from_dict(event["history"]))
         elif kind == "done":
             self._child.rest()
             self._request = None
@@ -199,6 +268,13 @@ class TrackerProcess:
         else:
             self._child.rest()
         self.onFailed(message)
+
+
+def _taken(path: str) -> np.ndarray:
+    """Read an array that was handed over, and delete its file."""
+    array = np.load(path, allow_pickle=False)
+    Path(path).unlink()
+    return array
 
 
 def _whyItEnded(status: int, lastLines: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -10,14 +12,14 @@ from .tracker_process import TrackerProcess
 
 
 class Tracking:
-    """Tracks lesions of the pair in another process, and puts the answers into the scene.
+    """Tracks lesions of the exams in another process, and puts the answers into the scene.
 
     Parameters
     ----------
     ui
         The panel's widgets.
     exams, lesions, results, setup
-        Other parts of the panel: whose pair and lesions are tracked, what lists the answers,
+        Other parts of the panel: whose exams and lesions are tracked, what lists the answers,
         and what installs what is missing.
     onChanged
         Called without arguments when a run has begun or ended.
@@ -30,12 +32,14 @@ class Tracking:
         self._exams, self._results, self._setup = exams, results, setup
         self._onChanged = onChanged
         self._onRegistered = onRegistered
-        self._rois, self._pair = [], (None, None)
+        self._rois, self._volumes = [], []
         self.process = TrackerProcess()
         self.process.onReady = lambda info: setup.showRuntime(info["runtime"], info["device"])
         self.process.onProgress = self._showProgress
         self.process.onAligned = self._onAligned
         self.process.onTrack = self._onTrack
+        self.process.onRegistered = self._onExamsRegistered
+        self.process.onHistory = self._onHistory
         self.process.onDone = self._onDone
         self.process.onFailed = self._end
         self.process.onLog = ui.logText.appendPlainText
@@ -50,23 +54,41 @@ class Tracking:
 
     def _track(self, rois: list) -> None:
         """Track in the other process; install first what that needs, if the user agrees."""
-        from MammoTrackerLib import MammoTrackerError, scene
+        from MammoTrackerLib import MammoTrackerError
 
         if not rois:
             self._showProgress(0, _("Select a lesion in the list first."))
             return
         if installer.missing() and not self._setup.onInstall():
             return
-        prior, current = self._exams.pair
         try:
             with slicer.util.WaitCursor():
-                boxes = [scene.box_of(roi, prior) for roi in rois]
-                images = scene.mammogram_of(prior), scene.mammogram_of(current)
-                self._rois, self._pair = rois, (prior, current)
-                self.process.track(*images, boxes, force=self._exams.isForced)
+                if self._exams.isSeries:
+                    self._follow(rois)
+                else:
+                    self._trackPair(rois)
         except MammoTrackerError as error:
             self._showProgress(0, str(error))
         self._onChanged()
+
+    def _trackPair(self, rois: list) -> None:
+        from MammoTrackerLib import scene
+
+        prior, current = self._exams.pair
+        boxes = [scene.box_of(roi, prior) for roi in rois]
+        images = scene.mammogram_of(prior), scene.mammogram_of(current)
+        self._rois, self._volumes = rois, [prior, current]
+        self.process.track(*images, boxes, force=self._exams.isForced)
+
+    def _follow(self, rois: list) -> None:
+        """Follow lesions through all exams, from where they are marked and from what is decided."""
+        from MammoTrackerLib import scene
+
+        volumes = self._exams.series
+        lesions = [scene.marked_lesion(roi, volumes) for roi in rois]
+        self._rois, self._volumes = rois, volumes
+        readers = [partial(_mammogram, volume) for volume in volumes]
+        self.process.follow(readers, lesions, force=self._exams.isForced)
 
     def onCancel(self) -> None:
         """Stop tracking; results that are there stay."""
@@ -84,7 +106,7 @@ class Tracking:
 
     def _endIfDeleted(self) -> bool:
         """End the run if the user has deleted one of its exams, and say whether it has ended."""
-        if all(volume.GetScene() for volume in self._pair):
+        if all(volume.GetScene() for volume in self._volumes):
             return False
         self.process.cancel()
         self._end(_("Cancelled, because an exam was deleted."))
@@ -94,13 +116,25 @@ class Tracking:
         from MammoTrackerLib import scene
 
         if not self._endIfDeleted():
-            scene.show_registration(*self._pair, grid)
+            scene.show_registration(*self._volumes, grid)
             self._onRegistered()
 
     def _onTrack(self, index: int, track) -> None:
-        lesion, current = self._rois[index], self._pair[1]
+        lesion, current = self._rois[index], self._volumes[1]
         if not self._endIfDeleted() and lesion.GetScene():
             self._results.add(lesion, current, track)
+
+    def _onExamsRegistered(self, source: int, target: int, grid) -> None:
+        from MammoTrackerLib import scene
+
+        if not self._endIfDeleted():
+            scene.show_registration(self._volumes[source], self._volumes[target], grid)
+            self._onRegistered()
+
+    def _onHistory(self, index: int, history) -> None:
+        lesion = self._rois[index]
+        if not self._endIfDeleted() and lesion.GetScene():
+            self._results.addHistory(lesion, self._volumes, history)
 
     def _onDone(self) -> None:
         from MammoTrackerLib import scene
@@ -112,10 +146,20 @@ class Tracking:
         self._end(
             _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count), 1
         )
-        predictions = [scene.prediction_of(roi, self._pair[1]) for roi in rois]
+        beside = self._exams.pair[1]
+        predictions = [scene.prediction_of(roi, beside) for roi in rois if beside]
         if any(predictions):
             self._results.select(next(filter(None, predictions)))
 
     def _end(self, message: str, fraction: float = 0) -> None:
         self._showProgress(fraction, message)
         self._onChanged()
+
+
+def _mammogram(volume):
+    """Read a volume's mammogram, if it has not been deleted meanwhile."""
+    from MammoTrackerLib import MammoTrackerError, scene
+
+    if volume.GetScene() is None:
+        raise MammoTrackerError(_("An exam was deleted: track again."))
+    return scene.mammogram_of(volume)

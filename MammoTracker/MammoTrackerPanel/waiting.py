@@ -1,16 +1,23 @@
-"""Tracking that a script waits for, safe beside Slicer's views."""
+"""Tracking and following that a script waits for, safe beside Slicer's views.
+
+LiteRT runs in this process, while TensorFlow, which can crash it, runs in another one.
+"""
 
 from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 
 import numpy as np
 import qt
 import slicer
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Track
+from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.global_search import align
+from MammoTrackerLib.history import LesionHistory
+from MammoTrackerLib.marked import MarkedLesion, follow_marked
 from MammoTrackerLib.networks.runtime import choose
 from MammoTrackerLib.pair import check_pair
 
@@ -22,7 +29,7 @@ PAUSE_S = 0.02
 def trackAndWait(
     prior: Mammogram, current: Mammogram, boxes: list[Box], force: bool = False
 ) -> tuple[list[Track], np.ndarray]:
-    """Track in this process with LiteRT; TensorFlow, which can crash it, runs in another one.
+    """Track, and wait for the answers.
 
     Parameters
     ----------
@@ -39,9 +46,45 @@ def trackAndWait(
     MammoTrackerError
         If the pair or a box cannot be right, or tracking cannot run.
     """
+    if not _isSafe():
+        tracks, grids = _elsewhere("track", prior, current, boxes, force)
+        return [tracks[index] for index in range(len(boxes))], grids[0]
+    if not force:
+        check_pair(prior, current)
+    alignment = align(prior, current)
+    return _tracker().track(prior, current, boxes, alignment, force), alignment.grid()
+
+
+def followAndWait(
+    exams: list[Callable[[], Mammogram]], lesions: list[MarkedLesion], force: bool = False
+) -> list[LesionHistory]:
+    """Follow, and wait for the answers.
+
+    Parameters
+    ----------
+    exams, lesions, force
+        As in `TrackerProcess.follow`.
+
+    Returns
+    -------
+    list of LesionHistory
+        One per lesion, in order.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the exams or a box cannot be right, or tracking cannot run.
+    """
+    if not _isSafe():
+        histories, _grids = _elsewhere("follow", exams, lesions, force)
+    else:
+        histories = dict(follow_marked(Exams(_tracker(), exams), lesions, force))
+    return [histories[index] for index in range(len(lesions))]
+
+
+def _isSafe() -> bool:
     # The weights that ship have files for LiteRT.
-    isSafe = choose("auto", has_converted=True) == "litert"
-    return (_here if isSafe else _elsewhere)(prior, current, boxes, force)
+    return choose("auto", has_converted=True) == "litert"
 
 
 @functools.cache
@@ -50,22 +93,15 @@ def _tracker() -> LesionTracker:
     return LesionTracker(runtime="litert")
 
 
-def _here(prior: Mammogram, current: Mammogram, boxes: list[Box], force: bool) -> tuple:
-    if not force:
-        check_pair(prior, current)
-    alignment = align(prior, current)
-    return _tracker().track(prior, current, boxes, alignment, force), alignment.grid()
-
-
-def _elsewhere(prior: Mammogram, current: Mammogram, boxes: list[Box], force: bool) -> tuple:
+def _elsewhere(command: str, *arguments) -> tuple[dict, list]:
     """Let the application draw meanwhile, but take no clicks."""
     process = TrackerProcess()
-    tracks, grids, failures = {}, [], []
-    process.onTrack = tracks.__setitem__
+    answers, grids, failures = {}, [], []
+    process.onTrack = process.onHistory = answers.__setitem__
     process.onAligned = lambda grid, _warnings: grids.append(grid)
     process.onFailed = failures.append
     try:
-        process.track(prior, current, boxes, force)
+        getattr(process, command)(*arguments)
         while process.running:
             slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
             time.sleep(PAUSE_S)
@@ -73,4 +109,4 @@ def _elsewhere(prior: Mammogram, current: Mammogram, boxes: list[Box], force: bo
         process.stop()
     if failures:
         raise MammoTrackerError(failures[0])
-    return [tracks[index] for index in range(len(boxes))], grids[0]
+    return answers, grids

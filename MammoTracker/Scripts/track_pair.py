@@ -1,7 +1,9 @@
-"""Tracks the lesions of one pair of mammograms in Slicer without a window.
+"""Tracks lesions from one mammogram to another, or through more exams, in Slicer without a window.
 
 Slicer --no-main-window --python-script track_pair.py
     --prior PRIOR --current CURRENT --roi LESION.mrk.json --out FOLDER
+Slicer --no-main-window --python-script track_pair.py
+    --exams EXAM EXAM EXAM --on EXAM --roi LESION.mrk.json --out FOLDER
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import slicer
@@ -35,12 +38,20 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="track_pair.py",
-        description="Find the lesions of a prior mammogram again on the current one. Writes "
-        "results.csv, each ROI as .mrk.json, and overlay.png. For research only: not a medical "
-        "device.",
+        description="Find the lesions of a prior mammogram again on the current one, or those of "
+        "one of several exams on all others. Writes results.csv, each ROI as .mrk.json, and "
+        "overlay.png, or strip.png and growth.png. For research only: not a medical device.",
     )
-    parser.add_argument("--prior", type=Path, required=True, help="DICOM, NRRD, PNG, ...")
-    parser.add_argument("--current", type=Path, required=True)
+    parser.add_argument("--prior", type=Path, help="DICOM, NRRD, PNG, ...")
+    parser.add_argument("--current", type=Path)
+    parser.add_argument(
+        "--exams", type=Path, nargs="+", metavar="EXAM",
+        help="in place of a pair: 2 to 30 exams, followed in the order of their dates, if known",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on", type=Path, metavar="EXAM",
+        help="the one of the exams on which the lesions are marked; the last, if not given",
+    )  # fmt: skip
     parser.add_argument(
         "--roi",
         dest="rois",
@@ -48,10 +59,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         required=True,
-        help="a lesion of the prior, as Slicer saves it (.mrk.json); repeat for more",
+        help="a lesion of the prior, or of the exam given by --on, as Slicer saves it (.mrk.json); "
+        "repeat for more",
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
-    for exam in ("prior", "current"):
+    for exam in ("prior", "current", "exams"):
         parser.add_argument(
             f"--{exam}-spacing",
             metavar="MM",
@@ -62,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Track the pair and write the results.
+    """Track the pair, or follow through the exams, and write the results.
 
     Raises
     ------
@@ -71,14 +83,26 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from MammoTrackerPanel import installer
 
-    from MammoTracker import MammoTrackerLogic
-    from MammoTrackerLib import MammoTrackerError, scene
+    from MammoTrackerLib import MammoTrackerError
 
     if installer.missing():
         raise MammoTrackerError(
             "Python packages are missing: start Slicer, and install them under Setup in the "
             "module MammoTracker."
         )
+    isPair = None not in (arguments.prior, arguments.current)
+    isSeries = arguments.exams is not None
+    if isPair == isSeries or (isSeries and (arguments.prior or arguments.current)):
+        raise MammoTrackerError("Give --prior and --current, or --exams.")
+    (runSeries if isSeries else runPair)(arguments)
+    print(f"Written to {arguments.out}")
+
+
+def runPair(arguments: argparse.Namespace) -> None:
+    """Track from the prior to the current mammogram."""
+    from MammoTracker import MammoTrackerLogic
+    from MammoTrackerLib import scene
+
     prior = loadMammogram(arguments.prior, arguments.prior_spacing, "--prior-spacing")
     current = loadMammogram(arguments.current, arguments.current_spacing, "--current-spacing")
     rois = [roi for path in arguments.rois for roi in loadROIs(path)]
@@ -88,11 +112,39 @@ def run(arguments: argparse.Namespace) -> None:
     drawOverlay(prior, current, predictions, arguments.out / "overlay.png")
     for roi, prediction in zip(rois, predictions, strict=True):
         print(f"{roi.GetName()}: {scene.status_of(prediction)}. {scene.reason_of(prediction)}")
-    print(f"Written to {arguments.out}")
 
 
-def loadMammogram(path: Path, spacing: float | None, option: str):
+def runSeries(arguments: argparse.Namespace) -> None:
+    """Follow the lesions of one exam through all."""
+    from MammoTracker import MammoTrackerLogic
+    from MammoTrackerLib import MammoTrackerError, scene
+
+    if arguments.on is not None and arguments.on not in arguments.exams:
+        raise MammoTrackerError("The exam given by --on must be one of --exams.")
+    volumes = [
+        loadMammogram(path, arguments.exams_spacing, "--exams-spacing", isOnlyIfUnknown=True)
+        for path in arguments.exams
+    ]
+    on = arguments.exams.index(arguments.on) if arguments.on else len(volumes) - 1
+    rois = [roi for path in arguments.rois for roi in loadROIs(path)]
+    logic = MammoTrackerLogic()
+    found = logic.follow(volumes, rois, volumes[on])
+    logic.exportSeries(volumes, rois, arguments.out)
+    drawHistories(scene.by_date(volumes), rois, arguments.out)
+    for roi, answers in zip(rois, found, strict=True):
+        for path, answer in zip(arguments.exams, answers, strict=True):
+            if answer is not roi:
+                print(
+                    f"{roi.GetName()} on {path.name}: {scene.status_of(answer)}. "
+                    f"{scene.reason_of(answer)}"
+                )
+
+
+def loadMammogram(path: Path, spacing: float | None, option: str, isOnlyIfUnknown: bool = False):
     """Load one image file, of DICOM too, as a volume whose pixel size is known.
+
+    What is given for it counts more than what the file says, unless it is for those files only
+    that do not say it.
 
     Raises
     ------
@@ -103,9 +155,10 @@ def loadMammogram(path: Path, spacing: float | None, option: str):
 
     # Else Slicer stacks it with all other images of its series that lie in the same folder.
     volume = _load(slicer.util.loadVolume, path, {"singleFile": True, "show": False})
-    if spacing is not None:
+    isKnown = scene.header_of(volume).spacing is not None
+    if spacing is not None and not (isKnown and isOnlyIfUnknown):
         scene.set_spacing(volume, spacing)
-    elif scene.header_of(volume).spacing is None:
+    elif not isKnown:
         raise MammoTrackerError(
             f"{path} does not say how large its pixels are: give {option} in mm."
         )
@@ -171,6 +224,22 @@ def drawOverlay(priorVolume, currentVolume, predictions: Sequence, path: Path) -
             )
         )
     draw_overlay(prior, current, tracks, path)
+
+
+def drawHistories(volumes: Sequence, rois: Sequence, folder: Path) -> None:
+    """Draw the lesions on every exam, by date, and how they grew, into two PNGs."""
+    from MammoTrackerLib import scene
+    from MammoTrackerLib.command.growth_plot import draw_growth
+    from MammoTrackerLib.command.strip import Strip, draw_strip
+    from MammoTrackerLib.orientation import MIRRORED, UNTURNED
+
+    strips = [Strip(scene.history_of(r, volumes)[1], scene.growth_of(r, volumes)[1]) for r in rois]
+    years = scene.years_of(volumes) or [None] * len(volumes)
+    wall = scene.is_wall_left(scene.exam_of(rois[0]))
+    turns = [UNTURNED if scene.is_wall_left(volume) == wall else MIRRORED for volume in volumes]
+    readers = [partial(scene.mammogram_of, volume) for volume in volumes]
+    draw_strip(readers, strips, years, turns, folder / "strip.png")
+    draw_growth(strips, years, folder / "growth.png")
 
 
 if __name__ == "__main__":

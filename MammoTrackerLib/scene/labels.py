@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import vtk
 
 from ..track import Status
 from .lesion import lesions
 from .nodes import new_node, node_with
-from .prediction import lesion_of, predictions, review_of, score_of, status_of
+from .prediction import exam_of, lesion_of, prediction_of, review_of, score_of, status_of
 from .raster import Raster
 from .rois import bounds_of, is_placed, paint
 
@@ -16,11 +18,21 @@ LABEL_COLOR = (1.0, 1.0, 0.7)
 _LABELS = "vtkMRMLMarkupsFiducialNode"
 
 
-def update_labels(prior, current) -> None:
-    """Write names, statuses and scores at the top edges of the ROIs that are shown."""
-    before = [(roi, roi.GetName()) for roi in lesions(prior)]
-    now = [(roi, _label(roi)) for roi in predictions(prior, current)]
-    for volume, labels in ((prior, before), (current, now)):
+def update_labels(prior, current, of: Sequence | None = None) -> None:
+    """Write names, statuses and scores at the top edges of the ROIs that are shown.
+
+    Parameters
+    ----------
+    prior, current
+        The volumes that are shown.
+    of
+        The lesions, marked on any exam; those of the prior if none are given.
+    """
+    of = lesions(prior) if of is None else of
+    for volume in (prior, current):
+        labels = [(roi, roi.GetName()) for roi in of if exam_of(roi) is volume]
+        found = (prediction_of(roi, volume) for roi in of if exam_of(roi) is not volume)
+        labels += [(roi, _label(roi)) for roi in found if roi is not None]
         node = node_with(volume.GetScene(), _LABELS, "label", Volume=volume)
         if node is None:
             node = _new_label_node(volume)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ..errors import MammoTrackerError
 from ..track import Status
@@ -50,8 +51,11 @@ def _is_of_another_module(roi) -> bool:
     )
 
 
-def claim_new_rois(prior) -> None:
-    """Make lesions of the ROIs on the prior that may be some; mark results that were loaded."""
+def claim_new_rois(prior, beside: Iterable = ()) -> None:
+    """Make lesions of the ROIs on the prior that may be some; mark results that were loaded.
+
+    `beside` is as in `claim_lesion`.
+    """
     scene = prior.GetScene()
     for roi in nodes_with(scene, ROI, ""):
         if is_loaded_result(roi):
@@ -63,11 +67,14 @@ def claim_new_rois(prior) -> None:
         except MammoTrackerError:
             continue
         if box.area < columns * rows / 2:  # what is larger crops the image, and is no lesion
-            claim_lesion(roi, prior)
+            claim_lesion(roi, prior, beside=beside)
 
 
-def claim_lesion(roi, prior, lesion_type: str = "") -> None:
-    """Make an ROI a lesion of this prior; a colour of its own it keeps."""
+def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> None:
+    """Make an ROI a lesion of this prior; a colour of its own it keeps.
+
+    Else it gets one that neither the prior's other lesions have, nor those `beside` them.
+    """
     set_attribute(roi, "Role", "lesion")
     set_lesion_type(roi, lesion_type)
     roi.SetNodeReferenceID(PREFIX + "Prior", prior.GetID())
@@ -75,11 +82,16 @@ def claim_lesion(roi, prior, lesion_type: str = "") -> None:
     display = roi.GetDisplayNode()
     default = roi.GetScene().GetDefaultNodeByClass("vtkMRMLMarkupsDisplayNode") or type(display)()
     if display.GetSelectedColor() == default.GetSelectedColor():
-        others = [other for other in lesions(prior) if other is not roi]
-        used = [other.GetDisplayNode().GetSelectedColor() for other in others]
-        free = [color for color in COLORS if color not in used]
-        paint(display, free[0] if free else COLORS[len(others) % len(COLORS)])
+        color_apart(roi, [*lesions(prior), *beside])
     draw_as_outline(display)
+
+
+def color_apart(roi, others: Iterable) -> None:
+    """Give a lesion a colour that no other one has."""
+    others = {other.GetID(): other for other in others if other is not roi}.values()
+    used = [other.GetDisplayNode().GetSelectedColor() for other in others]
+    free = [color for color in COLORS if color not in used]
+    paint(roi.GetDisplayNode(), free[0] if free else COLORS[len(others) % len(COLORS)])
 
 
 def remove_lesion(roi) -> None:

@@ -12,6 +12,7 @@ from .lesion import lesions
 from .nodes import ROI, attribute, do_not_save, new_node, node_with, referenced, set_attribute
 from .rois import (
     bounds_of,
+    box_if_placed,
     draw_as_outline,
     is_placed,
     paint,
@@ -50,8 +51,14 @@ def show_track(lesion, current, track: Track):
     return roi
 
 
-def prediction_name(lesion) -> str:
-    return f"{lesion.GetName()} (current)"
+def prediction_name(lesion, exam: int | None = None) -> str:
+    """Return the name of a prediction, of a pair's current or of an exam, by its number from 1."""
+    return f"{lesion.GetName()} ({'current' if exam is None else f'exam {exam}'})"
+
+
+def exam_of(roi):
+    """Return the volume on which a lesion is marked, or which a prediction is about."""
+    return referenced(roi, "Prior") or referenced(roi, "Current")
 
 
 def predictions(prior, current) -> list:
@@ -63,6 +70,19 @@ def predictions(prior, current) -> list:
 def prediction_of(lesion, current):
     """Return the ROI that shows this lesion on this current, or None."""
     return node_with(current.GetScene(), ROI, "prediction", Lesion=lesion, Current=current)
+
+
+def roi_on(lesion, volume):
+    """Return the ROI that shows a lesion on an exam: its own, where it is marked; None if none."""
+    return lesion if volume is exam_of(lesion) else prediction_of(lesion, volume)
+
+
+def box_or_guess(lesion, volume) -> Box | None:
+    """Return where a lesion is on an exam, or most likely would be; None if nothing is known."""
+    roi = roi_on(lesion, volume)
+    if roi is None:
+        return None
+    return box_if_placed(roi) or (None if roi is lesion else best_guess(roi))
 
 
 def lesion_of(prediction):
@@ -98,12 +118,17 @@ def set_review(prediction, review: str) -> None:
     prediction.GetDisplayNode().SetVisibility(review != "rejected")
 
 
+def best_guess(prediction) -> Box:
+    """Return the tracker's most likely box, also where it is too unsure to be shown."""
+    return Box(*json.loads(attribute(prediction, "Box")))
+
+
 def is_as_tracked(prediction) -> bool:
     """Whether a prediction is where the tracker put it, to a hundredth of a pixel."""
     if status_of(prediction) == Status.NOT_FOUND.value or not is_placed(prediction):
         return False
     box = bounds_of(prediction, referenced(prediction, "Current"))
-    off = np.subtract(box.as_tuple(), json.loads(attribute(prediction, "Box")))
+    off = np.subtract(box.as_tuple(), best_guess(prediction).as_tuple())
     return bool(np.abs(off).max() < 0.01)
 
 
@@ -130,8 +155,7 @@ def restore_prediction(prediction) -> None:
     if status_of(prediction) == Status.NOT_FOUND.value:
         unplace(prediction)
     else:
-        box = Box(*json.loads(attribute(prediction, "Box")))
-        place_roi(prediction, referenced(prediction, "Current"), box)
+        place_roi(prediction, referenced(prediction, "Current"), best_guess(prediction))
     set_review(prediction, "")
 
 

@@ -1,33 +1,35 @@
-"""The table of results of a pair, and its export with the ROIs."""
+"""The tables of results, of a pair and of a series of exams."""
 
 from __future__ import annotations
 
-import csv
-import itertools
-import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Sequence
 
-import slicer
 import vtk
 
 from ..box import Box
-from ..errors import MammoTrackerError
-from ..output_folder import OutputFolder
 from ..track import Status
-from .lesion import lesion_type, lesions
+from .lesion import lesion_type
 from .nodes import new_node, node_with
-from .prediction import lesion_of, prediction_name, predictions, review_of, score_of, status_of
+from .prediction import (
+    exam_of,
+    lesion_of,
+    prediction_name,
+    predictions,
+    review_of,
+    roi_on,
+    score_of,
+    status_of,
+)
 from .rois import bounds_of, is_placed
+from .series import exam_titles, years_of
 from .volumes import header_of
 
 COLUMNS = (
-    "Lesion", "Type", "Status", "Review", "Score", "Centre x (mm)", "Centre y (mm)", "Width (mm)",
-    "Height (mm)", "Area (mm2)", "Longest (mm)", "Change (mm)", "Change (%)",
+    "Lesion", "Status", "Review", "Score", "Longest (mm)", "Change (mm)", "Change (%)", "Type",
+    "Centre x (mm)", "Centre y (mm)", "Width (mm)", "Height (mm)", "Area (mm2)",
 )  # fmt: skip
+SERIES_COLUMNS = ("Lesion", "Exam", "Years", *COLUMNS[1:])
 _TABLE = "vtkMRMLTableNode"
-LONGEST_NAME = 100
-"""Bytes of a file's name; file systems take 255, some paths on Windows no more in all."""
 
 
 def results_table(prior, current):
@@ -50,17 +52,70 @@ def update_table(prior, current):
             prior.GetScene(), _TABLE, "MammoTracker results", "results",
             Prior=prior, Current=current,
         )  # fmt: skip
+    rows = []
+    for roi in predictions(prior, current):
+        lesion = lesion_of(roi)
+        roi.SetName(prediction_name(lesion))
+        before = _box_mm(lesion, prior) if is_placed(lesion) else None
+        rows.append([lesion.GetName(), *_answer(roi), *_measures(roi, before, lesion)])
+    return _filled(node, COLUMNS, rows)
+
+
+def series_table(scene):
+    """Return the table node of the exams that are followed in this scene, or None."""
+    return node_with(scene, _TABLE, "series")
+
+
+def update_series_table(volumes: Sequence, lesions: Sequence):
+    """Bring the table of a series, and the names of the predictions, up to date.
+
+    Returns
+    -------
+    vtkMRMLTableNode
+        `SERIES_COLUMNS` of text, one row per lesion and exam about which something is known,
+        measures in true mm from that exam's top-left corner; the change is that from the first
+        exam on which the lesion has a size.
+    """
+    node = series_table(volumes[0].GetScene())
+    if node is None:
+        node = new_node(volumes[0].GetScene(), _TABLE, "MammoTracker exams", "series")
+    titles, years = exam_titles(volumes), years_of(volumes)
+    rows = []
+    for lesion in lesions:
+        first = None
+        for number, volume in enumerate(volumes):
+            roi = roi_on(lesion, volume)
+            if roi is None:
+                continue
+            if roi is lesion:
+                answer = ["marked", "", ""]
+            else:
+                roi.SetName(prediction_name(lesion, number + 1))
+                answer = _answer(roi)
+            year = "" if years is None else f"{years[number]:.2f}"
+            measures = _measures(roi, first, lesion)
+            rows.append([lesion.GetName(), titles[number], year, *answer, *measures])
+            if first is None and measures[0]:
+                first = _box_mm(roi, volume)
+    return _filled(node, SERIES_COLUMNS, rows)
+
+
+def _filled(node, columns: Sequence[str], rows: list[list[str]]):
+    """Put rows of text into a table node, which is modified only if they are others."""
+    table = node.GetTable()
+    names = [table.GetColumnName(index) for index in range(table.GetNumberOfColumns())]
+    if names != list(columns):  # a new one, or one of another version
+        node.RemoveAllColumns()
         node.SetLocked(True)
         node.SetUseColumnTitleAsColumnHeader(True)
-        for name in COLUMNS:
+        for name in columns:
             column = vtk.vtkStringArray()
             column.SetName(name)
             node.AddColumn(column)
-    rows = [_table_row(roi, prior, current) for roi in predictions(prior, current)]
-    if rows == _table_rows(node):
+        table = node.GetTable()
+    if rows == table_rows(node):
         return node
     was_modifying = node.StartModify()
-    table = node.GetTable()
     table.SetNumberOfRows(len(rows))
     for row, texts in enumerate(rows):
         for column, text in enumerate(texts):
@@ -70,7 +125,8 @@ def update_table(prior, current):
     return node
 
 
-def _table_rows(node) -> list[list[str]]:
+def table_rows(node) -> list[list[str]]:
+    """Return the cells of a table node as text."""
     table = node.GetTable()
     return [
         [table.GetValue(row, column).ToString() for column in range(table.GetNumberOfColumns())]
@@ -78,73 +134,27 @@ def _table_rows(node) -> list[list[str]]:
     ]
 
 
-def _table_row(prediction, prior, current) -> list[str]:
-    lesion = lesion_of(prediction)
-    prediction.SetName(prediction_name(lesion))
-    row = [lesion.GetName(), lesion_type(lesion), status_of(prediction), review_of(prediction)]
+def _answer(prediction) -> list[str]:
+    """Return status, review and score."""
     is_registration = status_of(prediction) == Status.REGISTRATION.value
-    row.append("" if is_registration else f"{score_of(prediction):.2f}")
-    measures = [""] * (len(COLUMNS) - len(row))
-    if is_placed(prediction) and review_of(prediction) != "rejected":
-        box = _box_mm(prediction, current)
-        longest = max(box.width, box.height)
-        measures[:6] = [
-            f"{value:.1f}"
-            for value in (*box.center, box.width, box.height, box.area, longest)
-        ]  # fmt: skip
-        if is_placed(lesion):
-            before = _box_mm(lesion, prior)
-            before = max(before.width, before.height)
-            measures[6:] = [f"{longest - before:+.1f}", f"{100 * (longest / before - 1):+.0f}"]
-    return row + measures
+    score = "" if is_registration else f"{score_of(prediction):.2f}"
+    return [status_of(prediction), review_of(prediction), score]
+
+
+def _measures(roi, before: Box | None, lesion) -> list[str]:
+    """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes."""
+    kind = lesion_type(lesion)
+    if not is_placed(roi) or review_of(roi) == "rejected":
+        return ["", "", "", kind, *[""] * 5]
+    box = _box_mm(roi, exam_of(roi))
+    longest = max(box.width, box.height)
+    changes = ["", ""]
+    if before is not None:
+        was = max(before.width, before.height)
+        changes = [f"{longest - was:+.1f}", f"{100 * (longest / was - 1):+.0f}"]
+    others = [f"{value:.1f}" for value in (*box.center, box.width, box.height, box.area)]
+    return [f"{longest:.1f}", *changes, kind, *others]
 
 
 def _box_mm(roi, volume) -> Box:
     return bounds_of(roi, volume).scaled(*header_of(volume).spacing)
-
-
-def export(prior, current, folder: str | Path) -> list[Path]:
-    """Write the table as ``results.csv`` and each ROI as a ``.mrk.json`` named like its lesion.
-
-    Returns
-    -------
-    list of Path
-        The files, all of which were written.
-
-    Raises
-    ------
-    MammoTrackerError
-        If the folder cannot be written; it is then as it was.
-    """
-    folder = Path(folder)
-    names: list[str] = []
-    with OutputFolder(folder, replaces=None) as temporary:
-        names.append("results.csv")
-        with (temporary / names[0]).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *_table_rows(update_table(prior, current))])
-        for roi in lesions(prior) + predictions(prior, current):
-            names.append(_file_name(roi.GetName(), names))
-            storage = slicer.vtkMRMLMarkupsROIJsonStorageNode()
-            storage.SetFileName(str(temporary / names[-1]))
-            if not storage.WriteData(roi):
-                raise MammoTrackerError(
-                    f"{names[-1]} could not be written: choose another folder."
-                )
-    return [folder / name for name in names]
-
-
-def _ends(name: bytes) -> tuple[bytes, bytes]:
-    return name[: LONGEST_NAME - 20], name[-20:]
-
-
-def _file_name(name: str, taken: Iterable[str]) -> str:
-    stem = re.sub(r"[^\w ()+-]", "_", name)
-    # What ends the name, as in "Lesion 1 (current)", tells files of long names apart.
-    if len(stem.encode()) > LONGEST_NAME:
-        start, end = (part.decode(errors="ignore") for part in _ends(stem.encode()))
-        stem = f"{start}_{end}"
-    stem = stem.strip() or "Lesion"
-    taken = {other.casefold() for other in taken}
-    numbers = itertools.chain([""], (f" {number}" for number in itertools.count(2)))
-    names = (f"{stem}{number}.mrk.json" for number in numbers)
-    return next(file for file in names if file.casefold() not in taken)

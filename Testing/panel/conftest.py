@@ -38,12 +38,69 @@ def pair(shell, panel):
     shell.process()
 
 
+@pytest.fixture(scope="session")
+def exam_files(tmp_path_factory):
+    """Four exams of one woman as DICOM files, by year; two images take turns."""
+    from sample_pair import write_exam
+
+    folder = tmp_path_factory.mktemp("exams")
+    years = {2019: "Current", 2020: "Prior", 2022: "Prior", 2024: "Current"}
+    return {y: write_exam(folder / f"{y}.dcm", name, y) for y, name in years.items()}
+
+
+@pytest.fixture
+def series(panel, shell, exam_files):
+    """The four exams, loaded in another order than that of their dates, as they are proposed."""
+    exams = {year: shell.loadDicom(exam_files[year]) for year in (2022, 2019, 2020, 2024)}
+    exams = [exams[year] for year in sorted(exams)]
+    shell.wait(lambda: panel.exams.series == exams)
+    yield exams
+    shell.scene.Clear()
+    shell.process(0.3)
+
+
+@pytest.fixture
+def followed(panel, shell, series):
+    """A lesion that is marked on the last exam, with answers on all others, and one on the first.
+
+    Returns
+    -------
+    tuple
+        The exams, the lesions.
+    """
+    import slicer
+    from sample_pair import TRUTH
+
+    from MammoTrackerLib import Box, Candidate, Status, Track, scene
+    from MammoTrackerLib.history import ExamResult, LesionHistory, by_user
+
+    def found(box, status=Status.FOUND):
+        track = Track(TRUTH, box, 0.9, status, "Here.", (Candidate(box, 0.9),) * 2, box)
+        return ExamResult(track, (3,), False, 0.1 if status is Status.NOT_FOUND else 0.9)
+
+    lesions = []
+    smaller = Box.from_center(*TRUTH.center, TRUTH.width / 2, TRUTH.height / 2)
+    for name, exam, box, results in (
+        ("Mass", 3, TRUTH, [found(TRUTH, Status.NOT_FOUND), found(smaller), found(TRUTH), None]),
+        ("Calcs", 0, smaller, [None, found(smaller), found(TRUTH), found(TRUTH)]),
+    ):
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
+        scene.place_roi(roi, series[exam], box)
+        scene.claim_lesion(roi, series[exam])
+        results = tuple(by_user(box, box) if one is None else one for one in results)
+        scene.show_history(roi, series, LesionHistory(exam, results))
+        lesions.append(roi)
+    panel.exams.look()
+    shell.process(0.3)
+    return series, lesions
+
+
 @pytest.fixture
 def layouts(shell):
     """The application's layout manager, in another layout; views of the pair have one size."""
     import slicer
     from drawn_exams import SIZE, VIEWS
-    from MammoTrackerPanel.side_by_side import LAYOUT_ID, layoutDescription
+    from MammoTrackerPanel.layout import LAYOUT_ID, layoutDescription
 
     manager = slicer.app.layoutManager()
     node = manager.layoutLogic().GetLayoutNode()

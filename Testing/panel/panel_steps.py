@@ -16,7 +16,19 @@ def track(panel, shell) -> None:
     shell.wait(lambda: not panel.tracking.running, 120)
 
 
+def details_of(prior, current) -> list[list[str]]:
+    """Return the rows of the pair's table node."""
+    from MammoTrackerLib import scene
+
+    table = scene.results_table(prior, current).GetTable()
+    return [
+        [table.GetValue(row, column).ToString() for column in range(table.GetNumberOfColumns())]
+        for row in range(table.GetNumberOfRows())
+    ]
+
+
 def rows_of(panel) -> list[list[str]]:
+    """Return the rows of the panel's table: lesion, change, and a cell for each exam."""
     model = panel.ui.resultsTableView.model()
     return [
         [model.index(row, column).data() or "" for column in range(model.columnCount())]

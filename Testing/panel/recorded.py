@@ -18,7 +18,8 @@ class Recorded:
         self.shell = shell
         self.process = TrackerProcess()
         self.events = []
-        for name in ("Ready", "Progress", "Aligned", "Track", "Done", "Failed", "Log"):
+        names = "Ready Progress Aligned Track Registered History Done Failed Log"
+        for name in names.split():
             setattr(self.process, f"on{name}", self._recorder(name))
 
     def _recorder(self, name):
@@ -40,6 +41,13 @@ class Recorded:
         """Track, wait for the end, and return all events."""
         self.events.clear()
         self.process.track(*arguments, **keywords)
+        self.wait(lambda: not self.process.running)
+        return self.events
+
+    def follow(self, *arguments, **keywords) -> list:
+        """Follow, wait for the end, and return all events."""
+        self.events.clear()
+        self.process.follow(*arguments, **keywords)
         self.wait(lambda: not self.process.running)
         return self.events
 

@@ -86,3 +86,76 @@ def mark(panel, shell, volume, box: Box) -> None:
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Lesion 1")
     scene.place_roi(roi, volume, box)
     shell.wait(lambda: roi in panel.lesions.rois)
+
+
+def listed(panel) -> list[tuple[str, bool]]:
+    import qt
+
+    view = panel.ui.examsList
+    items = [view.item(row) for row in range(view.count)]
+    return [(item.text(), item.checkState() == qt.Qt.Checked) for item in items]
+
+
+def test_all_exams_of_a_woman_are_proposed_the_last_to_be_marked(panel, shell, series):
+    ui = panel.ui
+    assert panel.exams.pair == (series[3], series[2])
+    assert ui.examsList.visible and ui.priorLabel.text == "Marked on:"
+    years = 2019, 2020, 2022, 2024
+    lines = [(f"{n}.  {year}-03-01   {year}", True) for n, year in enumerate(years, 1)]
+    assert listed(panel) == lines
+    assert ui.pairLabel.text == "L MLO, 4 exams, 5.0 years"
+    shell.screenshot("/tmp/module-exams.png")
+    shell.click(ui.swapButton)
+    assert panel.exams.pair == (series[2], series[3])
+    assert panel.exams.series == series and "L MLO" in ui.pairLabel.text
+
+
+def test_exams_are_left_out_and_taken_in_again(panel, shell, series):
+    import qt
+
+    item = panel.ui.examsList.item(1)
+    item.setCheckState(qt.Qt.Unchecked)
+    assert panel.exams.series == [series[0], *series[2:]]
+    assert [checked for _date, checked in listed(panel)] == [True, False, True, True]
+    panel.ui.examsList.item(2).setCheckState(qt.Qt.Unchecked)  # which is beside
+    assert panel.exams.pair == (series[3], series[0])
+    assert panel.exams.series == [series[3], series[0]]
+    assert panel.ui.priorLabel.text == "Prior:" and panel.ui.examsList.visible
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)  # two remain
+    assert panel.exams.series == [series[3], series[0]]
+    assert [checked for _date, checked in listed(panel)] == [True, False, False, True]
+    panel.ui.examsList.item(1).setCheckState(qt.Qt.Checked)
+    assert panel.exams.series == [*series[:2], series[3]]
+
+
+def test_two_exams_need_no_list(panel, shell, pair):
+    assert not panel.ui.examsList.visible
+    assert panel.exams.series == list(pair[:2])
+
+
+def test_a_later_exam_moves_the_proposal_until_a_lesion_is_marked(panel, shell, tmp_path):
+    exams = [
+        shell.loadDicom(write_exam(tmp_path / f"{year}.dcm", "Prior", year))
+        for year in (2020, 2021)
+    ]
+    shell.wait(lambda: panel.exams.pair == tuple(exams))
+    exams.append(shell.loadDicom(write_exam(tmp_path / "2022.dcm", "Prior", 2022)))
+    shell.wait(lambda: panel.exams.pair == (exams[2], exams[1]))
+    mark(panel, shell, exams[2], Box(300, 400, 380, 480))
+    exams.append(shell.loadDicom(write_exam(tmp_path / "2023.dcm", "Prior", 2023)))
+    shell.wait(lambda: len(panel.exams.series) == 4)
+    assert panel.exams.pair == (exams[2], exams[1])
+    shell.scene.Clear()
+
+
+def test_what_is_wrong_with_another_exam_of_the_series_is_said(panel, shell, series):
+    series[0].SetName("First")
+    series[0].SetAttribute("DICOM.instanceUIDs", None)
+    from MammoTrackerLib import scene
+
+    scene.choose_exam(series[0], True)
+    series[0].SetSpacing(1, 1, 1)
+    panel.enter()
+    assert "The pixel spacing of exam 4 is unknown" in panel.ui.pairLabel.text
+    assert listed(panel)[3] == ("4.  no date   First", True)
+    assert not panel.exams.isReady

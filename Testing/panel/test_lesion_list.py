@@ -113,3 +113,92 @@ def test_roi_files_and_rois_of_the_scene_are_used(panel, shell, pair, tmp_path):
     own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Own")
     scene.place_roi(own, prior, Box(300, 500, 350, 560))
     shell.wait(lambda: panel.ui.lesionsTable.rowCount == 3)
+
+
+def test_a_mask_of_the_prior_is_loaded(panel, shell, pair, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from MammoTrackerLib import scene
+
+    prior = pair[0]
+    columns, rows = scene.Raster(prior).size
+    mask = np.zeros((rows, columns), np.uint8)
+    mask[500:540, 300:360] = mask[700:730, 400:440] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    panel.lesions.load([tmp_path / "mask.png", tmp_path / "none.png"])
+    assert "none.png" in shell.messages.pop()
+    names = [roi.GetName() for roi in panel.lesions.rois]
+    assert names == ["Lesion 1", "Lesion 2", "Lesion 3"], "no name twice"
+    boxes = [scene.box_of(roi, prior).as_tuple() for roi in panel.lesions.rois[1:]]
+    expected = (300, 500, 360, 540), (400, 700, 440, 730)
+    assert sorted(boxes) == [pytest.approx(box) for box in expected]
+
+
+def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
+    import numpy as np
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    from MammoTrackerLib import scene
+
+    prior, current, _ = pair
+    columns, rows = scene.Raster(prior).size
+    labels = np.zeros((1, rows, columns), np.uint8)
+    labels[0, 500:540, 300:360] = 1
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(columns, rows, 1)
+    image.GetPointData().SetScalars(numpy_to_vtk(labels.ravel(), deep=True))
+    matrix = vtk.vtkMatrix4x4()
+    prior.GetIJKToRASMatrix(matrix)
+    image.SetImageToWorldMatrix(matrix)
+    nodes = []
+    for name, volume in (("Mass", prior), ("Elsewhere", current)):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        node.AddSegmentFromBinaryLabelmapRepresentation(image, "Mass in the middle")
+        nodes.append(node)
+    shell.click(panel.ui.loadLesionsButton)
+    actions = {action.text: action for action in panel.lesions._menu.actions()}
+    assert list(actions) == ["Files...", "Segmentation Mass"]
+    panel.lesions._menu.close()
+    actions["Segmentation Mass"].trigger()
+    added = panel.lesions.rois[-1]
+    assert added.GetName() == "Mass in the middle"
+    assert scene.box_of(added, prior).as_tuple() == pytest.approx((300, 500, 360, 540), abs=0.01)
+    assert panel.ui.lesionsTable.rowCount == 2 and shell.messages == []
+
+
+def test_a_report_on_the_exams_in_the_dicom_database_is_offered(panel, shell, series, tmp_path):
+    import pydicom
+    import slicer
+    from sr_files import group, report, scoord, tracking, write_report
+
+    from MammoTrackerLib import scene
+
+    def outline(instance, box, identifier):
+        x0, y0, x1, y1 = box.as_tuple()
+        points = [x0, y0, x1, y0, x1, y1, x0, y1]
+        return group(*tracking(identifier, "x"), scoord("POLYLINE", points, instance))
+
+    uids = [volume.GetAttribute("DICOM.instanceUIDs") for volume in series]
+    boxes = Box(300, 400, 380, 480), Box(400, 500, 460, 560)
+    marks = outline(uids[0], boxes[0], "1.5"), outline(uids[3], boxes[1], "1.6")
+    path = write_report(tmp_path / "sr.dcm", report(*marks, outline("1.2.3.9", boxes[0], "1.7")))
+    uid = str(pydicom.dcmread(path).SOPInstanceUID)
+    slicer.dicomDatabase.files[uid] = str(path)
+    try:
+        shell.click(panel.ui.loadLesionsButton)
+        actions = {action.text: action for action in panel.lesions._menu.actions()}
+        assert list(actions)[1:] == ["Report 1 of 1 on these exams (DICOM SR)"]
+        panel.lesions._menu.close()
+        actions["Report 1 of 1 on these exams (DICOM SR)"].trigger()
+    finally:
+        del slicer.dicomDatabase.files[uid]
+    assert "1 on other images than the exams" in shell.messages.pop()
+    first, last = panel.lesions.rois
+    assert scene.box_of(first, series[0]).as_tuple() == pytest.approx(boxes[0].as_tuple())
+    assert scene.box_of(last, series[3]).as_tuple() == pytest.approx(boxes[1].as_tuple())
+    assert first.GetDisplayNode().GetSelectedColor() != last.GetDisplayNode().GetSelectedColor()
+    assert [panel.ui.lesionsTable.item(row, 2).text() for row in range(2)] == ["0 y", "+5.0 y"]

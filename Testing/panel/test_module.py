@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 import pytest
-from panel_steps import rows_of, track
+from panel_steps import details_of, rows_of, track
 from recorded import CRASH
 from sample_pair import TRUTH
 
@@ -33,7 +33,7 @@ def test_export_writes_table_boxes_and_picture(panel, shell, pair, tmp_path):
     shell.click(panel.ui.exportButton)
     assert "4 files" in panel.ui.exportLabel.text
     with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
-        assert list(csv.reader(file))[1:] == rows_of(panel)
+        assert list(csv.reader(file))[1:] == details_of(*pair[:2])
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "results.csv", "side-by-side.png", "Lesion 1.mrk.json", "Lesion 1 (current).mrk.json",
@@ -51,7 +51,7 @@ def test_a_saved_scene_comes_back_as_it_was(panel, shell, pair, tmp_path):
     x, y = scene.box_of(prediction, current).center
     shell.drag(current, (x, y), (x + 15, y - 10))
     box, rows = scene.box_of(prediction, current), rows_of(panel)
-    assert rows[0][3] == "corrected"
+    assert rows[0][3].startswith("corrected\n")
     path = tmp_path / "scene.mrb"
     assert slicer.util.saveScene(str(path))
     shell.scene.Clear()
@@ -89,7 +89,7 @@ def test_what_nobody_touched_is_not_corrected_by_loading_it(panel, shell, pair, 
     shell.click(panel.ui.facingCheckBox)
     panel.ui.opacitySlider.value = 0.25
     rows = rows_of(panel)
-    assert [row[3] for row in rows] == [""] * count
+    assert [row[3].split()[0] for row in rows] == ["found"] * count
     path = tmp_path / "scene.mrb"
     assert slicer.util.saveScene(str(path))
     for _ in range(2):
@@ -180,3 +180,47 @@ def slicer_roi_outside(volume):
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Outside")
     scene.place_roi(roi, volume, Box(-90, -90, -10, -10))
     return roi
+
+
+def test_export_of_a_series(panel, shell, followed, tmp_path):
+    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
+    shell.click(panel.ui.exportButton)
+    assert "10 files" in panel.ui.exportLabel.text
+    with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Lesion"] for row in rows] == ["Calcs"] * 4 + ["Mass"] * 4
+    assert [row["Years"] for row in rows[:2]] == ["0.00", "1.00"]
+    assert (tmp_path / "Mass (exam 2).mrk.json").is_file()
+    assert (tmp_path / "side-by-side.png").stat().st_size > 10_000
+
+
+def test_a_saved_scene_of_a_series_comes_back_as_it_was(panel, shell, followed, tmp_path):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    exams, (mass, _calcs) = followed
+    panel.results.select(scene.prediction_of(mass, exams[2]))
+    shell.click(panel.ui.acceptButton)
+    panel.ui.examsList.item(0).setCheckState(slicer_unchecked())
+    rows = rows_of(panel)
+    pair = [volume.GetName() for volume in panel.exams.pair]
+    assert [cell.split("\n")[0] for cell in rows[0][2:]] == ["found", "accepted", "marked"]
+    path = tmp_path / "scene.mrb"
+    assert slicer.util.saveScene(str(path))
+    shell.scene.Clear()
+    shell.process(0.3)
+    assert rows_of(panel) == [] and not panel.ui.examsList.visible
+    slicer.util.loadScene(str(path))
+    shell.wait(lambda: len(rows_of(panel)) == 1)
+    assert [row[2:] for row in rows_of(panel)] == [row[2:] for row in rows]
+    assert [volume.GetName() for volume in panel.exams.pair] == pair
+    assert "Track again" not in panel.ui.reasonLabel.text
+    (lesion,) = panel.lesions.rois
+    assert scene.is_outdated(lesion) and len(scene.decisions(lesion, panel.exams.series)) == 1
+
+
+def slicer_unchecked():
+    import qt
+
+    return qt.Qt.Unchecked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from panel_steps import rows_of, track
+from panel_steps import details_of, rows_of, track
 from sample_pair import TRUTH
 
 from MammoTrackerLib import Box, Candidate, Status, Track
@@ -32,8 +32,9 @@ def test_dragging_the_box_corrects_it_and_the_prediction_comes_back(panel, shell
     moved = scene.box_of(prediction, current)
     assert moved.center[0] - predicted.center[0] == pytest.approx(20, abs=4)
     (row,) = rows_of(panel)
-    assert row[3] == "corrected"
-    assert float(row[5]) - float(before[5]) == pytest.approx(20 * 0.15, abs=0.7)
+    assert row[3].startswith("corrected\n") and row[:3] == before[:3]
+    (row,) = details_of(prior, current)
+    assert float(row[8]) - predicted.center[0] * 0.15 == pytest.approx(20 * 0.15, abs=0.7)
     shell.click(panel.ui.restoreButton)
     assert scene.box_of(prediction, current).as_tuple() == pytest.approx(predicted.as_tuple())
     assert rows_of(panel) == [before]
@@ -46,12 +47,13 @@ def test_accept_and_reject(panel, shell, pair):
     track(panel, shell)
     (prediction,) = scene.predictions(prior, current)
     shell.click(panel.ui.acceptButton)
-    assert rows_of(panel)[0][3] == "accepted"
+    assert rows_of(panel)[0][3].startswith("accepted\n")
     shell.click(panel.ui.rejectButton)
-    assert rows_of(panel)[0][3] == "rejected" and rows_of(panel)[0][5] == ""
+    assert rows_of(panel)[0][3] == "rejected" and rows_of(panel)[0][1] == ""
     assert not prediction.GetDisplayNode().GetVisibility()
     shell.click(panel.ui.restoreButton)
-    assert rows_of(panel)[0][3] == "" and prediction.GetDisplayNode().GetVisibility()
+    assert rows_of(panel)[0][3].startswith("found\n")
+    assert prediction.GetDisplayNode().GetVisibility()
 
 
 def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
@@ -59,10 +61,11 @@ def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
     answer = Track(TRUTH, TRUTH, 0.9, Status.FOUND, "Here.", (Candidate(TRUTH, 0.9, 0.9),), TRUTH)
     show(panel, lesion, current, answer)
     shell.drag(current, TRUTH.center, (TRUTH.center[0] + 20, TRUTH.center[1]))
-    assert rows_of(panel)[0][3] == "corrected"
+    assert rows_of(panel)[0][3].startswith("corrected\n")
     view = panel.ui.resultsTableView
     for column in range(len(rows_of(panel)[0])):
         assert view.columnWidth(column) >= view.sizeHintForColumn(column)
+    assert not view.horizontalScrollBar().visible
 
 
 def test_another_candidate_is_seen_and_taken(panel, shell, pair):
@@ -80,7 +83,7 @@ def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     assert scene.box_of(preview, current).iou(candidates[1].box) > 0.99
     shell.click(panel.ui.useCandidateButton)
     assert scene.box_of(prediction, current).iou(candidates[1].box) > 0.99
-    assert rows_of(panel)[0][3] == "corrected"
+    assert rows_of(panel)[0][3].startswith("corrected\n")
     assert scene.preview_of(current) is None
 
 
@@ -92,7 +95,7 @@ def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pai
     answer = Track(box, TRUTH, 0.02, Status.NOT_FOUND, "Nowhere.", (Candidate(TRUTH, 0.02),), TRUTH)
     prediction = show(panel, lesion, current, answer)
     assert scene.box_if_placed(prediction) is None
-    assert rows_of(panel)[0][2:6] == ["not found", "", "0.02", ""]
+    assert rows_of(panel)[0][1] == "" and rows_of(panel)[0][3] == "not found"
     assert not panel.ui.acceptButton.enabled
     shell.click(panel.ui.drawButton)
     shell.clickPixel(current, 190, 1050)
@@ -100,7 +103,7 @@ def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pai
     assert scene.box_of(prediction, current).as_tuple() == pytest.approx(
         (190, 1050, 270, 1130), abs=3
     )
-    assert rows_of(panel)[0][3] == "corrected"
+    assert rows_of(panel)[0][3].startswith("corrected\n")
     assert not panel.ui.drawButton.checked
     shell.click(panel.ui.restoreButton)
     assert scene.box_if_placed(prediction) is None
@@ -119,3 +122,112 @@ def test_a_correction_that_is_not_drawn_to_its_end_changes_nothing(panel, shell,
     shell.click(panel.ui.drawButton)
     assert scene.box_of(prediction, current).as_tuple() == pytest.approx(TRUTH.as_tuple())
     assert rows_of(panel) == before
+
+
+def click_cell(panel, shell, row: int, column: int) -> None:
+    panel.ui.resultsTableView.setCurrentCell(row, column)
+    shell.process(0.1)
+
+
+def center_of(shell, volume) -> tuple[float, float]:
+    """Return the pixel of a volume that is in the middle of its view."""
+    import slicer
+    import vtk
+
+    from MammoTrackerLib import scene
+
+    names = ("MammoTrackerPrior", "MammoTrackerCurrent")
+    index = shell.shownVolumes().index(volume)
+    node = slicer.app.layoutManager().sliceWidget(names[index]).mrmlSliceNode()
+    width, height = node.GetDimensions()[:2]
+    matrix = node.GetXYToRAS()
+    assert isinstance(matrix, vtk.vtkMatrix4x4)
+    world = matrix.MultiplyPoint((width / 2, height / 2, 0, 1))[:3]
+    return tuple(scene.Raster(volume).from_world([world])[0][:2])
+
+
+def test_lesions_by_exams(panel, shell, followed):
+    view = panel.ui.resultsTableView
+    titles = [view.horizontalHeaderItem(column).text() for column in range(view.columnCount)]
+    assert titles == ["Lesion", "Change", "0 y", "+1.0 y", "+3.0 y", "+5.0 y"]
+    # The lesions are in the order of the exams that they are marked on.
+    calcs, mass = rows_of(panel)
+    assert [cell.split("\n")[0] for cell in mass[2:]] == ["not found", "found", "found", "marked"]
+    assert [cell.split("\n")[0] for cell in calcs[2:]] == ["marked", "found", "found", "found"]
+    was, now = (float(cell.split("\n")[1].split()[0]) for cell in (mass[3], mass[5]))
+    assert now == pytest.approx(2 * was, abs=0.1) and "+100 %" in mass[1]
+    tip = view.item(1, 1).toolTip()
+    assert "+100 %" in tip and "in 4.0 years" in tip
+    assert not view.horizontalScrollBar().visible
+    shell.screenshot("/tmp/module-series.png")
+
+
+def test_a_cell_shows_its_exam_beside_the_marked_one_on_the_lesion(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (mass, calcs) = followed
+    for row, column, lesion, shown in (
+        (1, 3, mass, (exams[3], exams[1])),
+        (1, 4, mass, (exams[3], exams[2])),
+        (0, 5, calcs, (exams[0], exams[3])),
+        (0, 2, calcs, (exams[0], exams[3])),  # where it is marked: what is beside stays
+        (1, 0, mass, (exams[3], exams[0])),
+        (1, 2, mass, (exams[3], exams[0])),  # not found: where it is most likely
+    ):
+        click_cell(panel, shell, row, column)
+        assert panel.exams.pair == shown and shell.shownVolumes() == list(shown)
+        for volume in shown:
+            roi = scene.roi_on(lesion, volume)
+            box = scene.box_if_placed(roi) or scene.best_guess(roi)
+            assert center_of(shell, volume) == pytest.approx(box.center, abs=2)
+        assert panel.results.selected is scene.prediction_of(lesion, shown[1])
+    left, right = (shell.compositeNode(f"MammoTracker{name}") for name in ("Prior", "Current"))
+    assert left.GetBackgroundVolumeID() != right.GetBackgroundVolumeID()
+    shell.screenshot("/tmp/module-cell.png")
+
+
+def test_each_view_shows_the_boxes_on_its_exam_of_all_lesions(panel, shell, followed):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    exams, lesions = followed
+    click_cell(panel, shell, 1, 3)
+    for volume, name in zip(panel.exams.pair, ("Prior", "Current"), strict=True):
+        node = slicer.app.layoutManager().sliceWidget(f"MammoTracker{name}").mrmlSliceNode()
+        shown = {
+            roi.GetName()
+            for roi in slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+            if roi.GetDisplayNode().IsDisplayableInView(node.GetID())
+        }
+        assert shown == {scene.roi_on(lesion, volume).GetName() for lesion in lesions}
+
+
+def test_what_the_user_decides_is_kept_and_asks_for_another_run(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (mass, _calcs) = followed
+    click_cell(panel, shell, 1, 4)
+    assert "Track again" not in panel.ui.reasonLabel.text
+    shell.click(panel.ui.acceptButton)
+    assert "Track again" in panel.ui.reasonLabel.text
+    click_cell(panel, shell, 1, 3)
+    shell.click(panel.ui.rejectButton)
+    accepted = scene.box_of(scene.prediction_of(mass, exams[2]), exams[2])
+    decided = scene.decisions(mass, exams)
+    assert decided[1] is None and decided[2].as_tuple() == pytest.approx(accepted.as_tuple())
+    assert set(decided) == {1, 2}
+    assert [cell.split("\n")[0] for cell in rows_of(panel)[1][2:5]] == [
+        "not found", "rejected", "accepted",
+    ]  # fmt: skip
+
+
+def test_another_exam_beside_is_what_the_buttons_are_about(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (mass, _calcs) = followed
+    click_cell(panel, shell, 1, 3)
+    panel.ui.currentSelector.setCurrentNode(exams[2])
+    assert panel.results.selected is scene.prediction_of(mass, exams[2])
+    panel.ui.priorSelector.setCurrentNode(exams[0])
+    assert panel.results.selected is None and not panel.ui.acceptButton.enabled

@@ -13,6 +13,7 @@ from recorded import CRASH, SEVERAL_LOOKS, Recorded, fake_runtime, is_alive, pid
 
 from MammoTrackerLib import Box, MammoTrackerError, Status
 from MammoTrackerLib.command.simulate import FILM_LESION
+from MammoTrackerLib.marked import MarkedLesion
 
 OTHER = Box(900, 1500, 1100, 1700)
 
@@ -115,6 +116,44 @@ def test_a_pair_that_cannot_be_right_is_refused_and_the_process_stays(first_run,
     assert "outside the prior" in real.failure()
     assert real.of("Track") == []
     assert pid_of(real) == pid
+
+
+def test_lesions_are_followed_through_exams_that_are_read_one_by_one(
+    first_run, real, films, follow_up, folder
+):
+    prior, current = films
+    read = []
+
+    def reader(image):
+        return lambda: read.append(image) or image
+
+    exams = [reader(image) for image in (prior, current, prior)]
+    lesion = MarkedLesion(2, FILM_LESION, {0: FILM_LESION})
+    events = real.follow(exams, [lesion])
+    assert read == [prior, current, prior]
+    names = [event[0] for event in events if event[0] not in ("Progress", "Log")]
+    assert names == ["Registered", "History", "Done"]
+    fractions = [event[1] for event in events if event[0] == "Progress"]
+    assert fractions == sorted(fractions) and fractions[-1] <= 1
+    ((index, history),) = real.of("History")
+    assert (index, history.marked) == (0, 2)
+    assert [result.by_user for result in history.results] == [True, False, True]
+    assert history.results[1].track.box.iou(follow_up.boxes[0]) > 0.5
+    ((source, target, grid),) = real.of("Registered")
+    assert (source, target) == (2, 1) and grid.shape[2] == 4
+    assert [path.name for path in folder.rglob("*.np*")] == []
+
+
+def test_an_exam_that_cannot_be_read_ends_the_run_not_the_process(first_run, real, films, folder):
+    def broken():
+        raise MammoTrackerError("An exam was deleted.")
+
+    pid = pid_of(real)
+    real.follow([films[0], broken, films[1]], [MarkedLesion(0, FILM_LESION)])
+    assert real.failure() == "An exam was deleted." and pid_of(real) == pid
+    assert [path.name for path in folder.rglob("*.np*")] == []
+    real.follow([films[0], films[1], films[1]], [MarkedLesion(0, OTHER)])
+    assert real.names("History", "Done", "Failed") == ["History", "Done"]
 
 
 def test_no_image_stays_on_the_disk_and_no_name_in_the_log(first_run, real, folder):

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from panel_steps import rows_of, track
+from panel_steps import details_of, rows_of, track
 from sample_pair import TRUTH
 
 
@@ -17,11 +17,16 @@ def test_a_lesion_is_tracked_and_shown(panel, shell, pair):
     track(panel, shell)
     (prediction,) = scene.predictions(prior, current)
     assert scene.box_of(prediction, current).iou(TRUTH) > 0.5
+    box, before = scene.box_of(prediction, current), scene.box_of(lesion, prior)
+    longest, was = (b.longest_side((0.15, 0.15)) for b in (box, before))
     (row,) = rows_of(panel)
-    assert row[:5] == ["Lesion 1", "mass", "found", "", f"{scene.score_of(prediction):.2f}"]
-    box = scene.box_of(prediction, current)
-    assert float(row[5]) == pytest.approx(box.center[0] * 0.15, abs=0.06)
-    assert float(row[7]) == pytest.approx(box.width * 0.15, abs=0.06)
+    assert row[0] == "Lesion 1" and row[1].startswith(f"{longest - was:+.1f} mm\n")
+    assert row[2:] == [f"marked\n{was:.1f} mm", f"found\n{longest:.1f} mm"]
+    (row,) = details_of(prior, current)
+    assert row[:4] == ["Lesion 1", "found", "", f"{scene.score_of(prediction):.2f}"]
+    assert float(row[4]) == pytest.approx(longest, abs=0.06) and row[7] == "mass"
+    assert float(row[8]) == pytest.approx(box.center[0] * 0.15, abs=0.06)
+    assert float(row[10]) == pytest.approx(box.width * 0.15, abs=0.06)
     assert prediction.GetDisplayNode().GetColor() == lesion.GetDisplayNode().GetColor()
     assert panel.results.selected is prediction
     assert "CPU" in panel.ui.deviceLabel.text or "GPU" in panel.ui.deviceLabel.text
@@ -76,3 +81,55 @@ def test_a_killed_process_is_explained_and_replaced(panel, shell, pair):
     assert "killed" in panel.ui.statusLabel.text
     track(panel, shell)
     assert panel.tracking.process._child.pid != killed and panel.ui.progressBar.value == 100
+
+
+def test_a_lesion_is_followed_through_all_exams_and_decisions_are_kept(panel, shell, series):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    lesion = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Mass")
+    scene.place_roi(lesion, series[3], TRUTH)
+    shell.wait(lambda: panel.lesions.rois == [lesion])
+    track(panel, shell)
+    assert panel.ui.statusLabel.text == "1 lesion tracked." and panel.ui.progressBar.value == 100
+    (row,) = rows_of(panel)
+    assert [cell.split("\n")[0] for cell in row[2:]] == ["found"] * 3 + ["marked"]
+    assert panel.results.selected is scene.prediction_of(lesion, series[2])
+    assert scene.registration_of(series[3], series[0])
+    assert panel.ui.registrationCheckBox.enabled
+    like = scene.prediction_of(lesion, series[0])  # the same image as the marked one
+    assert scene.box_of(like, series[0]).iou(TRUTH) > 0.8
+
+    panel.results.select(like)
+    x, y = TRUTH.center
+    shell.drag(series[0], (x, y), (x + 15, y - 10))
+    panel.results.select(scene.prediction_of(lesion, series[1]))
+    shell.click(panel.ui.rejectButton)
+    corrected = scene.box_of(like, series[0])
+    before = scene.box_of(scene.prediction_of(lesion, series[2]), series[2])
+    assert [cell.split("\n")[0] for cell in rows_of(panel)[0][2:4]] == ["corrected", "rejected"]
+    track(panel, shell)
+    assert [cell.split("\n")[0] for cell in rows_of(panel)[0][2:]] == [
+        "corrected", "rejected", "found", "marked",
+    ]  # fmt: skip
+    assert scene.box_of(like, series[0]).as_tuple() == pytest.approx(corrected.as_tuple())
+    now = scene.box_of(scene.prediction_of(lesion, series[2]), series[2])
+    assert now.iou(before) > 0.5
+    assert "Track again" not in panel.ui.reasonLabel.text
+    shell.screenshot("/tmp/module-followed.png")
+
+
+def test_an_exam_of_a_series_that_is_deleted_meanwhile_ends_the_run(panel, shell, series):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    lesion = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Mass")
+    scene.place_roi(lesion, series[3], TRUTH)
+    shell.wait(lambda: panel.lesions.rois == [lesion])
+    shell.click(panel.ui.trackAllButton)
+    shell.scene.RemoveNode(series[1])
+    shell.wait(lambda: not panel.tracking.running)
+    assert "deleted" in panel.ui.statusLabel.text
+    assert rows_of(panel) == []

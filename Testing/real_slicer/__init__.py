@@ -37,6 +37,31 @@ class Database:
     def fileForInstance(self, uid: str) -> str:
         return self.files.get(uid, "")
 
+    # Each file is a series of its own; all are of one study of one patient.
+
+    def seriesForFile(self, name: str) -> str:
+        return name if name in self.files.values() else ""
+
+    def studyForSeries(self, _series: str) -> str:
+        return "study"
+
+    def patientForStudy(self, _study: str) -> str:
+        return "patient"
+
+    def studiesForPatient(self, _patient: str) -> list[str]:
+        return ["study"]
+
+    def seriesForStudy(self, _study: str) -> list[str]:
+        return list(self.files.values())
+
+    def fieldForSeries(self, field: str, series: str) -> str:
+        import pydicom
+
+        return str(pydicom.dcmread(series, stop_before_pixels=True)[field].value)
+
+    def filesForSeries(self, series: str) -> list[str]:
+        return [series]
+
 
 class Shell:
     """The application, its window, and a user at it.
@@ -214,6 +239,28 @@ class Shell:
             self._move(view, place, qt.Qt.LeftButton)
         self._release(view, last)
 
+    def press(self, keys: str, widget=None) -> None:
+        """Press a key, such as "Shift+N", where the focus is, or in a widget."""
+        self.window.activateWindow()
+        *modifiers, key = keys.split("+")
+        code = {".": qt.Qt.Key_Period, ",": qt.Qt.Key_Comma}.get(key)
+        code = getattr(qt.Qt, f"Key_{key}") if code is None else code
+        shift = qt.Qt.ShiftModifier if modifiers else qt.Qt.NoModifier
+        text = key if modifiers else key.lower()
+        target = widget or self.window
+        for kind in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            qt.QCoreApplication.postEvent(target, qt.QKeyEvent(kind, code, shift, text))
+        self.process(0.2)
+
+    def clickPlot(self, node, x: float, y: float) -> None:
+        """Click a place in a plot view, in the units of its axes."""
+        view = slicer.app.layoutManager().viewWidget(node).plotView()
+        u, v = _on_chart(view.chart(), x, y)
+        place, widget = (u, view.height - 1 - v), view.VTKWidget()
+        self._move(widget, place)
+        self._press(widget, place)
+        self._release(widget, place)
+
     def shownVolumes(self) -> list:
         """Return the volumes in the views, from the left."""
         names = ("MammoTrackerPrior", "MammoTrackerCurrent")
@@ -243,6 +290,18 @@ class Shell:
         """Save what the window shows as a PNG."""
         self.process(0.3)
         self.window.grab().save(str(path))
+
+
+def _on_chart(chart, x: float, y: float) -> tuple[int, int]:
+    """Return where a place of a chart is on the screen, from the lower left."""
+    place = []
+    for number, value in ((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y)):
+        axis = chart.GetAxis(number)
+        first, last = axis.GetPoint1(), axis.GetPoint2()
+        share = (value - axis.GetMinimum()) / (axis.GetMaximum() - axis.GetMinimum())
+        index = 0 if number == vtk.vtkAxis.BOTTOM else 1
+        place.append(round(first[index] + share * (last[index] - first[index])))
+    return tuple(place)
 
 
 def _parents(widget):

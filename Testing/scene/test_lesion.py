@@ -159,3 +159,15 @@ def test_removing_a_lesion(scene, pair):
     assert bridge.lesions(prior) == [lesions[1]]
     assert bridge.predictions(prior, current) == [rois[1]]
     assert scene.GetNumberOfNodesByClass(ROI) == 2
+
+
+def test_lesions_of_exams_that_are_shown_together_have_other_colours(scene):
+    exams = [add_volume(scene, name=name) for name in "ab"]
+    first, second, third = (
+        scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name) for name in "123"
+    )
+    bridge.claim_lesion(first, exams[0])
+    bridge.claim_lesion(second, exams[1])
+    bridge.claim_lesion(third, exams[1], beside=[first, second, third])
+    colors = [roi.GetDisplayNode().GetSelectedColor() for roi in (first, second, third)]
+    assert colors[0] == colors[1] == bridge.COLORS[0] and colors[2] == bridge.COLORS[1]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-
-import numpy as np
 import pytest
 from dicom_files import write_dicom
 from mrml import SQUARE, add_dicom_volume, add_lesion, add_volume, make_track, rows_of
@@ -14,7 +10,7 @@ slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer li
 vtk = pytest.importorskip("vtk")
 
 
-from MammoTrackerLib import Box, MammoTrackerError, Status  # noqa: E402
+from MammoTrackerLib import Box, Status  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
 
 
@@ -86,38 +82,20 @@ def test_measures_are_true_millimetres(scene, tmp_path, values):
     assert (row["Width (mm)"], row["Height (mm)"]) == ("2.0", "3.0")
 
 
-def test_export(scene, pair, tmp_path):
-    prior, current = pair
-    for name in ("A/B: 1", "a/b: 1", "results"):
-        roi = bridge.show_track(add_lesion(scene, prior, SQUARE, name), current, make_track())
-    (tmp_path / "lesion-7.mrk.json").write_text("the user's own")
-    files = bridge.export(prior, current, tmp_path / "new" / "out")
-    assert [file.name for file in files] == [
-        "results.csv", "A_B_ 1.mrk.json", "a_b_ 1 2.mrk.json", "results.mrk.json",
-        "A_B_ 1 (current).mrk.json", "a_b_ 1 (current) 2.mrk.json", "results (current).mrk.json",
-    ]  # fmt: skip
-    assert all(file.is_file() for file in files)
-    with files[0].open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["Lesion"] for row in rows] == ["A/B: 1", "a/b: 1", "results"]
-    assert rows[0]["Score"] == "0.47"
-    markup = json.loads(files[-1].read_text())["markups"][0]
-    assert (markup["type"], markup["controlPoints"][0]["positionStatus"]) == ("ROI", "defined")
-    np.testing.assert_allclose(markup["size"], roi.GetSize())
-
-    bridge.export(prior, current, tmp_path)
-    assert (tmp_path / "lesion-7.mrk.json").read_text() == "the user's own"
-    (tmp_path / "file").write_text("")
-    with pytest.raises(MammoTrackerError, match="Cannot write"):
-        bridge.export(prior, current, tmp_path / "file" / "below")
-
-
-@pytest.mark.parametrize("letter", ["x", "é", "乳"])
-def test_long_names_make_short_files(scene, pair, tmp_path, letter):
-    prior, current = pair
-    for _ in range(2):
-        bridge.show_track(add_lesion(scene, prior, SQUARE, 300 * letter), current, make_track())
-    files = bridge.export(prior, current, tmp_path)
-    assert len(set(files)) == 5
-    assert all(file.is_file() and len(file.name.encode()) <= 120 for file in files)
-    assert sum("(current)" in file.name for file in files) == 2
+def test_the_table_of_a_series_has_a_row_for_each_lesion_and_exam(scene):
+    exams = [add_volume(scene, name=name, spacing=(0.2, 0.2, 2)) for name in "abc"]
+    lesion = add_lesion(scene, exams[2], SQUARE, "Tumour", "mass")
+    table = bridge.update_series_table(exams, [lesion])
+    assert [row["Status"] for row in rows_of(table)] == ["marked"]
+    roi = bridge.show_track(lesion, exams[0], make_track(Box(10, 12, 20, 24)))
+    bridge.show_track(lesion, exams[1], make_track(status=Status.NOT_FOUND))
+    assert bridge.update_series_table(exams, [lesion]) is table
+    assert bridge.series_table(scene) is table and table.GetLocked()
+    first, second, last = rows_of(table)
+    assert tuple(first) == bridge.SERIES_COLUMNS
+    assert [row["Exam"] for row in (first, second, last)] == ["Exam 1", "Exam 2", "Exam 3"]
+    assert [row["Years"] for row in (first, second, last)] == [""] * 3
+    assert (first["Longest (mm)"], first["Change (mm)"], second["Longest (mm)"]) == ("2.4", "", "")
+    assert (last["Longest (mm)"], last["Change (mm)"], last["Change (%)"]) == ("1.8", "-0.6", "-25")
+    assert roi.GetName() == "Tumour (exam 1)"
+    assert [row["Type"] for row in (first, second, last)] == ["mass"] * 3

@@ -5,11 +5,14 @@ wheels ``slicer-core`` and ``trame-slicer``; the widgets are PySide6's. Stood in
 wheel has, each file saying which of Slicer's sources its members were checked against:
 
 ``widgets.py``
-    qMRMLWidget, qMRMLNodeComboBox, qMRMLTableView, qSlicerMarkupsPlaceWidget,
-    ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit.
+    qMRMLWidget, qMRMLNodeComboBox, qSlicerMarkupsPlaceWidget, ctkCollapsibleButton,
+    ctkSliderWidget, ctkPathLineEdit.
 ``application.py``
-    slicer.app, qMRMLLayoutManager, qMRMLSliceWidget, qMRMLSliceView, slicer.dicomDatabase, and
-    slicer.util's loadVolume, loadMarkups, saveNode, saveScene and loadScene.
+    slicer.app, qMRMLLayoutManager, qSlicerSingletonViewFactory, qMRMLSliceWidget, qMRMLSliceView,
+    slicer.dicomDatabase, and slicer.util's loadVolume, loadMarkups, saveNode, saveScene and
+    loadScene.
+``plot_view.py``
+    qMRMLPlotWidget, qMRMLPlotView.
 ``python_base.py``
     ScriptedLoadableModule and its three companions, parameterNodeWrapper, i18n, SampleData.
 This file
@@ -135,6 +138,7 @@ class Shell:
 
         slicer.mrmlScene = self.scene
         slicer.qSlicerMarkupsPlaceWidget = widgets.qSlicerMarkupsPlaceWidget
+        slicer.qSlicerSingletonViewFactory = application.qSlicerSingletonViewFactory
         slicer.modules = SimpleNamespace(
             sampleDataSources={}, markupsLogic=self._core.markups_logic._logic
         )
@@ -339,6 +343,28 @@ class Shell:
         QTest.mouseRelease(view, Qt.LeftButton, Qt.NoModifier, last)
         self.process(0.1)
 
+    def press(self, keys: str, widget=None) -> None:
+        """Press a key, such as "Shift+N", where the focus is, or in a widget."""
+        from PySide6.QtGui import QKeySequence
+        from PySide6.QtTest import QTest
+        from PySide6.QtWidgets import QWidget
+
+        QWidget.activateWindow(self.window)
+        self.process()
+        QTest.keySequence(widget or self.window, QKeySequence(keys))
+        self.process(0.1)
+
+    def clickPlot(self, node, x: float, y: float) -> None:
+        """Click a place in a plot view, in the units of its axes."""
+        import slicer
+        from PySide6.QtCore import QPoint, Qt
+        from PySide6.QtTest import QTest
+
+        view = slicer.app.layoutManager().viewWidget(node).plotView()
+        u, v = _on_chart(view.chart(), x, y)
+        QTest.mouseClick(view, Qt.LeftButton, Qt.NoModifier, QPoint(u, view.height() - 1 - v))
+        self.process(0.2)
+
     def shownVolumes(self) -> list:
         """Return the volumes in the views, from the left."""
         names = ("MammoTrackerPrior", "MammoTrackerCurrent")
@@ -375,6 +401,20 @@ class Shell:
         QWidget.grab(self.window).save(str(path))
 
 
+def _on_chart(chart, x: float, y: float) -> tuple[int, int]:
+    """Return where a place of a chart is on the screen, from the lower left."""
+    import vtk
+
+    place = []
+    for number, value in ((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y)):
+        axis = chart.GetAxis(number)
+        first, last = axis.GetPoint1(), axis.GetPoint2()
+        share = (value - axis.GetMinimum()) / (axis.GetMaximum() - axis.GetMinimum())
+        index = 0 if number == vtk.vtkAxis.BOTTOM else 1
+        place.append(round(first[index] + share * (last[index] - first[index])))
+    return tuple(place)
+
+
 def _make_qt() -> None:
     """Make the modules ``qt`` and ``ctk``, with properties as PythonQt has them."""
     from PySide6 import QtCore, QtGui, QtWidgets
@@ -390,7 +430,10 @@ def _make_qt() -> None:
 
     # PySide asks for each module, by name, whether its properties are written as in PythonQt,
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
-    written = ("exams", "lesion_list", "result_list", "setup", "side_by_side", "tracking")
+    written = (
+        "candidate_list", "exam_list", "exams", "film_strip", "keyboard", "lesion_list",
+        "result_list", "result_table", "setup", "side_by_side", "time_line", "tracking",
+    )  # fmt: skip
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]
     true_properties += ["panel_steps", "screenshots", "__main__"]

@@ -1,6 +1,6 @@
 """Stand-in for ``slicer.app``, the layout manager and slice views, and what loads and saves.
 
-Checked against Slicer ``Base/QTGUI/qSlicerApplication.h``,
+Checked against Slicer ``Base/QTGUI`` (qSlicerApplication.h, qSlicerSingletonViewFactory.cxx),
 ``Base/QTCore`` (qSlicerCoreApplication.h, qSlicerCoreCommandOptions.h), ``Libs/MRML/Widgets``
 (qMRMLLayoutManager.h, qMRMLSliceWidget.h, qMRMLSliceView.h) and ``Base/Python/slicer/util.py``, and
 against CTK ``Libs/Visualization/VTK/Widgets/ctkVTKAbstractView.cpp``: what is hidden renders
@@ -11,10 +11,11 @@ and painted into a widget; the widget's mouse events go to the view's interactor
 
 from __future__ import annotations
 
-import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
 
+import shiboken6
 import slicer
 import vtk
 from PySide6.QtCore import Qt, QTimer
@@ -25,11 +26,14 @@ from PySide6.QtWidgets import (
     QLabel,
     QSizePolicy,
     QSlider,
+    QSplitter,
     QVBoxLayout,
     QWidget,
 )
 from trame_slicer.views import SliceView
 from vtk.util.numpy_support import vtk_to_numpy
+
+from .plot_view import qMRMLPlotWidget
 
 
 class qMRMLSliceView(QWidget):
@@ -101,6 +105,8 @@ class qMRMLSliceView(QWidget):
 
     def _initialize(self) -> None:
         """Let the window render: Qt makes a widget's OpenGL when it is on the screen."""
+        if self._isReady:  # shown twice before that
+            return
         self._isReady = True
         del self.renderWindow().Render, self.renderWindow().GetNeverRendered
         self.scheduleRender()
@@ -153,8 +159,11 @@ class qMRMLSliceWidget(QWidget):
         self._view = qMRMLSliceView(self._slice)
         bar = QWidget()
         bar.setStyleSheet(f"background: {color}; color: black; padding: 2px")
+        node = self._slice.get_view_node()
+        node.SetLayoutLabel(label)
         text = QLabel(label)
         text.setObjectName("ViewLabel")
+        node.AddObserver("ModifiedEvent", lambda *_: text.setText(node.GetLayoutLabel()))
         text.setMinimumWidth(text.fontMetrics().horizontalAdvance("XX"))
         slider = QSlider(Qt.Horizontal)  # of the slice's offset
         slider.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
@@ -179,37 +188,99 @@ class qMRMLSliceWidget(QWidget):
         return self._view
 
 
+class qSlicerSingletonViewFactory:
+    """Puts a widget of the module's into the layouts that have its tag."""
+
+    def __init__(self) -> None:
+        self._tag, self._widget = "", None
+
+    def setTagName(self, tag: str) -> None:
+        self._tag = tag
+
+    def tagName(self) -> str:
+        return self._tag
+
+    def setWidget(self, widget: QWidget) -> None:
+        self._widget = widget
+
+    def widget(self) -> QWidget | None:
+        """Return the widget, unless Qt has deleted it."""
+        return self._widget if self._widget and shiboken6.isValid(self._widget) else None
+
+
 class qMRMLLayoutManager:
+    """Shows views, and what is registered, as the layout's XML says; each view is kept."""
+
     def __init__(self, scene, applicationLogic, place: QHBoxLayout) -> None:
         self._scene, self._applicationLogic, self._place = scene, applicationLogic, place
-        self._widgets: dict[str, qMRMLSliceWidget] = {}
+        self._widgets: dict[str, QWidget] = {}
+        self._factories: dict[str, qSlicerSingletonViewFactory] = {}
         node = scene.AddNode(slicer.vtkMRMLLayoutNode())
         self._logic = SimpleNamespace(GetLayoutNode=lambda: node)
 
     def layoutLogic(self):
         return self._logic
 
+    def registerViewFactory(self, factory: qSlicerSingletonViewFactory) -> None:
+        assert factory.tagName() not in self._factories, "a second one would not be used"
+        self._factories[factory.tagName()] = factory
+
     def setLayout(self, layout: int) -> None:
         node = self._logic.GetLayoutNode()
         node.SetViewArrangement(layout)
         while self._place.count():
-            self._place.takeAt(0).widget().hide()
+            shown = self._place.takeAt(0).widget()
+            shown.hide()
+            for kept in [*self._widgets.values(), *(f.widget() for f in self._factories.values())]:
+                if kept and shown.isAncestorOf(kept):
+                    kept.setParent(None)
         description = node.GetLayoutDescription(layout)
-        for view in re.findall("<view.*?</view>", description):
-            name = re.search('singletontag="(.*?)"', view)[1]
-            if name not in self._widgets:
-                label, color = (
-                    re.search(f'name="{key}" action="default">(.*?)<', view)[1]
-                    for key in ("viewlabel", "viewcolor")
-                )
+        if description:
+            made = self._made(ElementTree.fromstring(description))
+            self._place.addWidget(made, 1)
+            made.show()
+
+    def _made(self, element) -> QWidget:
+        if element.tag == "layout":
+            isVertical = element.get("type") == "vertical"
+            splitter = QSplitter(Qt.Vertical if isVertical else Qt.Horizontal)
+            splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(2)
+            items = list(element)
+            for index, item in enumerate(items):
+                made = self._made(item[0])
+                splitter.addWidget(made)
+                made.show()  # not before, when it would be a window of its own
+                splitter.setStretchFactor(index, 1)
+            splitter.setSizes([int(item.get("splitSize", 500)) for item in items])
+            return splitter
+        if element.tag == "view":
+            return self._view(element)
+        return self._factories[element.tag].widget() or QWidget()
+
+    def _view(self, element) -> QWidget:
+        name = element.get("singletontag")
+        if name not in self._widgets:
+            label, color = (
+                next((p.text for p in element if p.get("name") == key), "")
+                for key in ("viewlabel", "viewcolor")
+            )
+            if element.get("class") == "vtkMRMLPlotViewNode":
+                node = slicer.vtkMRMLPlotViewNode()
+                node.SetSingletonTag(name)
+                node.SetLayoutName(name)
+                self._widgets[name] = qMRMLPlotWidget(self._scene.AddNode(node), label)
+            else:
                 self._widgets[name] = qMRMLSliceWidget(
                     self._scene, self._applicationLogic, name, label, color
                 )
-            self._place.addWidget(self._widgets[name], 1)
-            self._widgets[name].show()
+        return self._widgets[name]
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
         return self._widgets.get(name)
+
+    def viewWidget(self, node) -> QWidget | None:
+        return self._widgets.get(node.GetSingletonTag())
 
 
 class Application:
@@ -266,6 +337,31 @@ class Database:
 
     def fileForInstance(self, uid: str) -> str:
         return self.files.get(uid, "")
+
+    # Each file is a series of its own; all are of one study of one patient.
+
+    def seriesForFile(self, name: str) -> str:
+        return name if name in self.files.values() else ""
+
+    def studyForSeries(self, _series: str) -> str:
+        return "study"
+
+    def patientForStudy(self, _study: str) -> str:
+        return "patient"
+
+    def studiesForPatient(self, _patient: str) -> list[str]:
+        return ["study"]
+
+    def seriesForStudy(self, _study: str) -> list[str]:
+        return list(self.files.values())
+
+    def fieldForSeries(self, field: str, series: str) -> str:
+        import pydicom
+
+        return str(pydicom.dcmread(series, stop_before_pixels=True)[field].value)
+
+    def filesForSeries(self, series: str) -> list[str]:
+        return [series]
 
 
 def loadVolume(path, properties=None, returnNode=False):

@@ -1,25 +1,21 @@
 """Stand-ins for the ctk and qMRML widgets of the panel: the members that it uses, no others.
 
 Checked against CTK ``Libs/Widgets`` (ctkCollapsibleButton.h, ctkSliderWidget.h,
-ctkPathLineEdit.h) and Slicer ``Libs/MRML/Widgets`` (qMRMLWidget.h, qMRMLNodeComboBox.h,
-qMRMLTableView.h, qMRMLTableModel.cxx) and ``Modules/Loadable/Markups/Widgets``
-(qSlicerMarkupsPlaceWidget.h).
+ctkPathLineEdit.h) and Slicer ``Libs/MRML/Widgets`` (qMRMLWidget.h, qMRMLNodeComboBox.h) and
+``Modules/Loadable/Markups/Widgets`` (qSlicerMarkupsPlaceWidget.h).
 """
 
 from __future__ import annotations
 
-import slicer
 import vtk
-from PySide6.QtCore import Property, QPoint, QRect, QSortFilterProxyModel, Qt, Signal
-from PySide6.QtGui import QPainter, QPalette, QPolygon, QStandardItem, QStandardItemModel
+from PySide6.QtCore import Property, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import QPainter, QPalette, QPolygon
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QSizePolicy,
     QSlider,
-    QTableView,
     QToolButton,
     QWidget,
 )
@@ -242,63 +238,6 @@ class qMRMLNodeComboBox(QWidget):
     showChildNodeTypes = _flag("showChildNodeTypes")
 
 
-class qMRMLTableView(QTableView):
-    SIGNALS = {"selectionChanged()": "cellsSelected"}
-    connect = _connect
-    cellsSelected = Signal()
-
-    def __init__(self, parent=None) -> None:
-        super().__init__(parent)
-        self._table, self._tag = None, None
-        self._model, self._sorted = QStandardItemModel(), QSortFilterProxyModel()
-        self._sorted.setSourceModel(self._model)
-        self.setModel(self._sorted)
-        self.setSelectionBehavior(QAbstractItemView.SelectRows)
-        self.selectionModel().selectionChanged.connect(lambda *_: self.cellsSelected.emit())
-        self.verticalHeader().setVisible(False)
-        self.horizontalHeader().setMinimumSectionSize(60)
-
-    def setMRMLScene(self, scene) -> None:
-        self.setMRMLTableNode(None)
-
-    def mrmlTableNode(self):
-        return self._table
-
-    def sortFilterProxyModel(self):
-        return self._sorted
-
-    def setMRMLTableNode(self, table) -> None:
-        if table is not self._table:
-            if self._table:
-                self._table.RemoveObserver(self._tag)
-            self._table = table
-            if table:
-                self._tag = table.AddObserver("ModifiedEvent", self._fill)
-        self._fill()
-        self.resizeColumnsToContents()
-        self.cellsSelected.emit()
-
-    def _fill(self, _caller=None, _event=None) -> None:
-        """Show the table's cells, item by item, so that the selection stays."""
-        table = self._table.GetTable() if self._table else slicer.vtkMRMLTableNode().GetTable()
-        rows = table.GetNumberOfRows() if self._table else 0
-        columns = table.GetNumberOfColumns() if self._table else 0
-        self._model.setRowCount(rows)
-        self._model.setColumnCount(columns)
-        for column in range(columns):
-            title = table.GetColumnName(column)
-            self._model.setHorizontalHeaderItem(column, QStandardItem(title))
-            for row in range(rows):
-                text = table.GetValue(row, column).ToString()
-                item = self._model.item(row, column)
-                if item is None:
-                    item = QStandardItem()
-                    item.setEditable(not self._table.GetLocked())
-                    self._model.setItem(row, column, item)
-                if item.text() != text:
-                    item.setText(text)
-
-
 class qSlicerMarkupsPlaceWidget(QWidget):
     ShowPlaceMultipleMarkupsOption, HidePlaceMultipleMarkupsOption = 0, 1
     ForcePlaceSingleMarkup, ForcePlaceMultipleMarkups = 2, 3
@@ -377,4 +316,4 @@ class qSlicerMarkupsPlaceWidget(QWidget):
 
 
 CTK = (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit)
-SLICER = (qMRMLWidget, qMRMLNodeComboBox, qMRMLTableView, qSlicerMarkupsPlaceWidget)
+SLICER = (qMRMLWidget, qMRMLNodeComboBox, qSlicerMarkupsPlaceWidget)

@@ -1,0 +1,70 @@
+"""The panel's list of all exams of one breast in one view, with a check box each."""
+
+from __future__ import annotations
+
+import qt
+from slicer.i18n import tr as _
+
+MOST_ROWS = 6
+
+
+class ExamList:
+    """Shows exams by date, where there are more than two, and lets the user choose among them.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    onChosen
+        Called with a volume, and whether it is chosen now, when the user checked it or not.
+    """
+
+    def __init__(self, ui, onChosen) -> None:
+        self._ui = ui
+        self._onChosen = onChosen
+        self._volumes = []
+        self._listed = None
+        self._filling = False
+        ui.examsList.itemChanged.connect(self._onItemChanged)
+
+    def show(self, volumes: list, chosen: list) -> None:
+        """List the exams, and check those that are chosen; a pair alone needs no list."""
+        view = self._ui.examsList
+        view.visible = len(volumes) > 2
+        listed = [
+            (_text(volume, chosen.index(volume) + 1), True)
+            if volume in chosen
+            else (_text(volume, None), False)
+            for volume in volumes
+        ]
+        self._volumes = volumes
+        if listed == self._listed:
+            return
+        self._listed, self._filling = listed, True
+        view.clear()
+        for text, isChosen in listed:
+            item = qt.QListWidgetItem(text)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+            item.setCheckState(qt.Qt.Checked if isChosen else qt.Qt.Unchecked)
+            view.addItem(item)
+        self._filling = False
+        rows = min(len(listed), MOST_ROWS)
+        view.minimumHeight = rows * max(view.sizeHintForRow(0), 16) + 6
+        view.maximumHeight = view.minimumHeight
+
+    def _onItemChanged(self, item) -> None:
+        if not self._filling:
+            self._listed = None  # what is checked follows from what the exams are then
+            volume = self._volumes[self._ui.examsList.row(item)]
+            self._onChosen(volume, item.checkState() == qt.Qt.Checked)
+
+
+def _text(volume, number: int | None) -> str:
+    """Return what is listed of a volume: its number among those chosen, its date, its name."""
+    from MammoTrackerLib import scene
+    from MammoTrackerLib.pair import special
+
+    header = scene.header_of(volume)
+    date = header.date.isoformat() if header.date else _("no date")
+    start = f"{number}.  " if number else ""
+    return start + "   ".join([date, volume.GetName(), *special(header)])

@@ -1,0 +1,141 @@
+"""The film strip: a lesion on every exam, side by side, in one scale and orientation."""
+
+from __future__ import annotations
+
+import numpy as np
+import qt
+import slicer
+
+from .picture import png
+from .result_table import answerOn
+
+TAG = "MammoTrackerFilmStrip"
+"""Of the element of a layout that shows it."""
+SMALLEST_PX, LARGEST_PX = 90, 220
+AROUND_PX = 26, 72
+"""Of the strip, beside and above each picture: its button, and the text."""
+LESION_SHARE = 0.4
+LEAST_MM = 20.0
+
+
+class FilmStrip:
+    """Pictures of a lesion, to be clicked, in a view of the layout.
+
+    Parameters
+    ----------
+    onChosen
+        Called with the volume whose picture was clicked.
+    """
+
+    def __init__(self, onChosen) -> None:
+        self._onChosen = onChosen
+        self._volumes, self._selected = [], None
+        self.buttons = []
+        self._area = qt.QScrollArea()
+        self._area.objectName = TAG
+        self._area.widgetResizable = True
+        row = qt.QWidget()
+        self._row = qt.QHBoxLayout(row)
+        self._row.addStretch(1)
+        self._area.setWidget(row)
+        # A layout keeps one factory a tag, also when the module is loaded anew.
+        factory = getattr(slicer.modules, "mammoTrackerFilmStripFactory", None)
+        if factory is None:
+            factory = slicer.qSlicerSingletonViewFactory()
+            factory.setTagName(TAG)
+            slicer.app.layoutManager().registerViewFactory(factory)
+            slicer.modules.mammoTrackerFilmStripFactory = factory
+        factory.setWidget(self._area)
+
+    def show(self, lesion, volumes: list, titles: list[str]) -> None:
+        """Draw a lesion on all exams, or clear the strip if there is none."""
+        from MammoTrackerLib import scene
+
+        volumes = volumes if lesion else []
+        self._fit(len(volumes))
+        self._volumes = volumes
+        boxes = [scene.box_or_guess(lesion, volume) for volume in volumes]
+        side, px = _sideMm(lesion, volumes, boxes), self._sidePx(len(volumes))
+        wall = scene.is_wall_left(scene.exam_of(lesion)) if volumes else True
+        places = zip(self.buttons, volumes, boxes, titles, strict=bool(volumes))
+        for button, volume, box, title in places:
+            text, reason = answerOn(lesion, volume)
+            button.text = f"{title}\n" + text.replace("\n", ", ")
+            button.toolTip = reason
+            mirrored = scene.is_wall_left(volume) != wall
+            button.iconSize = qt.QSize(px, px)
+            button.icon = qt.QIcon(_picture(lesion, volume, box, side, px, mirrored))
+
+    def select(self, volume) -> None:
+        """Mark the picture of the exam that is shown beside the marked one."""
+        self._selected = volume
+        for button, own in zip(self.buttons, self._volumes, strict=True):
+            button.checked = own is volume
+
+    def _sidePx(self, count: int) -> int:
+        """Return how large the pictures are, so that all are seen, if that is enough."""
+        beside, above = AROUND_PX
+        view = self._area.viewport()
+        side = min(view.width // max(count, 1) - beside, view.height - above)
+        return int(np.clip(side, SMALLEST_PX, LARGEST_PX))
+
+    def _fit(self, count: int) -> None:
+        """Have so many buttons."""
+        while len(self.buttons) > count:
+            button = self.buttons.pop()
+            self._row.removeWidget(button)
+            button.deleteLater()
+        while len(self.buttons) < count:
+            button = qt.QToolButton()
+            button.toolButtonStyle = qt.Qt.ToolButtonTextUnderIcon
+            button.checkable = True
+            button.autoRaise = True
+            index = len(self.buttons)
+            button.clicked.connect(lambda _checked=False, index=index: self._onClicked(index))
+            self._row.insertWidget(index, button)
+            self.buttons.append(button)
+
+    def _onClicked(self, index: int) -> None:
+        self._onChosen(self._volumes[index])
+        self.select(self._selected)  # which the click may have changed, or not
+
+
+def _sideMm(lesion, volumes: list, boxes: list) -> float:
+    """Return how wide the field of all pictures is."""
+    from MammoTrackerLib import scene
+
+    longest = [
+        box.longest_side(scene.header_of(volume).spacing or (1, 1))
+        for volume, box in zip(volumes, boxes, strict=True)
+        if box is not None
+    ]
+    return max([*(side / LESION_SHARE for side in longest), LEAST_MM])
+
+
+def _picture(lesion, volume, box, sideMm: float, sidePx: int, mirrored: bool):
+    """Return a pixmap of a lesion on an exam; it has a frame only where it was found."""
+    from MammoTrackerLib import scene
+
+    pixels = np.zeros((sidePx, sidePx, 3), np.uint8)
+    if box is not None:
+        pixels += scene.crop_around(volume, box, sideMm, sidePx, mirrored)[..., np.newaxis]
+        roi = scene.roi_on(lesion, volume)
+        if roi is lesion or (scene.is_placed(roi) and scene.review_of(roi) != "rejected"):
+            spacing = scene.header_of(volume).spacing or (1, 1)
+            size = box.scaled(*spacing)
+            color = lesion.GetDisplayNode().GetSelectedColor()
+            _frame(pixels, size.width / sideMm, size.height / sideMm, color)
+    pixmap = qt.QPixmap()
+    pixmap.loadFromData(qt.QByteArray(png(pixels[::-1])), "PNG")
+    return pixmap
+
+
+def _frame(pixels: np.ndarray, width: float, height: float, color) -> None:
+    """Draw a box of this share of the picture in its middle."""
+    middle = len(pixels) / 2
+    x0, x1 = (round(middle + sign * width * len(pixels) / 2) for sign in (-1, 1))
+    y0, y1 = (round(middle + sign * height * len(pixels) / 2) for sign in (-1, 1))
+    inside = np.zeros(pixels.shape[:2], bool)
+    inside[max(y0 - 2, 0) : y1 + 2, max(x0 - 2, 0) : x1 + 2] = True
+    inside[max(y0, 0) : y1, max(x0, 0) : x1] = False
+    pixels[inside] = [round(255 * part) for part in color]

@@ -1,0 +1,73 @@
+"""Where lesions are loaded from: files, segmentations of the scene, and reports on its exams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+FILES = "*.mrk.json *.json *.dcm *.png *.tif *.tiff *.nrrd *.nii *.nii.gz *.mha"
+
+
+def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:
+    """Load the lesions that a file marks.
+
+    Parameters
+    ----------
+    path
+        An .mrk.json file or a mask of the prior, or a DICOM SR on any of the exams.
+    volumes
+        The exams, the prior among them.
+    prior
+        The one on which lesions are marked.
+
+    Returns
+    -------
+    tuple
+        The ROIs, and sentences for the user on what was left out or made up.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it cannot be read, or marks no lesion there.
+    """
+    from MammoTrackerLib import MammoTrackerError, scene
+
+    if not path.name.lower().endswith(".json"):
+        rois, remarks = scene.load_lesions(path, volumes, volumes.index(prior))
+        return rois, list(remarks)
+    node = None
+    try:
+        node = slicer.util.loadMarkups(str(path))
+        if not node or not node.IsA("vtkMRMLMarkupsROINode"):
+            raise MammoTrackerError(_("it holds no ROI"))
+        scene.box_of(node, prior)
+    except (RuntimeError, MammoTrackerError) as error:
+        if node:
+            slicer.mrmlScene.RemoveNode(node)
+        raise MammoTrackerError(str(error)) from None
+    scene.claim_lesion(node, prior)
+    return [node], []
+
+
+def otherSources(volumes: list, prior) -> list[tuple[str, Callable[[], tuple]]]:
+    """Return what else there is to load lesions from, with what loads them, as `loadFile` does.
+
+    These are segmentations that may be drawn on the prior, and structured reports on one of the
+    exams in Slicer's DICOM database.
+    """
+    from MammoTrackerLib import scene
+
+    found = []
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if scene.segmented_volume(node) in (None, prior):
+            text = _("Segmentation {name}").format(name=node.GetName())
+            found.append((text, lambda node=node: (scene.add_segmented_lesions(node, prior), [])))
+    reports = scene.reports_on(volumes)
+    for number, path in enumerate(reports, 1):
+        text = _("Report {number} of {count} on these exams (DICOM SR)")
+        text = text.format(number=number, count=len(reports))
+        found.append((text, lambda path=path: loadFile(path, volumes, prior)))
+    return found

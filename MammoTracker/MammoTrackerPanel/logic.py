@@ -1,0 +1,148 @@
+"""The module's logic, for scripts, and its parameter node."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+
+@parameterNodeWrapper
+class MammoTrackerParameterNode:
+    """What the panel remembers with the scene."""
+
+    priorVolume: vtkMRMLScalarVolumeNode
+    currentVolume: vtkMRMLScalarVolumeNode
+    facing: bool = False
+    showRegistration: bool = False
+    showTimeLine: bool = True
+    registrationOpacity: Annotated[float, WithinRange(0, 1)] = 0.5
+
+
+class MammoTrackerLogic(ScriptedLoadableModuleLogic):
+    """Tracks and exports without the panel: for scripts."""
+
+    def getParameterNode(self) -> MammoTrackerParameterNode:
+        return MammoTrackerParameterNode(super().getParameterNode())
+
+    def track(self, priorVolume, currentVolume, priorROIs, force: bool = False) -> list:
+        """Find lesions of the prior on the current mammogram, and wait for it.
+
+        Parameters
+        ----------
+        priorVolume, currentVolume
+            vtkMRMLScalarVolumeNode with one mammogram each.
+        priorROIs
+            vtkMRMLMarkupsROINode around the lesions, on the prior.
+        force
+            Track although laterality or view differ.
+
+        Returns
+        -------
+        list of vtkMRMLMarkupsROINode
+            One per lesion, in order, on the current mammogram; without a control point where
+            the lesion was not found. `MammoTrackerLib.scene` reads their score and status.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the pair or an ROI cannot be right, or tracking cannot run.
+        """
+        from MammoTrackerLib import scene
+
+        from .waiting import trackAndWait
+
+        boxes = [scene.box_of(roi, priorVolume) for roi in priorROIs]
+        prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)
+        tracks, grid = trackAndWait(prior, current, boxes, force)
+        for roi in priorROIs:
+            self._claim(roi, priorVolume)
+        scene.show_registration(priorVolume, currentVolume, grid)
+        predictions = [
+            scene.show_track(roi, currentVolume, track)
+            for roi, track in zip(priorROIs, tracks, strict=True)
+        ]
+        scene.update_table(priorVolume, currentVolume)
+        return predictions
+
+    def follow(self, volumes, lesionROI, markedVolume=None, force: bool = False) -> list:
+        """Find a lesion on all exams, before and after the one it is marked on, and wait for it.
+
+        Parameters
+        ----------
+        volumes
+            2 to 30 vtkMRMLScalarVolumeNode of one breast in one view; those that have dates are
+            followed in the order of these.
+        lesionROI
+            vtkMRMLMarkupsROINode around the lesion, or a list of several.
+        markedVolume
+            On which it is marked. If none is given: the one of which it is a lesion in the scene,
+            else the last of the volumes.
+        force
+            Follow although laterality or view differ.
+
+        Returns
+        -------
+        list of vtkMRMLMarkupsROINode
+            As `track`, one per volume, in the order given, on the marked one the lesion itself; of
+            several lesions, such a list each.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the exams or an ROI cannot be right, or tracking cannot run.
+        """
+        from MammoTrackerLib import scene
+
+        from .waiting import followAndWait
+
+        isOne = not isinstance(lesionROI, list | tuple)
+        given, rois = list(volumes), [lesionROI] if isOne else list(lesionROI)
+        volumes = scene.by_date(given)
+        for roi in rois:
+            known = scene.exam_of(roi)
+            exam = markedVolume or (known if known in given else given[-1])
+            scene.box_of(roi, exam)
+            self._claim(roi, exam)
+        lesions = [scene.marked_lesion(roi, volumes) for roi in rois]
+        readers = [partial(scene.mammogram_of, volume) for volume in volumes]
+        for roi, history in zip(rois, followAndWait(readers, lesions, force), strict=True):
+            scene.show_history(roi, volumes, history)
+        scene.update_series_table(volumes, rois)
+        found = [[scene.roi_on(roi, exam) for exam in given] for roi in rois]
+        return found[0] if isOne else found
+
+    @staticmethod
+    def _claim(roi, volume) -> None:
+        from MammoTrackerLib import scene
+
+        if roi not in scene.lesions(volume):
+            scene.claim_lesion(roi, volume)
+
+    def export(self, priorVolume, currentVolume, folder: Path) -> list[Path]:
+        """Write the table (results.csv) and the ROIs (.mrk.json) of a pair into a folder.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the folder cannot be written.
+        """
+        from MammoTrackerLib import scene
+
+        return scene.export(priorVolume, currentVolume, Path(folder))
+
+    def exportSeries(self, volumes, lesionROIs, folder: Path) -> list[Path]:
+        """Write what `export` does, for lesions on all exams of a series.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the folder cannot be written.
+        """
+        from MammoTrackerLib import scene
+
+        return scene.export_series(scene.by_date(volumes), lesionROIs, Path(folder))

@@ -1,0 +1,165 @@
+"""Series: the exams of one breast in one view among the volumes, in the order of their dates."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ..errors import MammoTrackerError
+from ..growth import DAYS_A_YEAR
+from ..mammogram import Header
+from ..pair import special
+from .nodes import attribute, set_attribute
+from .volumes import header_of
+
+_SAME = ("patient_id", "laterality", "view")
+_START = datetime.date(1900, 1, 1)
+"""From which years count where only they are known, not the dates."""
+
+
+def exams_like(volume, volumes: Iterable) -> list:
+    """Return the volumes that may show the breast of this one in its view, this one among them.
+
+    What a header does not say is taken for the same. In the order of their dates, standard views
+    before special ones; those without a date last, in the order given.
+    """
+    like = header_of(volume)
+    found = [(volume, like)]
+    for other in volumes:
+        header = None if other is volume else _mammogram_header(other)
+        if header and _may_be_like(volume, like, other, header):
+            found.append((other, header))
+    order = {node: number for number, node in enumerate(volumes)}
+    found.sort(key=lambda one: (*_when(one[0]), bool(special(one[1])), order.get(one[0], 0)))
+    return [node for node, _header in found]
+
+
+def _may_be_like(volume, like: Header, other, header: Header) -> bool:
+    pairs = [(getattr(like, name), getattr(header, name)) for name in _SAME]
+    if any(None in pair for pair in pairs):
+        # Lesions were followed on both, but not together: when the headers were there.
+        series = {attribute(volume, "Series"), attribute(other, "Series")} - {""}
+        if len(series) > 1:
+            return False
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def _mammogram_header(volume) -> Header | None:
+    """Return a volume's header, or None for what is no single slice, or only helps to show one."""
+    if volume.GetHideFromEditors() or attribute(volume, "Role"):
+        return None
+    try:
+        return header_of(volume)
+    except MammoTrackerError:
+        return None
+
+
+def _when(volume) -> tuple[bool, datetime.date]:
+    date = _date_of(volume)
+    return date is None, date or _START
+
+
+def _date_of(volume) -> datetime.date | None:
+    """Return an exam's date, or one that is right beside those of its series."""
+    date, year = header_of(volume).date, attribute(volume, "Year")
+    if date is None and year:
+        date = _START + datetime.timedelta(days=round(float(year) * DAYS_A_YEAR))
+    return date
+
+
+def proposed_exams(volume, volumes: Iterable) -> list:
+    """Return what of `exams_like` is surely of the same woman, breast and view, one a date.
+
+    Standard views only. Where two have one date, neither is returned: which one is meant, only
+    the user knows.
+    """
+    like = header_of(volume)
+    if like.date is None or None in [getattr(like, name) for name in _SAME] or special(like):
+        return []
+    sure = []
+    for other in exams_like(volume, volumes):
+        header = header_of(other)
+        known = header.date is not None and not special(header)
+        if known and None not in [getattr(header, name) for name in _SAME]:
+            sure.append((other, header.date))
+    count = Counter(date for _other, date in sure)
+    return [other for other, date in sure if count[date] == 1]
+
+
+def choose_exam(volume, chosen: bool) -> None:
+    """Keep with the volume whether the user wants lesions to be followed on it."""
+    set_attribute(volume, "Followed", "yes" if chosen else "no")
+
+
+def series_of(pair: Sequence, volumes: Iterable) -> list:
+    """Return the exams on which lesions are followed: those chosen, else those proposed.
+
+    Parameters
+    ----------
+    pair
+        The exam whose breast and view counts, and the one beside it, which both are in it.
+    volumes
+        Among which the others are.
+    """
+    volumes = list(volumes)
+    like = exams_like(pair[0], volumes)
+    proposed = proposed_exams(pair[0], volumes)
+    chosen = [
+        volume
+        for volume in like
+        if volume in pair
+        or attribute(volume, "Followed") == "yes"
+        or (volume in proposed and attribute(volume, "Followed") != "no")
+    ]
+    # A pair that the user forces shows two breasts or views, if one believes the headers.
+    strange = [volume for volume in pair if volume not in chosen]
+    return by_date([*chosen, *strange]) if strange else chosen
+
+
+def keep_series(volumes: Sequence) -> None:
+    """Keep with the volumes what their files say of them, for where a scene comes without these.
+
+    That lesions are followed on them, together, and how many years after the first each is.
+    """
+    known = [attribute(volume, "Series") for volume in volumes]
+    series = next(filter(None, known), None) or uuid.uuid4().hex
+    years = years_of(volumes)
+    for number, volume in enumerate(volumes):
+        set_attribute(volume, "Series", series)
+        if attribute(volume, "Followed") != "no":
+            choose_exam(volume, True)
+        if years is not None:
+            set_attribute(volume, "Year", f"{years[number]:.4f}")
+
+
+def by_date(volumes: Iterable) -> list:
+    """Return exams in the order of their dates; those without one last, in the order given."""
+    return sorted(volumes, key=_when)
+
+
+def dates_of(volumes: Iterable) -> list[datetime.date | None]:
+    """Return the exams' dates; only the time between them is right where no file is at hand.
+
+    Where a file is at hand for some of them, the others have none.
+    """
+    volumes = list(volumes)
+    dates = [header_of(volume).date for volume in volumes]
+    return dates if any(dates) else [_date_of(volume) for volume in volumes]
+
+
+def years_of(volumes: Iterable) -> list[float] | None:
+    """Return the years from the first exam to each, or None if a date is unknown."""
+    dates = dates_of(volumes)
+    if None in dates:
+        return None
+    return [(date - min(dates)).days / DAYS_A_YEAR for date in dates]
+
+
+def exam_titles(volumes: Sequence) -> list[str]:
+    """Return a short title for each exam: the years since the first, else its number."""
+    years = years_of(volumes)
+    if years is None:
+        return [f"Exam {number}" for number in range(1, len(volumes) + 1)]
+    return [f"+{year:.1f} y" if year else "0 y" for year in years]

@@ -1,0 +1,155 @@
+"""The time line below the views: a film strip and a growth plot, seen, clicked and hidden."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from panel_steps import rows_of
+
+
+@pytest.fixture
+def shown(panel, shell, followed):
+    """The time line of the second lesion, which is marked on the last exam."""
+    from MammoTrackerLib import scene
+
+    exams, (mass, calcs) = followed
+    panel.results.select(scene.prediction_of(mass, exams[2]))
+    shell.wait(lambda: len(panel.timeLine.strip.buttons) == 4)
+    shell.process(0.4)
+    return exams, mass, calcs
+
+
+def plot_node():
+    import slicer
+    from MammoTrackerPanel.growth_plot import VIEW
+
+    return slicer.mrmlScene.GetSingletonNode(VIEW, "vtkMRMLPlotViewNode")
+
+
+def texts(panel) -> list[str]:
+    return [button.text for button in panel.timeLine.strip.buttons]
+
+
+def checked(panel) -> list[bool]:
+    return [button.checked for button in panel.timeLine.strip.buttons]
+
+
+def pixels_of(button) -> np.ndarray:
+    """Return a button's picture, (rows, columns, 3)."""
+    image = button.icon.pixmap(button.iconSize).toImage()
+    side = range(0, image.width(), 2)
+    return np.array([[image.pixelColor(x, y).getRgb()[:3] for x in side] for y in side])
+
+
+def test_a_lesion_on_every_exam_and_its_growth(panel, shell, shown):
+    shell.screenshot("/tmp/module-time-line.png")
+    assert [text.split("\n")[0] for text in texts(panel)] == ["0 y", "+1.0 y", "+3.0 y", "+5.0 y"]
+    answers = [text.split("\n")[1].split(",")[0] for text in texts(panel)]
+    assert answers == ["not found", "found", "found", "marked"]
+    assert checked(panel) == [False, False, True, False]
+    framed = []
+    for button in panel.timeLine.strip.buttons:
+        picture = pixels_of(button)
+        assert picture.max() > 60, "the breast is seen"
+        framed.append(bool((np.abs(picture - (255, 214, 26)).max(axis=-1) < 40).any()))
+    assert framed == [False, True, True, True], "what was not found has no frame"
+    chart = slicer_node(plot_node().GetPlotChartNodeID())
+    assert chart.GetTitle().startswith("Mass: +100 %")
+
+
+def slicer_node(identifier: str):
+    import slicer
+
+    return slicer.mrmlScene.GetNodeByID(identifier)
+
+
+def test_a_click_on_a_picture_selects_its_exam(panel, shell, shown):
+    from MammoTrackerLib import scene
+
+    exams, mass, _calcs = shown
+    for index in (1, 0):
+        shell.click(panel.timeLine.strip.buttons[index])
+        assert panel.exams.pair == (exams[3], exams[index])
+        assert panel.results.selected is scene.prediction_of(mass, exams[index])
+        shell.process(0.3)
+        assert checked(panel) == [n == index for n in range(4)]
+    shell.click(panel.timeLine.strip.buttons[3])  # where it is marked: what is beside stays
+    shell.process(0.3)
+    assert panel.exams.pair == (exams[3], exams[0])
+    assert checked(panel) == [True, False, False, False]
+
+
+def test_a_click_on_a_point_or_its_error_selects_its_exam(panel, shell, shown):
+    exams, mass, _calcs = shown
+    from MammoTrackerLib import scene
+
+    _numbers, growth = scene.growth_of(mass, exams)
+    years = scene.years_of(exams)
+    size = growth.sizes[1]
+    shell.clickPlot(plot_node(), years[1], size.longest_mm)
+    assert panel.exams.pair == (exams[3], exams[1])
+    size = growth.sizes[2]
+    shell.clickPlot(plot_node(), years[2], size.longest_mm + size.error_mm)
+    assert panel.exams.pair == (exams[3], exams[2])
+    before = panel.exams.pair
+    shell.clickPlot(plot_node(), (years[2] + years[3]) / 2, 0.5)  # nothing is there
+    assert panel.exams.pair == before
+
+
+def test_another_lesion_takes_the_place_of_the_first(panel, shell, shown):
+    from MammoTrackerLib import scene
+
+    exams, _mass, calcs = shown
+    panel.results.select(scene.prediction_of(calcs, exams[3]))
+    shell.process(0.4)
+    assert texts(panel)[0].split("\n")[1].startswith("marked")
+    chart = slicer_node(plot_node().GetPlotChartNodeID())
+    assert chart.GetTitle().startswith("Calcs")
+
+
+def test_the_time_line_follows_a_correction(panel, shell, shown):
+    exams, mass, _calcs = shown
+    from MammoTrackerLib import scene
+
+    before = texts(panel)[2]
+    roi = scene.prediction_of(mass, exams[2])
+    box = scene.box_of(roi, exams[2])
+    shell.drag(exams[2], box.center, (box.center[0] + 12, box.center[1]))
+    shell.process(0.4)
+    assert texts(panel)[2] == before.replace("found", "corrected")
+    shell.click(panel.ui.rejectButton)
+    shell.process(0.4)
+    assert texts(panel)[2] == "+3.0 y\nrejected"
+    assert rows_of(panel)[1][4] == "rejected"
+
+
+def test_it_is_hidden_by_its_check_box_and_for_a_pair(panel, shell, shown):
+    import slicer
+
+    exams, _mass, _calcs = shown
+    views = slicer.app.layoutManager()
+    arrangement = views.layoutLogic().GetLayoutNode().GetViewArrangement
+    from MammoTrackerPanel.layout import LAYOUT_ID, TIME_LINE_LAYOUT_ID
+
+    assert arrangement() == TIME_LINE_LAYOUT_ID
+    shell.click(panel.ui.timeLineCheckBox)
+    shell.process(0.3)
+    assert arrangement() == LAYOUT_ID
+    shell.click(panel.ui.timeLineCheckBox)
+    shell.process(0.3)
+    assert arrangement() == TIME_LINE_LAYOUT_ID
+    # The user looks at something else: nothing is taken away.
+    views.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+    shell.click(panel.ui.timeLineCheckBox)
+    shell.process(0.3)
+    assert arrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutNone
+    shell.click(panel.ui.timeLineCheckBox)
+    shell.click(panel.ui.sideBySideButton)
+    shell.process(0.3)
+    assert arrangement() == TIME_LINE_LAYOUT_ID
+    import qt
+
+    for row in (1, 0):
+        panel.ui.examsList.item(row).setCheckState(qt.Qt.Unchecked)
+    shell.process(0.3)
+    assert arrangement() == LAYOUT_ID

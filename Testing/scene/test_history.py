@@ -1,0 +1,150 @@
+"""Histories in the scene: shown, decided about, measured, and read from scenes of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from mrml import FOUND_BOX, SQUARE, add_lesion, add_volume, assert_same_box, make_track, rows_of
+
+slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
+
+from MammoTrackerLib import Box, Status  # noqa: E402
+from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.history import ExamResult, LesionHistory, by_user  # noqa: E402
+
+LARGER = Box(8, 10, 26, 28)
+
+
+@pytest.fixture
+def exams(scene):
+    return [add_volume(scene, name=f"exam {number}", spacing=(0.2, 0.2, 2)) for number in range(4)]
+
+
+def history_on_four(track=None) -> LesionHistory:
+    """Marked on the third exam; not there on the first."""
+    missing = make_track(status=Status.NOT_FOUND, score=0.1)
+    results = (
+        ExamResult(missing, (1, 2), False, 0.1),
+        ExamResult(track or make_track(), (2,), False, 0.8),
+        by_user(SQUARE, SQUARE),
+        ExamResult(make_track(LARGER, Status.UNCERTAIN), (2,), False, 0.4),
+    )
+    return LesionHistory(2, results)
+
+
+def test_a_history_becomes_a_prediction_on_each_other_exam(scene, exams):
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    history = history_on_four()
+    bridge.show_history(lesion, exams, history)
+    assert bridge.roi_on(lesion, exams[2]) is lesion
+    assert bridge.prediction_of(lesion, exams[2]) is None
+    rois = [bridge.roi_on(lesion, exam) for exam in exams]
+    assert [bridge.status_of(roi) for roi in rois] == ["not found", "found", "", "uncertain"]
+    assert [bridge.exam_of(roi) for roi in rois] == exams
+    assert not bridge.is_placed(rois[0])
+    assert_same_box(bridge.box_of(rois[3], exams[3]), LARGER)
+    numbers, again = bridge.history_of(lesion, exams)
+    assert numbers == [0, 1, 2, 3] and again.marked == 2
+    for now, was in zip(again.results, history.results, strict=True):
+        assert (now.there, now.by_user) == (was.there, was.by_user)
+        assert (now.track.status, now.track.score) == (was.track.status, was.track.score)
+        assert_same_box(now.track.box, was.track.box)
+    assert again.new == history.new and again.gone == history.gone
+
+
+def test_what_the_user_decided_is_handed_on_and_never_overwritten(scene, exams):
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    bridge.show_history(lesion, exams, history_on_four())
+    first, second, last = (bridge.prediction_of(lesion, exams[n]) for n in (0, 1, 3))
+    bridge.place_roi(first, exams[0], SQUARE)
+    bridge.set_review(first, "corrected")
+    bridge.set_review(second, "rejected")
+    bridge.set_outdated(lesion)
+    marked = bridge.marked_lesion(lesion, exams)
+    assert marked.exam == 2 and set(marked.decided) == {0, 1} and marked.decided[1] is None
+    assert_same_box(marked.decided[0], SQUARE)
+    assert_same_box(marked.box, SQUARE)
+
+    # The user accepts one while lesions are being followed, which knows nothing of it.
+    bridge.set_review(last, "accepted")
+    other = history_on_four(make_track(Box(1, 1, 9, 9)))
+    bridge.show_history(lesion, exams, other)
+    assert not bridge.is_outdated(lesion)
+    assert [bridge.review_of(roi) for roi in (first, second, last)] == [
+        "corrected", "rejected", "accepted",
+    ]  # fmt: skip
+    assert_same_box(bridge.box_of(first, exams[0]), SQUARE)
+    assert_same_box(bridge.best_guess(second), FOUND_BOX)
+    _numbers, history = bridge.history_of(lesion, exams)
+    assert [result.by_user for result in history.results] == [True] * 4
+    assert [result.there for result in history.results] == [1, 0, 1, 1]
+
+
+def test_growth_by_what_the_boxes_are_now(scene, exams):
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    assert bridge.growth_of(lesion, exams)[1].overall is None
+    bridge.show_history(lesion, exams, history_on_four())
+    numbers, growth = bridge.growth_of(lesion, exams)
+    assert numbers == [0, 1, 2, 3] and growth.sizes[0] is None
+    longest = [size and round(size.longest_mm, 3) for size in growth.sizes]
+    assert longest == [None, 1.6, 1.8, 3.6]
+    assert growth.overall.mm == pytest.approx(2.0)
+    roi = bridge.prediction_of(lesion, exams[3])
+    bridge.place_roi(roi, exams[3], SQUARE)
+    bridge.set_review(roi, "corrected")
+    assert bridge.growth_of(lesion, exams)[1].overall.mm == pytest.approx(0.2)
+    assert bridge.growth_of(lesion, exams[:2]) is None, "it is marked on none of these"
+    exams[3].SetSpacing(1, 1, 1)
+    assert bridge.growth_of(lesion, exams) is None
+
+
+def test_a_pair_of_the_version_before_is_a_history_of_two(scene, exams):
+    lesion = add_lesion(scene, exams[0], SQUARE)
+    bridge.show_track(lesion, exams[3], replace(make_track(), score=0.7))
+    numbers, history = bridge.history_of(lesion, exams)
+    assert numbers == [0, 3] and history.marked == 0
+    assert history.results[1].there == 0.7
+    bridge.unplace(lesion)
+    assert bridge.history_of(lesion, exams) is None
+
+
+def rows_but_halves(table) -> list[dict]:
+    """The rows of a table without what is +12.5 %, which the least change rounds otherwise."""
+    return [{**row, "Change (%)": ""} for row in rows_of(table)]
+
+
+def test_everything_of_a_series_survives_a_saved_scene(scene, exams, tmp_path):
+    lesions = [add_lesion(scene, exams[2], SQUARE, "A"), add_lesion(scene, exams[0], SQUARE, "B")]
+    bridge.show_history(lesions[0], exams, history_on_four())
+    last = bridge.prediction_of(lesions[0], exams[3])
+    bridge.place_roi(last, exams[3], SQUARE)
+    bridge.set_review(last, "corrected")
+    bridge.set_outdated(lesions[0])
+    bridge.choose_exam(exams[1], False)
+    table = bridge.update_series_table(exams, lesions)
+    rows = rows_but_halves(table)
+    statuses = ["not found", "found", "marked", "uncertain", "marked"]
+    assert [row["Status"] for row in rows] == statuses
+    _numbers, before = bridge.history_of(lesions[0], exams)
+
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    exams = [scene.GetFirstNodeByName(f"exam {number}") for number in range(4)]
+    (lesion,) = bridge.lesions(exams[2])
+    assert bridge.is_outdated(lesion) and len(bridge.lesions(exams[0])) == 1
+    _numbers, history = bridge.history_of(lesion, exams)
+    for now, was in zip(history.results, before.results, strict=True):
+        assert (now.there, now.by_user) == (was.there, was.by_user)
+        assert_same_box(now.track.box, was.track.box)
+    assert bridge.decisions(lesion, exams).keys() == {3}
+    sources = bridge.prediction_of(lesion, exams[0])
+    count = sources.GetNumberOfNodeReferences("MammoTracker.Source")
+    found = [sources.GetNthNodeReference("MammoTracker.Source", n) for n in range(count)]
+    assert found == [exams[1], exams[2]]
+    assert exams[1].GetAttribute("MammoTracker.Followed") == "no"
+    table = bridge.series_table(scene)
+    assert rows_but_halves(table) == rows
+    bridge.update_series_table(exams, [lesion, *bridge.lesions(exams[0])])
+    assert rows_but_halves(table) == rows

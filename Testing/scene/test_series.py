@@ -1,0 +1,115 @@
+"""Series: which volumes are exams of one breast in one view, in which order, and their titles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dicom_files import write_dicom
+from mrml import add_dicom_volume, add_volume
+
+slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
+
+from MammoTrackerLib import scene as bridge  # noqa: E402
+
+
+@pytest.fixture
+def add(scene, tmp_path, values):
+    """Load exams of one woman's breast in one view, but for what is given."""
+
+    def add(name, **attributes):
+        path = write_dicom(tmp_path / f"{name}.dcm", values, **attributes)
+        volume = add_dicom_volume(scene, path)
+        volume.SetName(name)
+        return volume
+
+    return add
+
+
+def all_volumes(scene) -> list:
+    count = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    return [scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode") for n in range(count)]
+
+
+def test_exams_of_one_breast_and_view_by_date(scene, add):
+    last = add("last", StudyDate="20240301")
+    spot = add("spot", StudyDate="20220301", ViewPosition="SCC")
+    middle = add("middle", StudyDate="20220301")
+    undated = add("undated", StudyDate=None)
+    first = add("first", StudyDate="20190301")
+    others = [
+        add("breast", ImageLaterality="R"),
+        add("view", ViewPosition="MLO"),
+        add("woman", PatientID="ANOTHER"),
+    ]
+    stack = add_volume(scene, np.ones((4, 4, 4))[0], slice_axis=2, name="stack")
+    helper = add_volume(scene, name="helper")
+    helper.SetAttribute("MammoTracker.Role", "warped")
+    empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    found = bridge.exams_like(last, all_volumes(scene))
+    assert found[:5] == [first, middle, spot, last, undated]
+    assert not {*others, helper, empty} & set(found)
+    assert bridge.proposed_exams(last, all_volumes(scene)) == [first, middle, last]
+    assert bridge.proposed_exams(undated, all_volumes(scene)) == []
+    assert bridge.proposed_exams(spot, all_volumes(scene)) == []
+    assert stack in found, "its header says nothing against it"
+
+
+def test_of_two_on_one_day_none_is_proposed(scene, add):
+    first, second = add("a", StudyDate="20200301"), add("b", StudyDate="20210301")
+    third, again = add("c", StudyDate="20220301"), add("d", StudyDate="20220301")
+    assert bridge.proposed_exams(first, all_volumes(scene)) == [first, second]
+    pair = second, third
+    assert bridge.series_of(pair, all_volumes(scene)) == [first, second, third]
+    bridge.choose_exam(again, True)
+    assert bridge.series_of(pair, all_volumes(scene)) == [first, second, third, again]
+
+
+def test_what_the_user_chose_counts_and_is_saved(scene, add, tmp_path):
+    exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
+    pair = exams[3], exams[2]
+    assert bridge.series_of(pair, all_volumes(scene)) == exams
+    bridge.choose_exam(exams[1], False)
+    bridge.choose_exam(exams[2], False)
+    assert bridge.series_of(pair, all_volumes(scene)) == [exams[0], *exams[2:]], "the pair is in it"
+    scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    exams = [scene.GetFirstNodeByName(name) for name in "abcd"]
+    plain = [bridge.header_of(volume).date for volume in exams]
+    assert exams[1].GetAttribute("MammoTracker.Followed") == "no"
+    assert plain == [None] * 4 or bridge.series_of(exams[2:], exams) == [exams[0], *exams[2:]]
+
+
+def test_a_followed_series_is_known_without_its_files(scene, add):
+    exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
+    others = [add(f"o{n}", ViewPosition="MLO", StudyDate=f"20{20 + n}0301") for n in range(3)]
+    titles, years = bridge.exam_titles(exams), bridge.years_of(exams)
+    bridge.keep_series(exams)
+    bridge.keep_series(others)
+    volumes = all_volumes(scene)[::-1]
+    for volume in volumes:
+        volume.SetAndObserveStorageNodeID(None)
+        volume.SetSpacing(0.1, 0.1, 1)
+    assert {bridge.header_of(volume).date for volume in volumes} == {None}
+    assert bridge.series_of((exams[3], exams[2]), volumes) == exams
+    assert bridge.series_of((others[0], others[1]), volumes) == others
+    assert bridge.exam_titles(exams) == titles
+    assert bridge.years_of(exams) == pytest.approx(years, abs=0.005)
+    bridge.choose_exam(exams[0], False)
+    bridge.keep_series(exams)
+    assert bridge.series_of((exams[3], exams[2]), volumes) == exams[1:]
+
+
+def test_a_forced_pair_is_a_series_of_its_own(scene, add):
+    left = add("l", StudyDate="20230301")
+    right = add("r", ImageLaterality="R", StudyDate="20210301")
+    assert bridge.series_of((left, right), all_volumes(scene)) == [right, left]
+
+
+def test_titles_are_years_since_the_first_else_numbers(scene, add):
+    exams = [add(f"e{date}", StudyDate=date) for date in ("20200301", "20210301", "20220901")]
+    assert bridge.exam_titles(exams) == ["0 y", "+1.0 y", "+2.5 y"]
+    assert bridge.years_of(exams)[1] == pytest.approx(1, abs=0.01)
+    exams.append(add("undated", StudyDate=None))
+    assert bridge.years_of(exams) is None
+    assert bridge.exam_titles(exams) == ["Exam 1", "Exam 2", "Exam 3", "Exam 4"]
