@@ -51,7 +51,7 @@ class Exams(VTKObservationMixin):
         self.parameters = None
         self.pair = None, None
         self.series = []
-        self._proposed = None
+        self._proposed = self._leaving = None
         self._list = ExamList(ui, self._onChosen)
         ui.swapButton.clicked.connect(self.onSwap)
         ui.spacingButton.clicked.connect(self.onSetSpacing)
@@ -107,12 +107,15 @@ class Exams(VTKObservationMixin):
         """Select nothing in place of an exam that goes; a selector alone would take another."""
         if node in self._selected():
             self._select(*(None if volume is node else volume for volume in self._selected()))
+        elif node in self.series:
+            self._leaving = node
+            self._show()
 
     def look(self) -> None:
         """Propose a pair if none is selected, and show what belongs to the pair."""
         from MammoTrackerLib import scene
 
-        self._lookPending = False
+        self._lookPending, self._leaving = False, None
         if not self.parameters:
             return
         self.pair = self._selected()
@@ -129,7 +132,7 @@ class Exams(VTKObservationMixin):
         """Return the two latest exams; of more than two, the last is the one to mark lesions on."""
         from MammoTrackerLib import scene
 
-        volumes = _volumes()
+        volumes = self._volumes()
         pair = scene.propose_pair(volumes)
         return pair[::-1] if pair and len(scene.series_of(pair, volumes)) > 2 else pair
 
@@ -137,8 +140,10 @@ class Exams(VTKObservationMixin):
         """Show the pair that is selected now, if it is another one."""
         pair = self._selected()
         if pair != self.pair:
-            self.pair = pair
-            self._ui.forceCheckBox.checked = False
+            before, self.pair = self.series, pair
+            self._findSeries()
+            if not self.isSeries or self.series != before:
+                self._ui.forceCheckBox.checked = False
             self._show()
             if self.isComplete:
                 self._onNew()
@@ -163,8 +168,8 @@ class Exams(VTKObservationMixin):
         self.series, like = [volume for volume in self.pair if volume], []
         if self.isComplete:
             try:
-                like = scene.exams_like(self.pair[0], _volumes())
-                series = scene.series_of(self.pair, _volumes())
+                like = scene.exams_like(self.pair[0], self._volumes())
+                series = scene.series_of(self.pair, self._volumes())
             except MammoTrackerError:  # one of the pair is no single slice, which is said
                 series = []
             if len(series) > 2:
@@ -268,6 +273,7 @@ class Exams(VTKObservationMixin):
         self._show()
         self._onNew()
 
-
-def _volumes() -> list:
-    return slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    def _volumes(self) -> list:
+        """Return the volumes of the scene but one that is about to leave it."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        return [volume for volume in volumes if volume is not self._leaving]

@@ -12,7 +12,7 @@ from .result_table import answerOn
 TAG = "MammoTrackerFilmStrip"
 """Of the element of a layout that shows it."""
 SMALLEST_PX, LARGEST_PX = 90, 220
-AROUND_PX = 26, 72
+AROUND_PX = 22, 88
 """Of the strip, beside and above each picture: its button, and the text."""
 LESION_SHARE = 0.4
 LEAST_MM = 20.0
@@ -43,7 +43,8 @@ class FilmStrip:
         if factory is None:
             factory = slicer.qSlicerSingletonViewFactory()
             factory.setTagName(TAG)
-            slicer.app.layoutManager().registerViewFactory(factory)
+            if slicer.app.layoutManager():  # there is none without a main window
+                slicer.app.layoutManager().registerViewFactory(factory)
             slicer.modules.mammoTrackerFilmStripFactory = factory
         factory.setWidget(self._area)
 
@@ -60,7 +61,7 @@ class FilmStrip:
         places = zip(self.buttons, volumes, boxes, titles, strict=bool(volumes))
         for button, volume, box, title in places:
             text, reason = answerOn(lesion, volume)
-            button.text = f"{title}\n" + text.replace("\n", ", ")
+            button.text = f"{title}\n{text}"
             button.toolTip = reason
             mirrored = scene.is_wall_left(volume) != wall
             button.iconSize = qt.QSize(px, px)
@@ -126,7 +127,7 @@ def _picture(lesion, volume, box, sideMm: float, sidePx: int, mirrored: bool):
             color = lesion.GetDisplayNode().GetSelectedColor()
             _frame(pixels, size.width / sideMm, size.height / sideMm, color)
     pixmap = qt.QPixmap()
-    pixmap.loadFromData(qt.QByteArray(png(pixels[::-1])), "PNG")
+    pixmap.loadFromData(png(pixels[::-1]), "PNG")
     return pixmap
 
 

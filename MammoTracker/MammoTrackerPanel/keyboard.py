@@ -29,8 +29,10 @@ class Keyboard:
 
     def __init__(self, actions: dict) -> None:
         self._shortcuts = []
-        for name, key in KEYS.items():
-            shortcut = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow())
+        window = slicer.util.mainWindow()
+        for name, key in KEYS.items() if window else ():
+            shortcut = qt.QShortcut(window)
+            shortcut.key = qt.QKeySequence(key)
             shortcut.activated.connect(actions[name])
             self._shortcuts.append(shortcut)
         self.enable(False)

@@ -156,10 +156,10 @@ class ResultList(VTKObservationMixin):
             "previousLesion": lambda: move(-1, 0),
             "nextExam": lambda: move(0, 1),
             "previousExam": lambda: move(0, -1),
-            "accept": ui.acceptButton.click,
-            "reject": ui.rejectButton.click,
+            "accept": lambda: ui.acceptButton.click(),
+            "reject": lambda: ui.rejectButton.click(),
             "nextCandidate": self._candidates.selectNext,
-            "useCandidate": ui.useCandidateButton.click,
+            "useCandidate": lambda: ui.useCandidateButton.click(),
         }
 
     def deselect(self) -> None:
@@ -221,9 +221,10 @@ class ResultList(VTKObservationMixin):
         ui, prediction = self._ui, self._shown
         for roi in self._predictions:
             roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
+        # Before the buttons: when one is disabled, the list may get its focus, and selects a place.
+        self._candidates.show(prediction)
         for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):
             button.enabled = prediction is not None
-        self._candidates.show(prediction)
         if prediction is None:
             ui.reasonLabel.text = ""
             return
@@ -288,7 +289,7 @@ class ResultList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         self._onChanged()
-        if box:
+        if box and self._shown:
             self._onSelected(scene.lesion_of(self._shown), scene.exam_of(self._shown), box)
 
     def _onUseCandidate(self, index: int) -> None:

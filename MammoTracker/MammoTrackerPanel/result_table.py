@@ -73,9 +73,9 @@ class ResultTable:
 
         if not self._lesions:
             return
-        indexes = self._widget.selectedIndexes()
-        isFirst = len(indexes) != 1
-        row, column = (0, -1) if isFirst else (indexes[0].row(), indexes[0].column())
+        items = self._widget.selectedItems()
+        isFirst = len(items) != 1
+        row, column = (0, -1) if isFirst else (items[0].row(), items[0].column())
         row = max(0, min(row + (0 if isFirst else lesions), len(self._lesions) - 1))
         lesion = self._lesions[row]
         stops = [v for v in self._volumes if v is not scene.exam_of(lesion)]
@@ -99,10 +99,10 @@ class ResultTable:
         self._isFilling = False
 
     def _onSelectionChanged(self) -> None:
-        indexes = self._widget.selectedIndexes()
-        if self._isFilling or len(indexes) != 1:
+        items = self._widget.selectedItems()
+        if self._isFilling or len(items) != 1:
             return
-        row, column = indexes[0].row(), indexes[0].column()
+        row, column = items[0].row(), items[0].column()
         volume = self._volumes[column - FIRST_EXAM] if column >= FIRST_EXAM else None
         self._onSelected(self._lesions[row], volume)
 
@@ -135,19 +135,49 @@ def sizeOf(roi) -> str:
 
 
 def changeOf(lesion, volumes: list) -> tuple[str, str]:
-    """Return in short how a lesion's longest side changed over all exams, and a sentence on it."""
+    """Return in short what became of a lesion over all exams, and a sentence on it."""
     from MammoTrackerLib import scene
 
     known = scene.growth_of(lesion, volumes)
     change = known[1].overall if known else None
-    if change is None:
-        return "", ""
-    text = f"{change.mm:+.1f} mm\n{SIGNS.get(change.verdict, '')}{change.percent:+.0f} %"
-    low, high = change.percent_low, change.percent_high
-    parts = [change.verdict, f"{change.percent:+.0f} % (95 %: {low:+.0f} to {high:+.0f} %)"]
-    if change.years is not None:
-        parts.append(_("in {years:.1f} years").format(years=change.years))
-    if change.doubling_days is not None:
-        parts.append(_("volume doubles in {n:.0f} days").format(n=change.doubling_days))
-    sentence = ", ".join(parts) + "."
-    return text, sentence[0].upper() + sentence[1:]
+    texts, sentences = [], []
+    if change is not None:
+        texts += [f"{change.mm:+.1f} mm", f"{SIGNS.get(change.verdict, '')}{change.percent:+.0f} %"]
+        low, high = change.percent_low, change.percent_high
+        parts = [change.verdict, f"{change.percent:+.0f} % (95 %: {low:+.0f} to {high:+.0f} %)"]
+        if change.years is not None:
+            parts.append(_("in {years:.1f} years").format(years=change.years))
+        if change.doubling_days is not None:
+            parts.append(_("volume doubles in {n:.0f} days").format(n=change.doubling_days))
+        sentence = ", ".join(parts) + "."
+        sentences.append(sentence[0].upper() + sentence[1:])
+    for text, sentence in presenceOf(lesion, volumes) if len(volumes) > 2 else ():
+        texts.append(text)
+        sentences.append(sentence)
+    return "\n".join(texts), " ".join(sentences)
+
+
+def presenceOf(lesion, volumes: list) -> list[tuple[str, str]]:
+    """Return in short, and in a sentence, that a lesion came or went, where it did."""
+    from MammoTrackerLib import scene
+
+    known = scene.history_of(lesion, volumes)
+    if known is None:
+        return []
+    numbers, history = known
+    titles, found = scene.exam_titles(volumes), []
+    if history.new:
+        first, chance = history.new
+        where = titles[numbers[first]]
+        sentence = _("New on {exam}: not there before (probability {chance:.0f} %).")
+        found.append(
+            (_("new {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
+        )
+    if history.gone:
+        last, chance = history.gone
+        where = titles[numbers[last]]
+        sentence = _("Gone on {exam} (probability {chance:.0f} %).")
+        found.append(
+            (_("gone {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
+        )
+    return found

@@ -159,3 +159,31 @@ def test_what_is_wrong_with_another_exam_of_the_series_is_said(panel, shell, ser
     assert "The pixel spacing of exam 4 is unknown" in panel.ui.pairLabel.text
     assert listed(panel)[3] == ("4.  no date   First", True)
     assert not panel.exams.isReady
+
+
+def test_an_exam_of_a_series_that_is_deleted_leaves_at_once(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (mass, _calcs) = followed
+    panel.results.select(scene.prediction_of(mass, exams[1]))
+    panel.results.select(scene.prediction_of(mass, exams[2]))
+    shell.scene.RemoveNode(exams[1])
+    assert panel.exams.series == [exams[0], *exams[2:]] and panel.exams.pair == (exams[3], exams[2])
+    assert panel.ui.resultsTableView.columnCount == 5
+    assert panel.results.selected is scene.prediction_of(mass, exams[2])
+    shell.scene.RemoveNode(exams[2])
+    assert panel.exams.pair == (exams[3], None) and panel.results.selected is None
+    shell.process(0.4)
+    assert panel.ui.resultsTableView.rowCount == 0
+
+
+def test_a_series_stays_forced_while_it_is_looked_at(panel, shell, followed, tmp_path):
+
+    exams, (mass, _calcs) = followed
+    other = shell.loadDicom(write_exam(tmp_path / "r.dcm", "Prior", 2023, "R"))
+    panel.ui.currentSelector.setCurrentNode(other)
+    assert panel.exams.series == [*exams[:3], other, exams[3]] and not panel.exams.isReady
+    shell.click(panel.ui.forceCheckBox)
+    assert panel.exams.isReady
+    panel.ui.currentSelector.setCurrentNode(exams[0])
+    assert panel.exams.series == exams and not panel.exams.isForced

@@ -158,6 +158,8 @@ def test_lesions_by_exams(panel, shell, followed):
     assert now == pytest.approx(2 * was, abs=0.1) and "+100 %" in mass[1]
     tip = view.item(1, 1).toolTip()
     assert "+100 %" in tip and "in 4.0 years" in tip
+    assert mass[1].endswith("new +1.0 y") and "new" not in calcs[1]
+    assert tip.endswith("New on +1.0 y: not there before (probability 90 %).")
     assert not view.horizontalScrollBar().visible
     shell.screenshot("/tmp/module-series.png")
 

@@ -256,10 +256,10 @@ class Shell:
         """Click a place in a plot view, in the units of its axes."""
         view = slicer.app.layoutManager().viewWidget(node).plotView()
         u, v = _on_chart(view.chart(), x, y)
-        place, widget = (u, view.height - 1 - v), view.VTKWidget()
-        self._move(widget, place)
-        self._press(widget, place)
-        self._release(widget, place)
+        place = u, view.height - 1 - v
+        self._move(view, place)
+        self._press(view, place)
+        self._release(view, place)
 
     def shownVolumes(self) -> list:
         """Return the volumes in the views, from the left."""
