@@ -27,8 +27,8 @@ class Size:
     longest_mm, area_mm2
         Longest side of the box, and the area of the ellipse in it.
     error_mm
-        95 % of predicted longest sides are within so much of what the user would have marked; 0 on
-        the exam on which the lesion was marked, against which all others are measured.
+        Of a lesion that does not change, 95 % of the predicted longest sides are within so much of
+        the marked one; 0 on the marked exam, against which all others are measured.
     by_user
         Whether the user's box was measured.
     """

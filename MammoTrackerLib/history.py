@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from .box import Box
 from .errors import MammoTrackerError
@@ -20,8 +19,9 @@ from .track import Status, Track
 if TYPE_CHECKING:
     from .tracker import LesionTracker
 
-SURE = 0.95
-"""From this probability on, an exam is not reached on another way, too."""
+SURE, FROM = 0.95, 0.9
+"""From which probability on an exam is not reached on another way, too, and from which on other
+exams are reached from it."""
 AGREE_MM = 5.0
 LEAST_CHANCE = 1e-3
 ABSENT = 0.5
@@ -223,7 +223,7 @@ def _from_sure(
 ) -> list[tuple[int, int]]:
     """Pair each exam that is not reached for sure with the nearest that are, on either side."""
     best = {k: _likeliest(found) for k, found in ways.items()}
-    found = sorted(k for k, way in best.items() if way.track.status is Status.FOUND)
+    found = sorted(k for k, way in best.items() if way.chance >= FROM)
     pairs = []
     for k, way in best.items():
         if way.chance >= SURE:
@@ -271,27 +271,46 @@ def _history(
     }
     # A lesion that is on an exam farther from where it is marked is on those between, too.
     for side in (range(marked), range(len(exams) - 1, marked, -1)):
-        there, seen_on = 0.0, 0
+        highest, seen_on = 0.0, 0
         for k in side:
             result = results[k]
-            if result.by_user:
-                there, seen_on = max(there, result.there), k
-                continue
-            if result.there >= there:
-                there, seen_on = result.there, k
-            results[k] = _with_presence(result, there, seen_on)
+            if result.there >= highest:
+                highest, seen_on = result.there, k
+            if not result.by_user:
+                there = presence(highest, exams.tracker.presence)
+                results[k] = _with_presence(result, there, seen_on)
     return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
 
 
+def presence(chance: float, coefficients: Sequence[float]) -> float:
+    """Return the probability that a lesion is on an exam.
+
+    Parameters
+    ----------
+    chance
+        The highest score of the exam and those beyond it; 1 where the user says that it is there.
+    coefficients
+        Of a logistic regression on its logit; 0 and 1 leave it as it is.
+    """
+    if chance >= 1:
+        return 1.0
+    bias, slope = coefficients
+    chance = min(max(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)
+    return 1 / (1 + math.exp(-bias - slope * math.log(chance / (1 - chance))))
+
+
 def _with_presence(result: ExamResult, there: float, seen_on: int) -> ExamResult:
-    """Give a result the probability that the lesion is there, and say so if it was not found."""
-    track = result.track
-    if track.status is Status.NOT_FOUND and track.candidates:
-        more = f"Probability that it is not there: {100 * (1 - there):.0f} %."
-        if there >= ABSENT:
-            more = f"It should be there, since exam {seen_on + 1} shows it: look yourself."
-        track = replace(track, reason=f"{track.reason} {more}")
-    return replace(result, track=track, there=there)
+    """Give a result the probability that the lesion is there, and say so where it counts."""
+    track, more = result.track, ""
+    if not track.candidates:  # nobody looked: it is too large, or its place is beyond the image
+        return replace(result, there=max(there, ABSENT))
+    if there < ABSENT:
+        more = f" It is probably not there ({100 * (1 - there):.0f} %)."
+        if track.status is Status.FOUND:
+            track = replace(track, status=Status.UNCERTAIN)
+    elif track.status is Status.NOT_FOUND:
+        more = f" It should be there, since exam {seen_on + 1} shows it: look yourself."
+    return replace(result, track=replace(track, reason=track.reason + more), there=there)
 
 
 def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> ExamResult:
@@ -303,40 +322,20 @@ def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> Ex
     for way in ways:
         off = center_distance(way.track.box, best.track.box, spacing)
         (same if off <= AGREE_MM else apart).append(way)
-    sources = tuple(sorted(way.source for way in same))
-    if not best.track.candidates:  # nobody looked: it is too large, or its place beyond the image
-        return ExamResult(replace(best.track, prior_box=lesion), sources, False, ABSENT)
-    score = calibrated(best.chance, exams.tracker.following)
-    reason = best.track.reason
-    if best.track.status is not _status(score, uncertain, found):
-        reason = f"Of all exams, it is {_status(score, uncertain, found).value} here."
-    rivals = [way for way in apart if calibrated(way.chance, exams.tracker.following) >= uncertain]
-    status = _status(score, uncertain, found)
-    if rivals and status is Status.FOUND:
+    status, reason = best.track.status, best.track.reason
+    if best.chance < best.track.score:
+        reason = f"{reason} In all, from exam {best.source + 1}: {100 * best.chance:.0f} %."
+        if best.chance < found and status is Status.FOUND:
+            status = Status.UNCERTAIN
+        if best.chance < uncertain:
+            status = Status.NOT_FOUND
+    rivals = [way for way in apart if way.chance >= uncertain]
+    if rivals and status in (Status.FOUND, Status.UNCERTAIN):
         status = Status.UNCERTAIN
-    if rivals and status is Status.UNCERTAIN:
         names = " and ".join(f"exam {way.source + 1}" for way in rivals)
         reason += f" From {names} another place was found: look yourself."
-    track = replace(best.track, prior_box=lesion, score=score, status=status, reason=reason)
-    return ExamResult(track, sources, False, score)
-
-
-def calibrated(chance: float, coefficients: Sequence[float]) -> float:
-    """Turn the product of the scores on a way into how likely the answer is right.
-
-    Logistic regression on its logit; coefficients 0 and 1 leave it as it is.
-    """
-    bias, slope = coefficients
-    if (bias, slope) == (0, 1):
-        return chance
-    chance = min(max(chance, LEAST_CHANCE), 1 - LEAST_CHANCE)
-    return float(1 / (1 + np.exp(-bias - slope * np.log(chance / (1 - chance)))))
-
-
-def _status(score: float, uncertain: float, found: float) -> Status:
-    if score >= found:
-        return Status.FOUND
-    return Status.UNCERTAIN if score >= uncertain else Status.NOT_FOUND
+    track = replace(best.track, prior_box=lesion, score=best.chance, status=status, reason=reason)
+    return ExamResult(track, tuple(sorted(way.source for way in same)), False, best.chance)
 
 
 def by_user(lesion: Box, box: Box | None) -> ExamResult:

@@ -164,9 +164,9 @@ class LesionTracker:
         return calibration["uncertain_score"], calibration["found_score"]
 
     @property
-    def following(self) -> tuple[float, float]:
-        """The coefficients of `history.calibrated`."""
-        return tuple(self._card.get("following", (0.0, 1.0)))
+    def presence(self) -> tuple[float, float]:
+        """The coefficients of `history.presence`."""
+        return tuple(self._card.get("presence", (0.0, 1.0)))
 
     @property
     def repeatability(self) -> dict:

@@ -12,7 +12,7 @@ import pytest
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status, Track
 from MammoTrackerLib.command.simulate import FILM_LESION
 from MammoTrackerLib.exams import Exams
-from MammoTrackerLib.history import ExamResult, LesionHistory, follow
+from MammoTrackerLib.history import ExamResult, LesionHistory, follow, presence
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.track import Candidate
 
@@ -25,7 +25,7 @@ class Scripted(Exams):
 
     class tracker:
         thresholds = (UNCERTAIN, FOUND)
-        following = (0.0, 1.0)
+        presence = (0.0, 1.0)
 
     def __init__(self, count: int, answers: dict, usual: tuple[float, float] = (0.99, 0)) -> None:
         self.count, self.answers, self.usual = count, answers, usual
@@ -88,17 +88,18 @@ def test_an_exam_that_is_not_reached_is_reached_from_its_neighbours():
 
 
 def test_a_neighbour_that_is_not_sure_makes_no_answer_sure():
-    exams = Scripted(3, {(2, 1): (0.72, 0), (2, 0): (0.3, 400), (1, 0): (0.95, 0)})
+    exams = Scripted(3, {(2, 1): (0.92, 0), (2, 0): (0.3, 400), (1, 0): (0.75, 0)})
     result = one(exams, 2).results[0]
-    assert result.track.score == pytest.approx(0.72 * 0.95)
+    assert result.track.score == pytest.approx(0.92 * 0.75)
     assert result.track.status is Status.UNCERTAIN
-    lost = Scripted(3, {(2, 1): (0.3, 300), (2, 0): (0.3, 400), (1, 0): (0.95, 0)})
+    assert "from exam 2: 69 %" in result.track.reason
+    lost = Scripted(3, {(2, 1): (0.85, 300), (2, 0): (0.3, 400), (1, 0): (0.95, 0)})
     assert one(lost, 2).results[0].track.status is Status.NOT_FOUND
-    assert (1, 0) not in lost.asked, "what was not found is no place to start from"
+    assert (1, 0) not in lost.asked, "what is not sure is no place to start from"
 
 
 def test_ways_that_lead_to_two_places_are_never_called_found():
-    exams = Scripted(3, {(2, 0): (0.8, 0), (1, 0): (0.9, 300)})
+    exams = Scripted(3, {(2, 0): (0.8, 0), (1, 0): (0.95, 300)})
     result = one(exams, 2).results[0]
     assert result.track.status is Status.UNCERTAIN
     assert "another place" in result.track.reason
@@ -127,16 +128,33 @@ def test_new_and_gone_are_results_with_a_probability():
     # From neighbours it is found no better.
     assert history.new == (1, pytest.approx(1 - 0.96 * 0.1))
     assert history.gone == (4, pytest.approx(0.8))
-    assert "not there: 80 %" in history.results[4].track.reason
+    assert "not there (80 %)" in history.results[4].track.reason
 
 
 def test_a_lesion_on_an_exam_farther_off_is_on_those_between():
     exams = Scripted(3, {(2, 1): (0.05, 400), (0, 1): (0.1, 400)})
     history = one(exams, 2)
     assert history.new is None
-    assert history.results[1].there == 0.99
+    assert history.results[1].there == pytest.approx(0.99)
     assert history.results[1].track.status is Status.NOT_FOUND
     assert "since exam 1 shows it" in history.results[1].track.reason
+
+
+def test_what_is_probably_not_there_is_never_called_found():
+    exams = Scripted(3, {(2, 0): (0.75, 0)}, usual=(0.8, 0))
+    exams.tracker = type("tracker", (), {"thresholds": (0.2, 0.7), "presence": (-3.0, 1.0)})
+    history = one(exams, 2)
+    assert [result.track.status for result in history.results[:2]] == [Status.UNCERTAIN] * 2
+    assert history.new == (2, pytest.approx(1 - presence(0.8, (-3, 1))))
+    assert presence(1.0, (-3, 1)) == 1
+
+
+def test_a_lesion_that_nobody_looked_for_is_not_called_new():
+    exams = Scripted(3, {})
+    real = exams.track
+    exams.track = lambda *a: [replace(t, candidates=(), score=0.0) for t in real(*a)]
+    history = one(exams, 1)
+    assert history.new is None and history.gone is None
 
 
 def test_a_history_survives_json():

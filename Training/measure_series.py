@@ -1,5 +1,9 @@
 """Measure how well lesions are followed through series, and how well their sizes repeat.
 
+With ``--write``, on series of women to choose thresholds on (`make_pairs --validation`), it fits
+how well sizes repeat where nothing changed and the probability that a lesion is there, and writes
+both into weights.json.
+
 ``python -m Training.measure_series MANIFEST.csv [...] [--weights DIR] [--write]``
 """
 
@@ -16,6 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
+from scipy.optimize import minimize
 
 from MammoTrackerLib import Box, LesionTracker, MammoTrackerError
 from MammoTrackerLib.command.follow import read_date, read_exam
@@ -29,7 +34,7 @@ from MammoTrackerLib.command.tables import (
 )
 from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.growth import ANY_TYPE, GROWTH, NO_CHANGE, growth
-from MammoTrackerLib.history import LesionHistory, follow
+from MammoTrackerLib.history import LEAST_CHANCE, LesionHistory, follow
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance, mean_interval
 from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
@@ -37,7 +42,7 @@ from MammoTrackerLib.track import Status, Track
 
 TRUE_COLUMNS = tuple(f"true_{name}" for name in BOX_COLUMNS)
 TYPES = ("mass", "calcification")
-COVERED = 0.95
+COVERED, LEAST_SIZES, RIDGE = 0.95, 30, 0.3
 GREW, STABLE = 1.2, 1.02
 """From which ratio of the longest sides on a lesion grew, and up to which it did not change."""
 PLACE_MM = 10.0
@@ -121,8 +126,11 @@ def _reader(folder: Path, row: dict[str, str]) -> Callable:
     return lambda: read_exam(folder / row["exam"], spacing, date)
 
 
-def sizes(lesions: Sequence[Followed], kind: str) -> np.ndarray:
-    """Return (n, 2) longest sides in mm, predicted and true, where the lesion's place is right."""
+def sizes(lesions: Sequence[Followed], kind: str, changed: bool = False) -> np.ndarray:
+    """Return (n, 2) longest sides in mm, predicted and true, where the lesion's place is right.
+
+    Of lesions that are as large as on the marked exam, or of those that changed.
+    """
     found = []
     for lesion in lesions:
         if lesion.kind not in TYPES or kind not in (ANY_TYPE, lesion.kind):
@@ -130,9 +138,11 @@ def sizes(lesions: Sequence[Followed], kind: str) -> np.ndarray:
         for k in lesion.others:
             track = lesion.history.results[k].track
             if track.status is not Status.NOT_FOUND and lesion.off(track, k) <= PLACE_MM:
-                spacing = lesion.spacings[k]
-                sides = track.box.longest_side(spacing), lesion.truth[k].longest_side(spacing)
-                found.append(sides)
+                spacing, marked = lesion.spacings[k], lesion.history.marked
+                side = lesion.truth[k].longest_side(spacing)
+                before = lesion.truth[marked].longest_side(lesion.spacings[marked])
+                if (abs(np.log(side / before)) > np.log(STABLE)) == changed:
+                    found.append((track.box.longest_side(spacing), side))
     return np.array(found).reshape(-1, 2)
 
 
@@ -140,26 +150,24 @@ def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
     """Fit an error of a part in mm and one as a share of the side to (n, 2) sides.
 
     It is the smallest, as a share of the sides on average, within which 95 % of the predicted
-    sides are, and as many of the smaller and of the larger half.
+    sides are.
 
     Raises
     ------
     MammoTrackerError
-        If there are under 40 of them.
+        If there are too few of them.
     """
-    if len(measured) < 40:
+    if len(measured) < LEAST_SIZES:
         raise MammoTrackerError(
             f"Only {len(measured)} sizes of a type could be compared: give more series."
         )
     predicted, true = measured.T
     wrong = np.abs(np.log(predicted / true))
-    small = predicted < np.median(predicted)
     best = None
     for mm in np.arange(0, 6.01, 0.1):
         for share in np.arange(0.02, 1.001, 0.01):
             error = np.hypot(mm / predicted, share)
-            inside = wrong <= error
-            if min(inside[small].mean(), inside[~small].mean()) < COVERED:
+            if (wrong <= error).mean() < COVERED:
                 continue
             if best is None or error.mean() < best[0]:
                 best = error.mean(), mm, share
@@ -167,6 +175,34 @@ def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
     if best is None:
         raise MammoTrackerError("Sizes repeat too badly to give them an error.")
     return {"mm": round(float(best[1]), 3), "share": round(float(best[2]), 3)}
+
+
+def fit_presence(lesions: Sequence[Followed]) -> list[float]:
+    """Fit the coefficients of `history.presence`: a logistic regression with a small ridge.
+
+    Raises
+    ------
+    MammoTrackerError
+        If no lesion appears or goes.
+    """
+    logits, there = [], []
+    for one in lesions:
+        marked, results = one.history.marked, one.history.results
+        for side in (range(marked), range(len(results) - 1, marked, -1)):
+            highest = 0.0
+            for k in side:
+                highest = max(highest, results[k].track.score)
+                chance = np.clip(highest, LEAST_CHANCE, 1 - LEAST_CHANCE)
+                logits.append(np.log(chance / (1 - chance)))
+                there.append(one.truth[k] is not None)
+    x, sign = np.array(logits), np.where(there, 1.0, -1.0)
+    if all(there):
+        raise MammoTrackerError("No lesion of the series appears or goes: give more series.")
+
+    def loss(w: np.ndarray) -> float:
+        return np.logaddexp(0, -sign * (w[0] + w[1] * x)).sum() + RIDGE * w[1] ** 2
+
+    return [round(float(value), 4) for value in minimize(loss, [0.0, 1.0]).x]
 
 
 def _shares(values: Sequence[bool], women: Sequence[str]) -> str:
@@ -264,12 +300,12 @@ def print_growth(lesions: Sequence[Followed], repeatability: dict, console: Cons
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Follow all lesions, print the measures, and write the repeatability into the card."""
+    """Follow all lesions, print the measures, and write what is fitted into ``weights.json``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("manifests", metavar="MANIFEST.csv", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="else those that ship")
     parser.add_argument(
-        "--write", action="store_true", help="measure how well sizes repeat, for weights.json"
+        "--write", action="store_true", help="fit presence and errors of sizes for weights.json"
     )
     arguments = parser.parse_args(argv)
     keep_freed_memory()
@@ -282,20 +318,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             repeatability = {
                 kind: fit_repeatability(sizes(lesions, kind)) for kind in (ANY_TYPE, *TYPES)
             }
+            presence = fit_presence(lesions)
+            console.print(f"Presence: {presence}. What follows is with those that were before.")
             card = read_card(arguments.weights)
-            write_card(arguments.weights, card | {"repeatability": repeatability})
+            card |= {"repeatability": repeatability, "presence": presence}
+            write_card(arguments.weights, card)
     except MammoTrackerError as error:
         print(f"measure_series: {error}", file=sys.stderr)
         return 2
     print_places(lesions, console)
     print_presence(lesions, console)
     for kind, parts in repeatability.items():
-        wrong = sizes(lesions, kind)
-        error = np.abs(np.log(wrong[:, 0] / wrong[:, 1]))
-        console.print(
-            f"Sizes, {kind}: 95 % within {parts['mm']:g} mm and {100 * parts['share']:.0f} %; of "
-            f"{len(wrong)}, half are within {100 * np.median(error):.0f} %."
-        )
+        console.print(f"Sizes, {kind}: 95 % within {parts['mm']:g} mm and {parts['share']:.0%}.")
+        for changed in (False, True):
+            measured = sizes(lesions, kind, changed)
+            if len(measured):
+                error = np.abs(np.log(measured[:, 0] / measured[:, 1]))
+                inside = error <= np.hypot(parts["mm"] / measured[:, 0], parts["share"])
+                console.print(
+                    f"  {'changed' if changed else 'as large as marked'}, {len(measured)}: half "
+                    f"within {np.median(error):.1%}, {inside.mean():.1%} within the error."
+                )
     print_growth(lesions, repeatability, console)
     return 0
 
