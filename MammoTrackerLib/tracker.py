@@ -245,7 +245,7 @@ class LesionTracker:
         calibration = self._card.get("calibration")
         if calibration is not None:
             coefficients = calibration["coefficients"]
-            values = evidence(candidates, alignment.agreement)
+            values = evidence(candidates, registered, alignment)
             score = float(probability(values, coefficients))
             why = doubt(values, coefficients)
         status, reason = self._judge(score, why, candidates, alignment)

@@ -42,7 +42,7 @@ def collect(
     Returns
     -------
     values : numpy.ndarray
-        (n, 6), each row's evidence.
+        (n, 7), each row's evidence.
     right : numpy.ndarray
         (n,) bool: the lesion is there, and the answer is at most 5 mm off.
     there : numpy.ndarray
@@ -66,7 +66,7 @@ def collect(
             off = np.inf
             if is_there:
                 off = center_distance(track.box, box_of(row, "current"), current.spacing)
-            values.append(evidence(track.candidates, alignment.agreement))
+            values.append(evidence(track.candidates, track.registration_box, alignment))
             right.append(off <= RIGHT_MM)
             there.append(is_there)
             went.append(is_pair and not is_there)
@@ -74,7 +74,7 @@ def collect(
 
 
 def fit(values: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Fit a logistic regression with a small ridge on all but the bias; returns (6,)."""
+    """Fit a logistic regression with a small ridge on all but the bias; returns (7,)."""
     scale = np.concatenate([[1.0], np.maximum(values[:, 1:].std(axis=0), 1e-6)])
     scaled, sign = values / scale, np.where(right, 1.0, -1.0)
 
