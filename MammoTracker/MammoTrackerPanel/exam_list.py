@@ -29,14 +29,15 @@ class ExamList:
 
     def show(self, volumes: list, chosen: list) -> None:
         """List the exams, and check those that are chosen; a pair alone needs no list."""
+        from MammoTrackerLib import scene
+
         view = self._ui.examsList
         view.visible = len(volumes) > 2
-        listed = [
-            (_text(volume, chosen.index(volume) + 1), True)
-            if volume in chosen
-            else (_text(volume, None), False)
-            for volume in volumes
-        ]
+        titles = dict(zip(chosen, scene.exam_titles(chosen), strict=True)) if volumes else {}
+        listed = []
+        for volume in volumes:
+            number = chosen.index(volume) + 1 if volume in chosen else None
+            listed.append((_text(volume, number, titles.get(volume)), number is not None))
         self._volumes = volumes
         if listed == self._listed:
             return
@@ -59,12 +60,15 @@ class ExamList:
             self._onChosen(volume, item.checkState() == qt.Qt.Checked)
 
 
-def _text(volume, number: int | None) -> str:
+def _text(volume, number: int | None, title: str | None) -> str:
     """Return what is listed of a volume: its number among those chosen, its date, its name."""
     from MammoTrackerLib import scene
     from MammoTrackerLib.pair import special
 
     header = scene.header_of(volume)
-    date = header.date.isoformat() if header.date else _("no date")
+    date = header.date.isoformat() if header.date else ""
+    # In a scene without its files, the time since the first exam may be known.
+    if not date:
+        date = title if title and title.endswith("y") else _("no date")
     start = f"{number}.  " if number else ""
     return start + "   ".join([date, volume.GetName(), *special(header)])

@@ -171,7 +171,7 @@ class Exams(VTKObservationMixin):
                 like = scene.exams_like(self.pair[0], self._volumes())
                 series = scene.series_of(self.pair, self._volumes())
             except MammoTrackerError:  # one of the pair is no single slice, which is said
-                series = []
+                like, series = [], []
             if len(series) > 2:
                 self.series = series
         self._list.show(like, self.series)

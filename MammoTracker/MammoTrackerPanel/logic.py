@@ -136,7 +136,10 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         return scene.export(priorVolume, currentVolume, Path(folder))
 
     def exportSeries(self, volumes, lesionROIs, folder: Path) -> list[Path]:
-        """Write what `export` does, for lesions on all exams of a series.
+        """Write what `export` does, for lesions on all exams of a series, and pictures of them.
+
+        These, strip.png and growth.png, show the lesions that were followed through all exams; they
+        need Pillow, which tracking needs, too.
 
         Raises
         ------
@@ -145,4 +148,32 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         """
         from MammoTrackerLib import scene
 
-        return scene.export_series(scene.by_date(volumes), lesionROIs, Path(folder))
+        volumes, folder = scene.by_date(volumes), Path(folder)
+        written = scene.export_series(volumes, lesionROIs, folder)
+        return written + _drawHistories(volumes, lesionROIs, folder)
+
+
+def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
+    """Draw the lesions on every exam, and how they grew, into two PNGs; return these."""
+    from MammoTrackerLib import scene
+    from MammoTrackerLib.orientation import MIRRORED, UNTURNED
+
+    try:
+        from MammoTrackerLib.command.growth_plot import draw_growth
+        from MammoTrackerLib.command.strip import Strip, draw_strip
+    except ImportError:
+        return []
+    strips, wall = [], None
+    for roi in lesionROIs:
+        known, measured = scene.history_of(roi, volumes), scene.growth_of(roi, volumes)
+        if known and measured and len(known[0]) == len(volumes):
+            strips.append(Strip(known[1], measured[1]))
+            wall = scene.is_wall_left(scene.exam_of(roi)) if wall is None else wall
+    if not strips:
+        return []
+    years = scene.years_of(volumes) or [None] * len(volumes)
+    turns = [UNTURNED if scene.is_wall_left(volume) == wall else MIRRORED for volume in volumes]
+    readers = [partial(scene.mammogram_of, volume) for volume in volumes]
+    draw_strip(readers, strips, years, turns, folder / "strip.png")
+    draw_growth(strips, years, folder / "growth.png")
+    return [folder / "strip.png", folder / "growth.png"]

@@ -12,7 +12,6 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import slicer
@@ -130,7 +129,6 @@ def runSeries(arguments: argparse.Namespace) -> None:
     logic = MammoTrackerLogic()
     found = logic.follow(volumes, rois, volumes[on])
     logic.exportSeries(volumes, rois, arguments.out)
-    drawHistories(scene.by_date(volumes), rois, arguments.out)
     for roi, answers in zip(rois, found, strict=True):
         for path, answer in zip(arguments.exams, answers, strict=True):
             if answer is not roi:
@@ -224,22 +222,6 @@ def drawOverlay(priorVolume, currentVolume, predictions: Sequence, path: Path) -
             )
         )
     draw_overlay(prior, current, tracks, path)
-
-
-def drawHistories(volumes: Sequence, rois: Sequence, folder: Path) -> None:
-    """Draw the lesions on every exam, by date, and how they grew, into two PNGs."""
-    from MammoTrackerLib import scene
-    from MammoTrackerLib.command.growth_plot import draw_growth
-    from MammoTrackerLib.command.strip import Strip, draw_strip
-    from MammoTrackerLib.orientation import MIRRORED, UNTURNED
-
-    strips = [Strip(scene.history_of(r, volumes)[1], scene.growth_of(r, volumes)[1]) for r in rois]
-    years = scene.years_of(volumes) or [None] * len(volumes)
-    wall = scene.is_wall_left(scene.exam_of(rois[0]))
-    turns = [UNTURNED if scene.is_wall_left(volume) == wall else MIRRORED for volume in volumes]
-    readers = [partial(scene.mammogram_of, volume) for volume in volumes]
-    draw_strip(readers, strips, years, turns, folder / "strip.png")
-    draw_growth(strips, years, folder / "growth.png")
 
 
 if __name__ == "__main__":

@@ -185,7 +185,9 @@ def slicer_roi_outside(volume):
 def test_export_of_a_series(panel, shell, followed, tmp_path):
     panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
     shell.click(panel.ui.exportButton)
-    assert "10 files" in panel.ui.exportLabel.text
+    assert "12 files" in panel.ui.exportLabel.text
+    for name in ("strip.png", "growth.png"):
+        assert (tmp_path / name).stat().st_size > 5_000, name
     with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["Lesion"] for row in rows] == ["Calcs"] * 4 + ["Mass"] * 4

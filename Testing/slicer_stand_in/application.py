@@ -155,6 +155,10 @@ class qMRMLSliceView(QWidget):
 class qMRMLSliceWidget(QWidget):
     def __init__(self, scene, applicationLogic, name: str, label: str, color: str) -> None:
         super().__init__()
+        # The layout's logic takes the node that a scene brought; this view can only make its own.
+        known = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+        if known:
+            scene.RemoveNode(known)
         self._slice = SliceView(scene, applicationLogic, name)
         self._view = qMRMLSliceView(self._slice)
         bar = QWidget()
