@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .box import Box
     from .errors import MammoTrackerError
+    from .history import LesionHistory, follow
     from .mammogram import Mammogram
     from .track import Candidate, Status, Track
     from .tracker import LesionTracker
@@ -18,20 +19,24 @@ __version__ = "0.5.0"
 __all__ = [
     "Box",
     "Candidate",
+    "LesionHistory",
     "LesionTracker",
     "MammoTrackerError",
     "Mammogram",
     "Status",
     "Track",
+    "follow",
 ]
 _FILES = {
     "Box": "box",
     "Candidate": "track",
+    "LesionHistory": "history",
     "LesionTracker": "tracker",
     "MammoTrackerError": "errors",
     "Mammogram": "mammogram",
     "Status": "track",
     "Track": "track",
+    "follow": "history",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .box import Box
 from .errors import MammoTrackerError
 from .exams import Exam, Exams
+from .lesion_size import resized
 from .mammogram import Mammogram
 from .metrics import center_distance
 from .pair import check_box_on, series_problems
@@ -139,7 +140,8 @@ def follow(
 
     Every exam is reached from the one on which a lesion is marked, or from the nearest before and
     after it on which the user decided. Where the answer is not sure, it is reached from the
-    nearest exams with an answer, too; the likeliest way counts.
+    nearest exams with a sure one, too; the likeliest way counts. The size of a mass that stands out
+    is measured against the user's box by `lesion_size.resized`, too.
 
     Parameters
     ----------
@@ -177,6 +179,10 @@ def follow(
             f"The lesions are marked on exam {marked + 1}, but there are {len(exams)} exams."
         )
     fixed = [{**(decided or {}).get(k, {}), marked: box} for k, box in enumerate(boxes)]
+    if not all(0 <= number < len(exams) for known in fixed for number in known):
+        raise MammoTrackerError(
+            f"Something was decided about an exam that is not one of the {len(exams)} exams."
+        )
     if not force:
         for problem in series_problems([exam.header for exam in exams]):
             if problem.blocks:
@@ -266,7 +272,9 @@ def _history(
     ways: Mapping[int, list[Way]],
 ) -> LesionHistory:
     results = {
-        k: by_user(lesion, known[k]) if k in known else _combined(lesion, ways[k], exams, k)
+        k: by_user(lesion, known[k])
+        if k in known
+        else _measured(_combined(lesion, ways[k], exams, k), known, ways[k], exams, k)
         for k in range(len(exams))
     }
     # A lesion that is on an exam farther from where it is marked is on those between, too.
@@ -280,6 +288,22 @@ def _history(
                 there = presence(highest, exams.tracker.presence)
                 results[k] = _with_presence(result, there, seen_on)
     return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
+
+
+def _measured(
+    result: ExamResult,
+    known: Mapping[int, Box | None],
+    ways: Sequence[Way],
+    exams: Exams,
+    number: int,
+) -> ExamResult:
+    """Correct the size of what was found, against the user's box on the exam that it is near."""
+    if not result.track.candidates:
+        return result
+    anchor = next(way.source for way in ways if way.source in known)
+    matrix = exams.alignment(anchor, number).matrix
+    box = resized(exams[anchor], known[anchor], exams[number], result.track.box, matrix)
+    return replace(result, track=replace(result.track, box=box))
 
 
 def presence(chance: float, coefficients: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status, Track
+from MammoTrackerLib import history as history_module
 from MammoTrackerLib.command.simulate import FILM_LESION
 from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.history import ExamResult, LesionHistory, follow, presence
@@ -45,6 +46,12 @@ class Scripted(Exams):
 
         return exam
 
+    def alignment(self, source: int, target: int):
+        class alignment:
+            matrix = np.eye(2)
+
+        return alignment
+
     def track(self, source: int, target: int, boxes) -> list[Track]:
         tracks = []
         for box in boxes:
@@ -58,6 +65,13 @@ class Scripted(Exams):
             candidates = (Candidate(answer, score),)
             tracks.append(Track(box, answer, score, status, "Scripted.", candidates, answer))
         return tracks
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch, request):
+    """The scripted exams have no pixels to measure."""
+    if "prior" not in request.fixturenames:
+        monkeypatch.setattr(history_module, "resized", lambda *values: values[3])
 
 
 def one(exams: Exams, marked: int, decided: dict | None = None) -> LesionHistory:
@@ -172,6 +186,12 @@ def test_lesions_that_share_a_way_are_tracked_at_once(monkeypatch):
     histories = follow(None, exams, [LESION] * 3, 0, {1: {2: Box(300, 300, 350, 350)}})
     assert len(histories) == 3
     assert calls == [((0, 1), 3), ((0, 2), 2), ((0, 3), 2), ((2, 1), 1), ((2, 3), 1)]
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_decisions_on_other_exams_are_refused(number):
+    with pytest.raises(MammoTrackerError, match="not one of the 3 exams"):
+        one(Scripted(3, {}), 0, {number: None})
 
 
 @pytest.mark.parametrize(
