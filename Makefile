@@ -15,16 +15,18 @@ INSTALL = -m pip install --quiet --disable-pip-version-check --editable
 SCREEN := xvfb libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libdbus-1-3 libfontconfig1 \
 	libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
 	libxcb-render-util0 libxcb-shape0 libxcb-xkb1
+# Programs of others that check the DICOM that is written.
+CHECKS := dicom3tools dcmtk
 QT_SCREEN = $(VENV)/lib/python3*/site-packages/PySide6/Qt/plugins/platforms/libqxcb.so
 
-.PHONY: demo test test-tracking test-training slicer-test screenshots screen clean
+.PHONY: demo test test-tracking test-training slicer-test screenshots screen checks clean
 
 demo: $(VENV)/demo
 	$(BIN)/python Testing/demo.py
 
 test: test-tracking test-training
 
-test-tracking: $(VENV)/test screen
+test-tracking: $(VENV)/test screen checks
 	$(BIN)/ruff check .
 	$(BIN)/python -c "from importlib.util import find_spec; assert not find_spec('tensorflow')"
 	$(BIN)/python -m pytest -m "not train"
@@ -49,6 +51,17 @@ screen: $(VENV)/test
 	else \
 		echo "The tests of the window go on without a screen. To give them one, install:"; \
 		echo "$(SCREEN)"; \
+	fi
+
+checks:
+	@if command -v dciodvfy >/dev/null && command -v dsrdump >/dev/null; then \
+		true; \
+	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $(CHECKS) >/dev/null || \
+		echo "The written DICOM goes unchecked by others: $(CHECKS) could not be installed."; \
+	else \
+		echo "The written DICOM goes unchecked by others. To check it, install: $(CHECKS)"; \
 	fi
 
 clean:

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .box import Box
+from .global_search import Alignment
 from .track import Candidate
 
-EVIDENCE = ("bias", "tracking", "similarity", "rival", "passes", "anchors")
+EVIDENCE = ("bias", "tracking", "similarity", "rival", "passes", "anchors", "distance")
 """What the probability rests on, in the order of the calibration's coefficients.
 
 Logits of the tracking and the similarity score; the tracking score of the best other place, as a
-share of this one's; the share of the local search's passes that see the lesion elsewhere; and by
-how much fewer than half of the pair's anchor points agree (see `likeness.Overlay`), 0 where one
-cannot say.
+share of this one's; the share of the local search's passes that see the lesion elsewhere; by how
+much fewer than half of the pair's anchor points agree (see `likeness.Overlay`); and by how many cm
+over one it lies from the registered point, times by how much the agreement exceeds 0.3, that of two
+different breasts: where registration is good, the lesion is near. The last two are 0 where one
+cannot say whether anchor points agree.
 """
-USUAL_AGREEMENT = 0.5
-USUAL = np.array([1.0, -0.4, 3.4, 0.0, 0.0, 0.0])
+USUAL_AGREEMENT, CHANCE_AGREEMENT = 0.5, 0.3
+NEAR_CM = 1.0
+USUAL = np.array([1.0, -0.4, 3.4, 0.0, 0.0, 0.0, 0.0])
 """Evidence of a lesion that is surely found: medians on the validation pairs."""
 DOUBTS = (
     "there is little to recognise in and around the box",
@@ -25,28 +30,36 @@ DOUBTS = (
     "another place looks almost as much like it",
     "it is seen elsewhere when the images are mirrored or magnified",
     "the images differ too much to be sure that they are a pair",
+    "it is far from where registration expects it",
 )
 """What a lack of each evidence but the bias means."""
 RIVAL_IOU = 0.1
 LEAST_SCORE = 1e-4
 
 
-def evidence(candidates: Sequence[Candidate], agreement: float) -> np.ndarray:
+def evidence(
+    candidates: Sequence[Candidate], registered: Box, alignment: Alignment
+) -> np.ndarray:
     """Collect what the probability rests on.
 
     Parameters
     ----------
     candidates
         After the score refinement, best first.
-    agreement
-        Of the pair's anchor points, `Alignment.agreement`.
+    registered
+        The global search's box, in pixels of the current mammogram.
+    alignment
+        Of the pair.
 
     Returns
     -------
     numpy.ndarray
-        (6,) values of `EVIDENCE`.
+        (7,) values of `EVIDENCE`.
     """
     best, *others = candidates
+    offset = np.subtract(best.box.center, registered.center) * alignment.current_spacing
+    beyond = max(0.0, float(np.hypot(*offset)) / 10 - NEAR_CM)
+    agreement, is_known = alignment.agreement, not np.isnan(alignment.agreement)
     return np.array(
         [
             1.0,
@@ -54,7 +67,8 @@ def evidence(candidates: Sequence[Candidate], agreement: float) -> np.ndarray:
             _logit(best.similarity_score),
             rival_share(best, others),
             1 - best.agreement,
-            max(0.0, USUAL_AGREEMENT - (USUAL_AGREEMENT if np.isnan(agreement) else agreement)),
+            max(0.0, USUAL_AGREEMENT - agreement) if is_known else 0.0,
+            beyond * max(0.0, agreement - CHANCE_AGREEMENT) if is_known else 0.0,
         ]
     )
 
@@ -65,9 +79,9 @@ def doubt(values: np.ndarray, coefficients: Sequence[float]) -> str:
     Parameters
     ----------
     values
-        (6,) from `evidence`.
+        (7,) from `evidence`.
     coefficients
-        (6,) of the calibration.
+        (7,) of the calibration.
     """
     lost = (values - USUAL) * coefficients
     return DOUBTS[int(np.argmin(lost[1:]))]
@@ -80,7 +94,7 @@ def rival_share(best: Candidate, others: Sequence[Candidate]) -> float:
 
 
 def probability(values: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    """Logistic regression: from evidence (..., 6) to how likely each answer is the lesion (...)."""
+    """Logistic regression: from evidence (..., 7) to how likely each answer is the lesion (...)."""
     return 1 / (1 + np.exp(-np.dot(values, coefficients)))
 
 

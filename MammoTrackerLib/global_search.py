@@ -19,10 +19,9 @@ from .start import Rotated, rotations, usual_start, wide_starts
 SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
 MAX_DICE_LOSS = 0.06
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
-PLAUSIBLE_DICE, MIN_LIKENESS, MIN_AGREEMENT = 0.93, 0.1, 0.3
-WIDE_STARTS, RIVAL_TURN, FAR_MM = 4, 0.9, 20.0
+PLAUSIBLE_DICE, PARTIAL_SHARE, WIDE_STARTS = 0.93, 0.6, 4
+MIN_AGREEMENT, SURE_AGREEMENT, MIN_AGREEMENT_GAIN = 0.3, 0.5, 0.1
 MIN_WORTH, MIN_GAIN, MIN_TURN_GAIN, MIN_TURN_DICE = 7.0, 1.1, 1.2, 0.9
-PARTIAL_SHARE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,8 +212,8 @@ class _Fit:
     affine: sitk.AffineTransform
     stage: str
     dice: float
-    likeness: float
     worth: float
+    agreement: float
 
 
 def _fitted(
@@ -231,7 +230,8 @@ def _fitted(
         overlap = dice_of(fixed, moving, tried)
         if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
             affine, stage, dice = tried, name, overlap
-    return _Fit(turn, moving, affine, stage, dice, *Overlay.of(fixed, moving, affine).likeness())
+    overlay = Overlay.of(fixed, moving, affine)
+    return _Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.agreement())
 
 
 def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignment:
@@ -262,11 +262,11 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
     sitk.ProcessObject.GlobalWarningDisplayOff()
     fixed = Picture.of(before)
     rotated = rotations(fixed)
-    turn, is_agreed = _usual_turn(before, after)
+    turn = _usual_turn(before, after)
     moving = Picture.of(after, turn)
     best = _fitted(fixed, moving, turn, usual_start(rotated, moving))
-    stored = moving if turn == UNTURNED else Picture.of(after)
-    if _is_doubtful(fixed, rotated, stored, best, is_agreed):
+    if not best.agreement >= SURE_AGREEMENT:
+        stored = moving if turn == UNTURNED else Picture.of(after)
         best = _best_of_all(fixed, rotated, stored, after, best)
     transform, stage, dice = best.affine, best.stage, best.dice
     if bspline and stage == "affine" and fixed.breast.any():
@@ -310,52 +310,41 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
     )
 
 
-def _usual_turn(before: Reduced, after: Reduced) -> tuple[Turn, bool]:
-    """Say how the current lies, and whether headers and images agree on it.
+def _usual_turn(before: Reduced, after: Reduced) -> Turn:
+    """Say how the current lies, by the headers and by the side on which the breasts are.
 
     Headers that turn the breast away from the side where the prior's is are not believed.
     """
-    leaning = MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
     stated = stated_turn(before.orientation, after.orientation)
-    if stated is None or side(before.breast) * side(turned(after.breast, stated)) < 0:
-        return leaning, False
-    return stated, stated == leaning
-
-
-def _is_doubtful(
-    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, fit: _Fit, is_agreed: bool
-) -> bool:
-    """Whether other turns and places should be tried.
-
-    So it is where the fit is poor; or, unless headers and outlines agree, where the
-    tissue alone is about as much alike in another turn, or more so over 20 mm away.
-    """
-    if fit.stage != "affine" or fit.dice < PLAUSIBLE_DICE or fit.likeness < MIN_LIKENESS:
-        return True
-    if is_agreed:
-        return False
-    start, second, *_ = wide_starts(rotated[1:-1], stored)
-    if start.turn != fit.turn or second.score > RIVAL_TURN * start.score:
-        return True
-    middle = [float(side / 2) for side in fixed.size]
-    apart = np.subtract(start.affine.TransformPoint(middle), fit.affine.TransformPoint(middle))
-    return np.hypot(*apart) > FAR_MM
+    if stated is not None and side(before.breast) * side(turned(after.breast, stated)) >= 0:
+        return stated
+    return MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
 
 
 def _best_of_all(
     fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
 ) -> _Fit:
-    """Try all turns of the current, and images that show a part of the breast, too."""
-    best, worth = usual, max(MIN_GAIN * usual.worth, MIN_WORTH)
+    """Try all turns of the current, and images that show a part of the breast, too.
+
+    The fit with most agreement is taken, if that is clearly more than the usual one's; where too
+    little breast is shared to say, the one whose tissue is most alike.
+    """
+    best = usual
     for start in wide_starts(rotated, stored)[:WIDE_STARTS]:
         moving = Picture.of(after, start.turn)
         fit = _fitted(fixed, moving, start.turn, start.affine)
-        own = fit.worth
-        if fit.turn != usual.turn:  # nonsense is as much alike in any turn
-            own *= (fit.stage == "affine" and fit.dice >= MIN_TURN_DICE) / MIN_TURN_GAIN
-        if own > worth:
-            best, worth = fit, own
+        if _is_better(fit, best, MIN_AGREEMENT_GAIN if best is usual else 0.0):
+            best = fit
     return best
+
+
+def _is_better(fit: _Fit, other: _Fit, gain: float) -> bool:
+    if not np.isnan(fit.agreement + other.agreement):
+        return fit.agreement > other.agreement + gain
+    worth = fit.worth
+    if fit.turn != other.turn:  # nonsense is as much alike in any turn
+        worth *= (fit.stage == "affine" and fit.dice >= MIN_TURN_DICE) / MIN_TURN_GAIN
+    return worth > max((MIN_GAIN if gain else 1.0) * other.worth, MIN_WORTH)
 
 
 def _with_bspline(

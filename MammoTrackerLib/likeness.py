@@ -49,16 +49,15 @@ class Overlay:
             coded > 0,
         )
 
-    def likeness(self) -> tuple[float, float]:
-        """Correlation of the tissue where both images show it; and times the root of its area."""
+    def likeness(self) -> float:
+        """Correlation of the tissue where both images show it, times the root of its area."""
         both = self.prior_breast & self.current_breast
         if both.sum() < 2:
-            return 0.0, 0.0
+            return 0.0
         a, b = self.prior[both], self.current[both]
         if min(a.std(), b.std()) == 0:
-            return 0.0, 0.0
-        likeness = float(np.corrcoef(a, b)[0, 1])
-        return likeness, likeness * float(np.sqrt(both.sum()))
+            return 0.0
+        return float(np.corrcoef(a, b)[0, 1] * np.sqrt(both.sum()))
 
     def agreement(self) -> float:
         """Return the share of anchor points that moved as those around them did.

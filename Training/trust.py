@@ -73,7 +73,7 @@ def size_changes(tracked: Sequence[tuple[Row, Lesion]]) -> list[tuple[float, flo
         spacing = read_spacing(row["prior_spacing_mm"])
         if lesion.kind != "mass" or not is_right(lesion) or spacing is None:
             continue
-        before = box_of(row, "prior").longest_side(spacing)
+        before = box_of(row, "prior").longest_side((spacing, spacing))
         if before >= MIN_SLOPE_MM:
             true, predicted = (
                 math.log(box.longest_side(lesion.spacing) / before)
@@ -118,7 +118,7 @@ def print_trust(
         right = np.array([is_right(lesion) for lesion in known])
         clusters = [lesion.cluster for lesion in known]
         interval = interval_of(lambda w: calibration_error(chance, right, w), clusters)
-        text = number_and_interval(calibration_error(chance, right), interval, 3)
+        text = f"{calibration_error(chance, right):.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
         print(f"Expected calibration error: {text}, {len(known)} lesions.")
         if plot is not None:
             draw_reliability(chance, right, plot)
@@ -132,7 +132,7 @@ def print_trust(
             return float(w @ (offset * predicted) / spread) if spread > 0 else math.nan
 
         interval = interval_of(slope, [cluster for *_, cluster in changes])
-        text = number_and_interval(slope(np.ones(len(true))), interval, 2)
+        text = f"{slope(np.ones(len(true))):.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
         print(
             f"Slope of the predicted on the true change of the longest side, masses of "
             f"{MIN_SLOPE_MM:g} mm and more: {text}, {len(true)} lesions."

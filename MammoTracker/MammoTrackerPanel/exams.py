@@ -52,6 +52,7 @@ class Exams(VTKObservationMixin):
         self.pair = None, None
         self.series = []
         self._proposed = self._leaving = None
+        self._warned, self._warnings = self.pair, []
         self._list = ExamList(ui, self._onChosen)
         ui.swapButton.clicked.connect(self.onSwap)
         ui.spacingButton.clicked.connect(self.onSetSpacing)
@@ -204,6 +205,11 @@ class Exams(VTKObservationMixin):
         except MammoTrackerError as error:
             return [PairProblem(str(error), True, "image")]
 
+    def warn(self, warnings: list[str]) -> None:
+        """Say below the selectors what the registration of the selected pair makes doubtful."""
+        self._warned, self._warnings = self.pair, warnings
+        self._show()
+
     def _show(self) -> None:
         from MammoTrackerLib import scene
 
@@ -215,10 +221,10 @@ class Exams(VTKObservationMixin):
             ui.pairLabel.text = _("Prior and current are the same image: select two exams.")
         elif not all(self.pair):
             ui.pairLabel.text = _("Select a prior and a current mammogram.")
-        elif problems:
-            ui.pairLabel.text = "\n".join(problem.message for problem in problems)
         else:
-            ui.pairLabel.text = self._summary()
+            doubts = [problem.message for problem in problems]
+            doubts += self._warnings if self._warned == self.pair else []
+            ui.pairLabel.text = "\n".join(doubts) or self._summary()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
         ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
         canSwap = "dates" in kinds or self.isSeries

@@ -117,6 +117,8 @@ class Tracking:
 
         if not self._endIfDeleted():
             scene.show_registration(*self._volumes, grid)
+            if tuple(self._volumes) == self._exams.pair:
+                self._exams.warn(warnings)
             self._onRegistered()
 
     def _onTrack(self, index: int, track) -> None:

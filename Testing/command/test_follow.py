@@ -158,7 +158,7 @@ def test_lesions_come_from_a_mask(pair: Pair, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "no lesion to follow"),
+        ([], "no lesion to look for"),
         (["--box", "1", "1", "50", "50", "--on", "other.png"], "one of the exams"),
         (["--box", "1", "1", "50", "50", "--spacing", "0.1", "0.1", "0.1"], "3 numbers"),
         (["--box", "1", "1", "50", "50", "--dates", "2020-01-01"], "1 dates"),

@@ -187,3 +187,14 @@ def test_a_series_stays_forced_while_it_is_looked_at(panel, shell, followed, tmp
     assert panel.exams.isReady
     panel.ui.currentSelector.setCurrentNode(exams[0])
     assert panel.exams.series == exams and not panel.exams.isForced
+
+
+def test_doubts_of_the_registration_are_said_of_its_pair_alone(panel, shell, pair):
+    summary = panel.ui.pairLabel.text
+    panel.exams.warn(["These two do not look like one breast in one view."])
+    assert "do not look like one breast" in panel.ui.pairLabel.text
+    choose(panel, shell, pair[1], pair[0])
+    assert "do not look like one breast" not in panel.ui.pairLabel.text
+    choose(panel, shell, *pair[:2])
+    panel.exams.warn([])
+    assert panel.ui.pairLabel.text == summary

@@ -133,3 +133,13 @@ def test_an_exam_of_a_series_that_is_deleted_meanwhile_ends_the_run(panel, shell
     shell.wait(lambda: not panel.tracking.running)
     assert "deleted" in panel.ui.statusLabel.text
     assert rows_of(panel) == []
+
+
+def test_what_registration_doubts_is_said_beside_the_exams(panel, shell, pair, monkeypatch):
+    emit = panel.tracking.process.onAligned
+    doubt = "These two do not look like one breast in one view."
+    monkeypatch.setattr(
+        panel.tracking.process, "onAligned", lambda grid, _warnings: emit(grid, [doubt])
+    )
+    track(panel, shell)
+    assert doubt in panel.ui.pairLabel.text
