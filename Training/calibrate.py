@@ -30,8 +30,8 @@ from .trust import RIGHT_MM
 RIDGE = 1.0
 MAX_FALSE_FOUND, MAX_LOST, MAX_ABSENT_FOUND, MAX_WENT_FOUND = 0.03, 0.05, 0.02, 0.1
 """What is aimed at on the validation data."""
-WORTH_A_LOOK = 0.3
-"""From this probability on, an answer is never called not found."""
+MIN_FOUND, WORTH_A_LOOK = 0.8, 0.3
+"""Below the first, an answer is never called found; from the second on, never not found."""
 
 
 def collect(
@@ -92,7 +92,7 @@ def thresholds(
 ) -> tuple[float, float]:
     """Choose from which probability on a lesion is called found, and below which not found.
 
-    Found: the lowest at which at most 3 % of the tracks called found are wrong, and at most 2 % of
+    Found: the lowest, from 0.8 on, at which at most 3 % of the tracks called found are wrong, and at most 2 % of
     the lesions on pairs that are none and 10 % of those that went are called found. Not found: the
     highest, up to 0.3, at which at most 5 % of the lesions that are there get lost.
 
@@ -113,7 +113,7 @@ def thresholds(
     )
     found = chance[order][good[-1]] if good.size else 1.0
     lost = np.quantile(chance[there], MAX_LOST, method="lower")
-    lost = min(lost, found, WORTH_A_LOOK)
+    found, lost = max(found, MIN_FOUND), min(lost, found, WORTH_A_LOOK)
     return float(np.ceil(found * 100) / 100), float(np.floor(lost * 100) / 100)
 
 
