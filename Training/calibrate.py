@@ -92,9 +92,9 @@ def thresholds(
 ) -> tuple[float, float]:
     """Choose from which probability on a lesion is called found, and below which not found.
 
-    Found: the lowest, from 0.8 on, at which at most 3 % of the tracks called found are wrong, and at most 2 % of
-    the lesions on pairs that are none and 10 % of those that went are called found. Not found: the
-    highest, up to 0.3, at which at most 5 % of the lesions that are there get lost.
+    Found: the lowest, from 0.8 on, at which at most 3 % of the tracks called found are wrong, and
+    at most 2 % of the lesions on pairs that are none and 10 % of those that went are called found.
+    Not found: the highest, up to 0.3, at which at most 5 % of the lesions that are there get lost.
 
     Raises
     ------
