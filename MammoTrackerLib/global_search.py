@@ -324,14 +324,15 @@ def _usual_turn(before: Reduced, after: Reduced) -> Turn:
 def _best_of_all(
     fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
 ) -> _Fit:
-    """Try all turns of the current, and images that show a part of the breast, too.
+    """Try other places, images that show a part of the breast, and all turns of the current.
 
-    The fit with most agreement is taken, if that is clearly more than the usual one's; where too
+    Where the usual fit agrees more than two different breasts do, its turn is right. The fit with most agreement is taken, if that is clearly more than the usual one's; where too
     little breast is shared to say, the one whose tissue is most alike.
     """
     best = usual
-    for start in wide_starts(rotated, stored)[:WIDE_STARTS]:
-        moving = Picture.of(after, start.turn)
+    turns = (usual.turn,) if usual.agreement >= MIN_AGREEMENT else tuple(TURNS)
+    for start in wide_starts(rotated, stored, turns)[:WIDE_STARTS]:
+        moving = usual.moving if start.turn == usual.turn else Picture.of(after, start.turn)
         fit = _fitted(fixed, moving, start.turn, start.affine)
         if _is_better(fit, best, MIN_AGREEMENT_GAIN if best is usual else 0.0):
             best = fit
@@ -339,11 +340,12 @@ def _best_of_all(
 
 
 def _is_better(fit: _Fit, other: _Fit, gain: float) -> bool:
+    is_turned = fit.turn != other.turn  # nonsense is as much alike in any turn
+    if is_turned and not (fit.stage == "affine" and fit.dice >= MIN_TURN_DICE):
+        return False
     if not np.isnan(fit.agreement + other.agreement):
-        return fit.agreement > other.agreement + gain
-    worth = fit.worth
-    if fit.turn != other.turn:  # nonsense is as much alike in any turn
-        worth *= (fit.stage == "affine" and fit.dice >= MIN_TURN_DICE) / MIN_TURN_GAIN
+        return fit.agreement > max(MIN_AGREEMENT, other.agreement + gain)
+    worth = fit.worth / (MIN_TURN_GAIN if is_turned else 1.0)
     return worth > max((MIN_GAIN if gain else 1.0) * other.worth, MIN_WORTH)
 
 
