@@ -326,8 +326,9 @@ def _best_of_all(
 ) -> _Fit:
     """Try other places, images that show a part of the breast, and all turns of the current.
 
-    Where the usual fit agrees more than two different breasts do, its turn is right. The fit with most agreement is taken, if that is clearly more than the usual one's; where too
-    little breast is shared to say, the one whose tissue is most alike.
+    Where the usual fit agrees more than two different breasts do, its turn is right. The fit with
+    most agreement is taken, if that is clearly more than the usual one's; where too little breast
+    is shared to say, the one whose tissue is most alike.
     """
     best = usual
     turns = (usual.turn,) if usual.agreement >= MIN_AGREEMENT else tuple(TURNS)
