@@ -241,6 +241,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.registrationCheckBox.enabled = registered
         ui.opacitySlider.enabled = registered
         ui.exportButton.enabled = complete and marked
+        ui.timeLineCheckBox.enabled = self.exams.isSeries
         ui.installButton.enabled = idle
 
     def onSideBySide(self) -> None:

@@ -116,6 +116,9 @@ class ResultList(VTKObservationMixin):
             preview = scene.preview_of(self._pair[1]) if isComplete else None
             if preview:
                 preview.GetScene().RemoveNode(preview)
+        if self._shown:
+            with self.updating():
+                self.select(self._shown)
         self._showDetails()
 
     def add(self, lesion, current, track) -> None:

@@ -224,6 +224,25 @@ def test_what_the_user_decides_is_kept_and_asks_for_another_run(panel, shell, fo
     ]  # fmt: skip
 
 
+def test_what_is_selected_stays_so_when_a_lesion_is_added(panel, shell, followed):
+    import slicer
+
+    from MammoTrackerLib import Box, Status, Track, scene
+
+    exams, (mass, _calcs) = followed
+    click_cell(panel, shell, 1, 4)
+    new = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "New")
+    scene.place_roi(new, exams[3], Box(300, 400, 380, 480))
+    scene.claim_lesion(new, exams[3])
+    shell.wait(lambda: len(panel.lesions.rois) == 3)
+    box = Box(300, 400, 380, 480)
+    panel.results.add(new, exams[0], Track(box, box, 0.5, Status.UNCERTAIN, "?", (), box))
+    assert len(rows_of(panel)) == 3
+    (item,) = panel.ui.resultsTableView.selectedItems()
+    assert (item.row(), item.column()) == (1, 4)
+    assert panel.results.selected is scene.prediction_of(mass, exams[2])
+
+
 def test_another_exam_beside_is_what_the_buttons_are_about(panel, shell, followed):
     from MammoTrackerLib import scene
 
