@@ -1,9 +1,10 @@
-"""How this process uses the memory that it has freed."""
+"""What memory this process uses, and what becomes of it when freed."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Of `mallopt` in glibc's malloc.h."""
@@ -22,3 +23,16 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has had, in MiB; NaN where one cannot say."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would count what the parent used before it started us
+        line = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
+        return int(line.split()[1]) / 1024
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -33,6 +33,7 @@ from pydicom import uid
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Header, Mammogram
+from MammoTrackerLib.memory import peak_mb
 from MammoTrackerLib.reading.geometry import Geometry
 from MammoTrackerLib.reading.lesions import read_lesions
 
@@ -281,7 +282,7 @@ def read_some(first: int, last: int, seed: int) -> None:
                 outcome = _outcome(read, place / name)
                 if outcome not in ("read", "refused"):
                     break
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = round(peak_mb() * 2**20)
             if peak > LARGEST_BYTES:
                 outcome = f"{peak / 1e9:.1f} GB"
             results.write(json.dumps([outcome, peak]) + "\n")

@@ -21,7 +21,7 @@ import numpy as np
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
-from ..memory import keep_freed_memory
+from ..memory import keep_freed_memory, peak_mb
 from ..networks.runtime import is_installed
 from .outputs import quiet_framework
 from .registrations import REGISTRATIONS, SHRINK, Register, warm_up
@@ -242,19 +242,7 @@ def measured(step: str, function: Callable, *arguments: object):  # noqa: ANN202
     wall, cpu = time.perf_counter(), time.process_time()
     result = function(*arguments)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return result, Measurement(step, wall, cpu, _peak_mb())
-
-
-def _peak_mb() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would count what the parent used before it started us
-        line = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
-        return int(line.split()[1]) / 1024
-    if sys.platform == "win32":
-        return float("nan")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return result, Measurement(step, wall, cpu, peak_mb())
 
 
 def _mean_error(task: Task, map_points: Callable, spacing: tuple[float, float]) -> float | None:
@@ -291,7 +279,7 @@ def _measure_mammotracker(task: Task, runtime: str, started: float) -> list[Meas
             note=f"{track.status.value}, IoU {track.box.iou(truth):.2f}",
         )
     whole = Measurement(
-        "process start to first result", time.time() - started, time.process_time(), _peak_mb()
+        "process start to first result", time.time() - started, time.process_time(), peak_mb()
     )
     _, further = measured(
         "each further lesion", tracker.track, prior, current, [box], alignment, True
