@@ -24,7 +24,9 @@ QT_SCREEN = $(VENV)/lib/python3*/site-packages/PySide6/Qt/plugins/platforms/libq
 demo: $(VENV)/demo
 	$(BIN)/python Testing/demo.py
 
-test: test-tracking test-training
+# Side by side, each printed when it ends: they have an environment each.
+test:
+	$(MAKE) --jobs=2 --output-sync=target test-tracking test-training
 
 test-tracking: $(VENV)/test screen checks
 	$(BIN)/ruff check .
