@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .box import Box
-from .global_search import Alignment
+from .global_search import MIN_AGREEMENT, Alignment
 from .track import Candidate
 
 EVIDENCE = ("bias", "tracking", "similarity", "rival", "passes", "anchors", "distance")
@@ -20,8 +20,7 @@ over one it lies from the registered point, times by how much the agreement exce
 different breasts: where registration is good, the lesion is near. The last two are 0 where one
 cannot say whether anchor points agree.
 """
-USUAL_AGREEMENT, CHANCE_AGREEMENT = 0.5, 0.3
-NEAR_CM = 1.0
+USUAL_AGREEMENT, NEAR_CM = 0.5, 1.0
 USUAL = np.array([1.0, -0.4, 3.4, 0.0, 0.0, 0.0, 0.0])
 """Evidence of a lesion that is surely found: medians on the validation pairs."""
 DOUBTS = (
@@ -68,7 +67,7 @@ def evidence(
             rival_share(best, others),
             1 - best.agreement,
             max(0.0, USUAL_AGREEMENT - agreement) if is_known else 0.0,
-            beyond * max(0.0, agreement - CHANCE_AGREEMENT) if is_known else 0.0,
+            beyond * max(0.0, agreement - MIN_AGREEMENT) if is_known else 0.0,
         ]
     )
 

@@ -268,10 +268,11 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
     if not best.agreement >= SURE_AGREEMENT:
         stored = moving if turn == UNTURNED else Picture.of(after)
         best = _best_of_all(fixed, rotated, stored, after, best)
-    transform, stage, dice = best.affine, best.stage, best.dice
+    transform, stage, dice, agreement = best.affine, best.stage, best.dice, best.agreement
     if bspline and stage == "affine" and fixed.breast.any():
         transform, stage, dice = _with_bspline(fixed, best, before)
-    agreement = Overlay.of(fixed, best.moving, transform).agreement()
+        if transform is not best.affine:
+            agreement = Overlay.of(fixed, best.moving, transform).agreement()
     warnings = _warnings(stage, dice, agreement, fixed, best)
     remarks = []
     if best.turn != UNTURNED:
