@@ -28,6 +28,7 @@ from .tables import (
     BOX_COLUMNS,
     ID_COLUMNS,
     REGISTRATION_COLUMNS,
+    candidates_cell,
     failed_row,
     read_box,
     read_spacing,
@@ -221,6 +222,7 @@ def row_tracker(
         }
         result |= _rounded(BOX_COLUMNS, track.box)
         result |= _rounded(REGISTRATION_COLUMNS, track.registration_box)
+        result["candidates"] = candidates_cell(track.candidates)
         result["seconds"] = f"{time.perf_counter() - start:.3f}"
         return result
 

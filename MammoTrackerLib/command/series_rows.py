@@ -13,7 +13,15 @@ from ..marked import MarkedLesion
 from ..tracker import LesionTracker
 from .follow import followed, read_date, read_exam, remarks_on, years_since_first
 from .history_files import history_rows
-from .tables import BOX_COLUMNS, SERIES, failed_row, read_box, read_spacing, text_cell
+from .tables import (
+    BOX_COLUMNS,
+    SERIES,
+    candidates_cell,
+    failed_row,
+    read_box,
+    read_spacing,
+    text_cell,
+)
 
 Row = dict[str, str]
 
@@ -71,7 +79,9 @@ def _results(
     years = years_since_first([exam.header.date for exam in exams])
     results = {}
     for name, strip in zip(known, followed(exams, list(known.values()), force), strict=True):
-        for exam, values in zip(names, history_rows(strip, years), strict=True):
+        of_exams = zip(names, history_rows(strip, years), strip.history.results, strict=True)
+        for exam, values, result in of_exams:
+            values["candidates"] = candidates_cell(result.track.candidates)
             values["number"] = values.pop("exam")
             values["message"] = f"{values['message']} {remarks}".strip()
             results[name, exam] = {column: str(value) for column, value in values.items()}

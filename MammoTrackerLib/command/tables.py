@@ -12,6 +12,7 @@ from typing import TextIO
 
 from ..box import Box
 from ..errors import MammoTrackerError
+from ..track import Candidate
 
 MANIFEST_COLUMNS = (
     "pair_id",
@@ -39,7 +40,7 @@ ANSWER_COLUMNS = (
     "seconds",
     "message",
 )
-RESULT_COLUMNS = (*ANSWER_COLUMNS, "fingerprint")
+RESULT_COLUMNS = (*ANSWER_COLUMNS, "candidates", "fingerprint")
 HISTORY_COLUMNS = (
     *("years", "status", "score", "there", "by_user", "reached_from", *BOX_COLUMNS),
     *("longest_mm", "error_mm", "area_mm2"),
@@ -50,6 +51,7 @@ HISTORY_COLUMNS = (
 """Of a lesion on an exam. A change is that from the exam before on which the lesion was found; the
 total, the growth per year and the doubling time are from the first exam to the last."""
 FAILED = "failed"
+MAX_CANDIDATES = 5
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ PAIRS = Layout(MANIFEST_COLUMNS, RESULT_COLUMNS, ID_COLUMNS)
 _SERIES_IDS = ("exam_group", "lesion_id", "exam")
 SERIES = Layout(
     (*_SERIES_IDS, "spacing_mm", "date", "lesion_type", *BOX_COLUMNS),
-    (*_SERIES_IDS, "number", *HISTORY_COLUMNS[:-1], "seconds", "message", "fingerprint"),
+    (
+        *(*_SERIES_IDS, "number", *HISTORY_COLUMNS[:-1]),
+        *("seconds", "message", "candidates", "fingerprint"),
+    ),
     _SERIES_IDS,
 )
 
@@ -264,6 +269,32 @@ def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
             f"{columns[0]} to {columns[-1]} are {', '.join(map(_shown, cells))}: give four numbers."
         ) from None
     return Box(*numbers)
+
+
+def candidates_cell(candidates: Sequence[Candidate]) -> str:
+    """Write the best candidates into a cell: x0 y0 x1 y1 score, apart by semicolons."""
+    return "; ".join(
+        " ".join(f"{value:.4g}" if k == 4 else f"{value:.3f}" for k, value in enumerate(values))
+        for values in ((*c.box.as_tuple(), c.score) for c in candidates[:MAX_CANDIDATES])
+    )
+
+
+def read_candidates(text: str) -> list[tuple[Box, float]]:
+    """Read what `candidates_cell` wrote: boxes in pixels and scores, best first.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the cell holds something else.
+    """
+    try:
+        rows = [list(map(float, part.split())) for part in text.split(";") if part.strip()]
+        return [(Box(x0, y0, x1, y1), score) for x0, y0, x1, y1, score in rows]
+    except ValueError:
+        raise MammoTrackerError(
+            f"The candidates {_shown(text)} are no boxes with scores: give the file that "
+            "`mammotracker batch` wrote."
+        ) from None
 
 
 def is_present(row: dict[str, str]) -> bool:

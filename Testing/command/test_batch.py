@@ -15,7 +15,7 @@ def test_batch_goes_on_after_failures(results: Path) -> None:
     rows = read_table(results)
     assert list(rows[0]) == (
         "pair_id,lesion_id,status,x0,y0,x1,y1,score,registration_x0,registration_y0,"
-        "registration_x1,registration_y1,seconds,message,fingerprint"
+        "registration_x1,registration_y1,seconds,message,candidates,fingerprint"
     ).split(",")
     assert [(row["pair_id"], row["lesion_id"]) for row in rows] == [
         ("a", "1"),
@@ -65,7 +65,7 @@ def test_batch_keeps_other_results(
     out = tmp_path / "results.csv"
     header = (
         "pair_id,lesion_id,status,x0,y0,x1,y1,score,registration_x0,registration_y0,"
-        "registration_x1,registration_y1,seconds,message,fingerprint\n"
+        "registration_x1,registration_y1,seconds,message,candidates,fingerprint\n"
     )
     for content in ("my notes\n", "my notes", header + "other,1,failed" + 12 * "," + "\n"):
         out.write_text(content)

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from MammoTrackerLib import MammoTrackerError
-from MammoTrackerLib.command.tables import one_line, read_box, read_rows, read_spacing, text_cell
+from MammoTrackerLib import Box, MammoTrackerError
+from MammoTrackerLib.command.tables import (
+    candidates_cell,
+    one_line,
+    read_box,
+    read_candidates,
+    read_rows,
+    read_spacing,
+    text_cell,
+)
+from MammoTrackerLib.track import Candidate
 
 HEADER = "id,name,note\n"
 
@@ -111,3 +120,17 @@ def test_numbers_are_read():
     with pytest.raises(MammoTrackerError) as error:
         read_box(dict(zip(names, ("1", "2", "3", "DOE" * 1000), strict=True)), names)
     assert len(str(error.value)) < 200
+
+
+def test_candidates_come_back_from_their_cell():
+    places = [Candidate(Box(k, 2.25, 30.5, 40), 0.5 / (k + 1), 0.8) for k in range(7)]
+    read = read_candidates(candidates_cell(places))
+    assert [box for box, _ in read] == [place.box for place in places[:5]]
+    assert [score for _, score in read] == pytest.approx([place.score for place in places[:5]], 1e-3)
+    assert read_candidates(candidates_cell([])) == []
+
+
+@pytest.mark.parametrize("text", ["1 2 3", "1 2 3 4 five", "9 2 3 4 0.5"])
+def test_what_is_no_candidates_cell_is_said(text):
+    with pytest.raises(MammoTrackerError):
+        read_candidates(text)
