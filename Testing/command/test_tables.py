@@ -126,7 +126,9 @@ def test_candidates_come_back_from_their_cell():
     places = [Candidate(Box(k, 2.25, 30.5, 40), 0.5 / (k + 1), 0.8) for k in range(7)]
     read = read_candidates(candidates_cell(places))
     assert [box for box, _ in read] == [place.box for place in places[:5]]
-    assert [score for _, score in read] == pytest.approx([place.score for place in places[:5]], 1e-3)
+    assert [score for _, score in read] == pytest.approx(
+        [place.score for place in places[:5]], 1e-3
+    )
     assert read_candidates(candidates_cell([])) == []
 
 
