@@ -22,7 +22,7 @@ QT_SCREEN = $(VENV)/lib/python3*/site-packages/PySide6/Qt/plugins/platforms/libq
 # $(call packages,TEST,PACKAGES,WITHOUT): installs Debian packages where TEST fails, or says what goes
 # on WITHOUT them.
 define packages
-	@if $(1); then \
+	@if { $(1); } >/dev/null; then \
 		true; \
 	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -58,12 +58,12 @@ screenshots: $(VENV)/test screen
 	$(BIN)/python Testing/screenshots.py
 
 screen: $(VENV)/test
-	$(call packages,command -v Xvfb >/dev/null && ! ldd $(QT_SCREEN) 2>/dev/null | grep -q "not \
+	$(call packages,command -v Xvfb && ! ldd $(QT_SCREEN) 2>/dev/null | grep -q "not \
 		found",$(SCREEN),The tests of the window go on without a screen)
 
 # After the other, as two cannot install at once.
 checks: screen
-	$(call packages,command -v dciodvfy dsrdump chromedriver | wc -l | grep -q 3,$(CHECKS),The \
+	$(call packages,command -v dciodvfy && command -v dsrdump && command -v chromedriver,$(CHECKS),The \
 		written DICOM and the report go unchecked by other programs)
 
 clean:
