@@ -5,7 +5,7 @@ that belongs to MammoTracker has a role (an attribute), and refers to its volume
 lesion by node references, so that saved scenes come back as they were.
 """
 
-from .crop import crop_around, is_wall_left, thumbnail
+from .crop import crop_around, is_wall_left, thumbnail, turn_to_lie_as
 from .export import export, export_series
 from .growth_chart import growth_chart, update_growth_chart
 from .history import (
@@ -173,6 +173,7 @@ __all__ = [
     "source_file",
     "status_of",
     "thumbnail",
+    "turn_to_lie_as",
     "tracking_of",
     "unclaimed_rois",
     "unplace",
