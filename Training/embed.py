@@ -22,17 +22,10 @@ from MammoTrackerLib.box import Box
 from MammoTrackerLib.command.tables import MANIFEST_COLUMNS, TRUTH_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.output_folder import OutputFolder
+from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable
 
 from .embed_images import SPACING_MM, Converted, convert_all, png_box
-from .embed_tables import (
-    LESION_TYPES,
-    SKIPPED_COLUMNS,
-    Annotation,
-    Skipped,
-    Unusable,
-    in_two_exams,
-    read_lesions,
-)
+from .embed_tables import SKIPPED_COLUMNS, Annotation, Skipped, in_two_exams, read_lesions
 
 TEST_SHARE = 0.29  # the paper's: 212 of 730 cases
 PAIR_COLUMNS = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS, "patient")
