@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from .. import __version__
@@ -81,6 +82,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="a lesion of PRIOR, in pixels",
     )
     _add_spacings(benchmark)
+
+    _add_manifest(commands)
+    _add_agreement(commands)
     return parser
 
 
@@ -154,3 +158,71 @@ def _add_spacings(parser: argparse.ArgumentParser) -> None:
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="go on if laterality or view differ")
+
+
+def _add_manifest(commands: argparse._SubParsersAction) -> None:
+    manifest = commands.add_parser(
+        "manifest",
+        help="write the table for `batch` from a folder of DICOM mammograms",
+        description="Walk a folder of DICOM mammograms, of which only headers are read, and write "
+        "all pairs (or series) that `batch` can track: each marked exam with each other exam of "
+        "that breast and view or, without boxes, each exam with the next one. What is left out is "
+        "counted by the reason. MANIFEST.csv.journal, beside it, keeps what was read for --resume.",
+    )
+    manifest.add_argument("folder", metavar="FOLDER", type=Path)
+    manifest.add_argument("--out", metavar="MANIFEST.csv", type=Path, required=True)
+    manifest.add_argument(
+        "--series", action="store_true", help="write series of exams instead of pairs"
+    )
+    lesions = manifest.add_mutually_exclusive_group()
+    lesions.add_argument(
+        "--boxes",
+        metavar="FILE.csv",
+        type=Path,
+        help="lesions: columns image (path or SOPInstanceUID), x0, y0, x1, y1 and, if you like, "
+        "lesion_id and lesion_type",
+    )
+    lesions.add_argument(
+        "--sr", action="store_true", help="lesions: the DICOM SRs in FOLDER, also of CAD"
+    )
+    lesions.add_argument(
+        "--embed-tables",
+        metavar="DIR",
+        type=Path,
+        help="lesions: the ROIs in EMBED's tables, whose images are in FOLDER",
+    )
+    manifest.add_argument(
+        "--workers",
+        metavar="N",
+        type=_count,
+        default=os.cpu_count() or 1,
+        help="processes that read headers (default: one a processor)",
+    )
+    manifest.add_argument(
+        "--resume", action="store_true", help="go on, or read only what is new since"
+    )
+    manifest.add_argument(
+        "--patients",
+        metavar="PRIVATE.csv",
+        type=Path,
+        help="write which PatientID each running number in the column patient is",
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _add_agreement(commands: argparse._SubParsersAction) -> None:
+    agreement = commands.add_parser(
+        "agreement",
+        help="compare what two readers decided",
+        description="Compare two reviewed tables of the same results, lesion by lesion: the "
+        "decisions, with Cohen's kappa, and the boxes, by distance and IoU. Intervals are from "
+        "drawing patients.",
+    )
+    agreement.add_argument("first", metavar="A.csv", type=Path)
+    agreement.add_argument("second", metavar="B.csv", type=Path)

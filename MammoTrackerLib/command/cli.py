@@ -1,4 +1,4 @@
-"""The `mammotracker` command: track, follow, batch, evaluate, benchmark."""
+"""The `mammotracker` command: track, follow, batch, evaluate, benchmark, manifest, agreement."""
 
 from __future__ import annotations
 
@@ -216,6 +216,22 @@ def _benchmark(arguments: argparse.Namespace) -> None:
     )
 
 
+def _manifest(arguments: argparse.Namespace) -> None:
+    from .manifest import run_manifest
+
+    run_manifest(
+        arguments.folder, arguments.out, _console(), arguments.series, arguments.boxes,
+        arguments.sr, arguments.embed_tables, arguments.workers, arguments.resume,
+        arguments.patients,
+    )  # fmt: skip
+
+
+def _agreement(arguments: argparse.Namespace) -> None:
+    from .agreement import print_agreement
+
+    print_agreement(_console(), arguments.first, arguments.second)
+
+
 def _console() -> Console:
     from rich.console import Console
 
@@ -229,6 +245,8 @@ _RUN = {
     "batch": _batch,
     "evaluate": _evaluate,
     "benchmark": _benchmark,
+    "manifest": _manifest,
+    "agreement": _agreement,
 }
 
 

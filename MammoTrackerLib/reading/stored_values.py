@@ -37,10 +37,12 @@ def read_until(
     Of these `keywords` only, if they are given.
     """
     from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
 
+    tags = None if keywords is None else [Tag(keyword) for keyword in keywords]
     with path.open("rb") as file:
         stop = stop_when(path, lambda tag: tag > last_tag)
-        return read_partial(file, stop, defer_size, force=True, specific_tags=keywords)
+        return read_partial(file, stop, defer_size, force=True, specific_tags=tags)
 
 
 def stop_when(path: Path, is_end: Callable[[int], bool]) -> Callable[[int, str | None, int], bool]:
