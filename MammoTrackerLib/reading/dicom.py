@@ -163,7 +163,7 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
         )
     kinds = image_types(header)
     sop_class = header.get("SOPClassUID")
-    is_private = any(element.tag.group == _HOLOGIC_TOMOSYNTHESIS for element in header)
+    is_private = any(tag.group == _HOLOGIC_TOMOSYNTHESIS for tag in header.keys())
     if sop_class == _SECONDARY_CAPTURE and (is_private or "TOMO" in kinds):
         return (
             "tomosynthesis",
