@@ -23,7 +23,8 @@ from MammoTrackerLib.mammogram import Header, Mammogram
 from MammoTrackerLib.output_folder import cannot_write
 from MammoTrackerLib.reading.embed import Unusable, dicom_corners
 
-from .embed_tables import Annotation, Image
+from .embed_annotations import Annotation
+from .embed_tables import Image
 
 SPACING_MM = 0.07
 _CONVERSION = 1  # to be raised when what `_convert` writes changes, so that old files go unused

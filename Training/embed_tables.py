@@ -1,4 +1,4 @@
-"""EMBED's tables and a table of prior annotations: which lesion is where on which image."""
+"""EMBED's tables and annotations put together: which lesion is where on which image."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MammoTrackerLib.box import Box
-from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.reading.embed import (
     CLINICAL,
     CLINICAL_COLUMNS,
-    LESION_TYPES,
     METADATA,
     METADATA_COLUMNS,
     NO_ROI,
@@ -27,16 +24,7 @@ from MammoTrackerLib.reading.embed import (
     whole,
 )
 
-ANNOTATION_COLUMNS = "case image lesion_type layout x0 y0 x1 y1 roi".split()
-SKIPPED_COLUMNS = ("table", "row", "image", "reason", "detail")
-LAYOUTS = ("dicom", "embed_png")
-
-
-class Skipped(list):
-    """The rows that were not used, each in the order of `SKIPPED_COLUMNS`."""
-
-    def add(self, table: str, row: int, image: str, reason: str, detail: str = "") -> None:
-        self.append((table, row, image, reason, detail))
+from .embed_annotations import Annotation, Skipped, read_annotations
 
 
 @dataclass(frozen=True)
@@ -52,52 +40,6 @@ class Image:
     view: str
     rois: tuple[tuple[float, ...], ...] = ()  # (x0, y0, x1, y1) in the pixels of EMBED's PNG
     primary: tuple[bool, ...] = ()  # whether each was marked on this image (match_level 1)
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One lesion on one image: a row of the annotations table, or a ROI of EMBED's."""
-
-    table: str
-    row: int
-    case: str
-    key: str
-    box: tuple[float, ...] | None  # (x0, y0, x1, y1); None: the image's own ROI
-    layout: str = "embed_png"
-    roi: int | None = None  # which one, from 1
-    lesion_type: str = ""
-
-
-def _annotation(row: int, cells: dict[str, str]) -> Annotation:
-    case, key, kind = cells["case"], image_key(cells["image"]), cells["lesion_type"]
-    if not case or not key:
-        raise Unusable("no case or no image", "")
-    if kind not in ("", *LESION_TYPES):
-        raise Unusable("unknown lesion type", kind)
-    corners = [cells[name] for name in ("x0", "y0", "x1", "y1")]
-    try:
-        if not any(corners):
-            roi = int(cells["roi"]) if cells["roi"] else None
-            return Annotation("annotations", row, case, key, None, "embed_png", roi, kind)
-        box = Box(*(float(corner) for corner in corners)).as_tuple()
-    except (ValueError, MammoTrackerError):
-        raise Unusable("malformed box or roi", " ".join((*corners, cells["roi"]))) from None
-    if cells["layout"] not in LAYOUTS:
-        raise Unusable("unknown layout", cells["layout"])
-    return Annotation("annotations", row, case, key, box, cells["layout"], None, kind)
-
-
-def _read_annotations(path: Path, skipped: Skipped) -> list[Annotation]:
-    annotations: dict[tuple[str, str], Annotation] = {}
-    for row, cells in read_table(path, ANNOTATION_COLUMNS):
-        try:
-            item = _annotation(row, cells)
-            if (item.case, item.key) in annotations:
-                raise Unusable("second row of one case on one image", item.case)
-            annotations[item.case, item.key] = item
-        except Unusable as problem:
-            skipped.add("annotations", row, image_key(cells["image"]), *problem.args)
-    return list(annotations.values())
 
 
 def _read_images(
@@ -262,7 +204,7 @@ def read_lesions(
         The lesions, each with box and type; their images by key; and how many rows of the
         metadata have neither ROI nor annotation.
     """
-    marks = _read_annotations(annotations, skipped)
+    marks = read_annotations(annotations, skipped)
     named = {item.key for item in marks}
     images, others = _read_images(tables / METADATA, named, spot_views, skipped)
     marks = _with_boxes(marks, images, skipped)

@@ -14,7 +14,7 @@ from MammoTrackerLib.command.simulate import write_dicom
 from MammoTrackerLib.mammogram import Mammogram
 from MammoTrackerLib.reading.embed import CLINICAL, METADATA, METADATA_COLUMNS
 from Training.embed import main
-from Training.embed_tables import ANNOTATION_COLUMNS
+from Training.embed_annotations import ANNOTATION_COLUMNS
 
 SPACING = 0.1
 ROWS, COLUMNS = 70, 56
