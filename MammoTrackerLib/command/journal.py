@@ -171,7 +171,7 @@ def _failure(path: Path, error: Exception) -> MammoTrackerError:
         return MammoTrackerError(
             f"Another run is writing {path}: wait until it is done, or choose another name."
         )
-    if isinstance(error, sqlite3.OperationalError):
+    if any(word in str(error) for word in ("full", "readonly", "unable to open", "I/O")):
         return MammoTrackerError(
             f"Cannot write {path}: make room on the disk, or choose another folder."
         )

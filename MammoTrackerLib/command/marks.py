@@ -252,7 +252,7 @@ class Marks:
         boxes = set()
         for number, lesion, kind, *bounds, is_box in self._database.execute(
             "SELECT DISTINCT mark.id, lesion, kind, x0, y0, x1, y1, is_box FROM name "
-            "JOIN mark USING (name) WHERE name.id = ? ORDER BY mark.id",
+            "CROSS JOIN mark ON mark.name = name.name WHERE name.id = ? ORDER BY mark.id",
             (image.id,),
         ):
             self._used += 1

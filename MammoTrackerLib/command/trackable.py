@@ -106,8 +106,8 @@ def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool
     """
     if has_marks:
         database.execute(
-            "UPDATE image SET marked = EXISTS (SELECT 1 FROM name JOIN mark USING (name) "
-            "WHERE name.id = image.id)"
+            "UPDATE image SET marked = 1 WHERE id IN "
+            "(SELECT name.id FROM mark CROSS JOIN name ON name.name = mark.name)"
         )
     database.execute(
         "UPDATE image SET reason = special || ' view' WHERE reason IS NULL AND special <> ''"
