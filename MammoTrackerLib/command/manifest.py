@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain, groupby, pairwise, permutations
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,7 @@ def run_manifest(
         gather_images(database)
         marks = Marks(database)
         has_marks = boxes is not None or reports or embed_tables is not None
-        count = marks.add_reports() if reports else None
+        report_count = marks.add_reports() if reports else None
         if boxes is not None:
             marks.add_table(boxes, folder)
         if embed_tables is not None:
@@ -121,7 +122,7 @@ def run_manifest(
         columns = layout.manifest if series else (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)
         first = next(rows, None)
         if first is not None:
-            _write(out, (*columns, "patient"), chain([first], rows), journal)
+            _write(out, (*columns, "patient"), itertools.chain([first], rows), journal)
         marks.count_unused()
         if patients is not None and first is not None:
             _write_patients(patients, folder, database)
@@ -129,8 +130,8 @@ def run_manifest(
         _print_left_out(console, "Files that are not in it", left_out)
         if has_marks:
             _print_left_out(console, "Marks that are not in it", marks.left_out)
-    if count is not None:
-        print(f"{count} structured reports were read.")
+    if report_count is not None:
+        print(f"{report_count} structured reports were read.")
     if marks.points:
         print(f"Around points, boxes of {POINT_MM:g} mm were put: {marks.points}.")
     if first is None:
@@ -189,16 +190,13 @@ def _read_headers(
 
     left_out: Counter[str] = Counter()
     ours = {os.path.realpath(path) for path in own}
-    count = 0
 
     def files() -> Iterator[File]:
-        nonlocal count
         names = {path.name for path in own}
         for file in walk(folder, left_out):
             name = PurePosixPath(file.path).name
             if name in names and os.path.realpath(folder / file.path) in ours:
                 continue
-            count += 1
             yield file
 
     progress = Progress(
@@ -227,44 +225,45 @@ def _rows(
     totals: Counter[str],
 ) -> Iterator[Row]:
     """Yield the manifest's rows, those of one pair or series together, and count them."""
+    make, id_column = (_series_rows, "exam_group") if series else (_pair_rows, "pair_id")
     for number, of_patient in groupby(images, lambda image: image.patient):
-        names: dict[str, str] = {}
-        before = totals["rows"]
-        for (side, view), group in groupby(of_patient, lambda image: (image.side, image.view)):
-            exams = [(image, _named(marks.on(image), names)) for image in group]
-            name = f"p{number:06d}-{side}-{view}"
-            make = _series_rows if series else _pair_rows
-            previous = None
-            for row in make(name, exams, has_marks, base):
+        marked = [(image, marks.on(image)) for image in of_patient]
+        names = _names(mark.lesion for _, found in marked for mark in found)
+        patient = f"p{number:06d}"
+        groups = set()
+        for (side, view), group in groupby(marked, lambda exam: (exam[0].side, exam[0].view)):
+            exams = [
+                (image, {names[mark.lesion]: mark for mark in found}) for image, found in group
+            ]
+            for row in make(f"{patient}-{side}-{view}", exams, has_marks, base):
                 totals["rows"] += 1
-                totals["groups"] += previous != row[_group_id(series)]
-                previous = row[_group_id(series)]
-                yield row | {"patient": f"p{number:06d}"}
-        totals["patients"] += totals["rows"] > before
+                groups.add(row[id_column])
+                yield row | {"patient": patient}
+        totals["groups"] += len(groups)
+        totals["patients"] += bool(groups)
         totals["lesions"] += len(names)
 
 
-def _group_id(series: bool) -> str:
-    return "exam_group" if series else "pair_id"
-
-
-def _named(marks: Iterable[ImageMark], names: dict[str, str]) -> dict[str, ImageMark]:
+def _names(lesions: Iterable[str]) -> dict[str, str]:
     """Give a patient's lesions their names: a user's own, else numbers that no user gave."""
-    found = {}
-    for mark in marks:
-        if mark.lesion not in names:
-            number = len(names) + 1
-            while str(number) in names.values():
-                number += 1
-            own = mark.lesion.startswith("=")
-            names[mark.lesion] = text_cell(mark.lesion[1:]) if own else str(number)
-        found[names[mark.lesion]] = mark
-    return found
+    lesions = list(dict.fromkeys(lesions))
+    names = {lesion: text_cell(lesion[1:]) for lesion in lesions if lesion.startswith("=")}
+    numbers = (str(number) for number in itertools.count(1) if str(number) not in names.values())
+    return {lesion: names.get(lesion) or next(numbers) for lesion in lesions}
+
+
+def _types(exams: Sequence[Exam]) -> dict[str, str]:
+    """Return the lesions of some exams, each with its type where one of them says it."""
+    types: dict[str, str] = {}
+    for _, lesions in exams:
+        for lesion, mark in lesions.items():
+            types[lesion] = types.get(lesion) or text_cell(mark.lesion_type)
+    return types
 
 
 def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
-    numbered = list(enumerate(exams, 1))
-    pairs = permutations(numbered, 2) if has_marks else pairwise(numbered)
+    numbered, types = list(enumerate(exams, 1)), _types(exams)
+    pairs = itertools.permutations(numbered, 2) if has_marks else itertools.pairwise(numbered)
     for (i, (prior, lesions)), (j, (current, known)) in pairs:
         row = {
             "pair_id": f"{name}-{i}-{j}",
@@ -274,23 +273,20 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
         if not has_marks:
             yield row | {"lesion_id": "1"}
         for lesion, mark in lesions.items():
-            cells = row | {"lesion_id": lesion, "lesion_type": text_cell(mark.lesion_type)}
+            cells = row | {"lesion_id": lesion, "lesion_type": types[lesion]}
             cells |= _corners(_PRIOR_BOX, mark)
             yield cells | (_corners(TRUTH_COLUMNS, known[lesion]) if lesion in known else {})
 
 
 def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
-    types = {"1": ""} if not has_marks else {}
-    for _, lesions in exams:
-        for lesion, mark in lesions.items():
-            types[lesion] = types.get(lesion) or mark.lesion_type
+    types = _types(exams) if has_marks else {"1": ""}
     for lesion, lesion_type in types.items():
         for image, lesions in exams:
             row = {
                 "exam_group": name,
                 "lesion_id": lesion,
                 "exam": _cell(base, image),
-                "lesion_type": text_cell(lesion_type),
+                "lesion_type": lesion_type,
             }
             yield row | (_corners(BOX_COLUMNS, lesions[lesion]) if lesion in lesions else {})
 

@@ -106,7 +106,6 @@ class Marks:
         MammoTrackerError
             If it cannot be read, or a box is none.
         """
-        base = os.path.realpath(folder)
         for row in read_rows(path, ("image", *BOX_COLUMNS)):
             try:
                 box = read_box(row, BOX_COLUMNS)
@@ -116,19 +115,24 @@ class Marks:
                 self.left_out[_WITHOUT_BOX] += 1
                 continue
             lesion = f"={row['lesion_id']}" if row.get("lesion_id") else ""
-            name = self._name_of(row["image"], path.parent, base)
+            name = self._name_of(row["image"], path.parent, folder)
             kind = row.get("lesion_type", "")
             self._database.execute(_INSERT, (name, lesion, kind, *box.as_tuple(), True))
 
-    def _name_of(self, image: str, folder: Path, base: str) -> str:
+    def _name_of(self, image: str, table_folder: Path, folder: Path) -> str:
         """Return by what a table's image goes: a file of the archive, else the text as it is."""
-        for place in (folder, base):
-            path = os.path.relpath(os.path.realpath(os.path.join(place, image)), base)
-            found = self._database.execute(
-                "SELECT coalesce(uid, path) FROM file WHERE path = ?", (path.replace(os.sep, "/"),)
-            ).fetchone()
-            if found:
-                return found[0]
+        for place in (table_folder, folder):
+            for full in (os.path.abspath, os.path.realpath):
+                try:
+                    path = os.path.relpath(full(os.path.join(place, image)), full(folder))
+                except ValueError:  # another disk of Windows, or no path
+                    continue
+                found = self._database.execute(
+                    "SELECT coalesce(uid, path) FROM file WHERE path = ?",
+                    (path.replace(os.sep, "/"),),
+                ).fetchone()
+                if found:
+                    return found[0]
         return image
 
     def add_embed(self, tables: Path, folder: Path, key: bytes) -> None:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from command_line import assert_refused, cells, read_table, write_table
 
 from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.command.tables import SERIES
 
 
 def evaluation(tmp_path: Path) -> tuple[Path, Path]:
@@ -306,3 +307,23 @@ def test_results_may_have_more_rows_than_the_table(
     assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong", "row 2")
     write_table(part, [rows[1] | {"pair_id": "q"}])
     assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong")
+
+
+def test_a_review_of_a_series_is_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, _ = evaluation(tmp_path)
+    answer = dict.fromkeys(SERIES.results, "") | {"exam_group": "g: 1", "lesion_id": "1"}
+    answer |= {"status": "found", "x0": 10, "y0": 10, "x1": 30, "y1": 20}
+    results = [answer | {"number": number, "exam": f"{number}.dcm"} for number in (1, 2, 3)]
+    write_table(tmp_path / "series.csv", results)
+    row = read_table(manifest)[0] | {"lesion_id": "1", "pair_id": "g: 1: 2>3"}
+    write_table(tmp_path / "reviewed.csv", [row])
+    argv = ["evaluate", str(tmp_path / "reviewed.csv"), str(tmp_path / "series.csv")]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert "2 rows of the results were skipped" in said
+    numbers = [line for line in cells(said) if line[0] in ("tracker", "registration")]
+    assert [line[:4] for line in numbers] == [["tracker", "0", "0", "1.000"]] * 2
+    write_table(tmp_path / "reviewed.csv", [row | {"pair_id": "g: 1: 2>4"}])
+    assert_refused(argv, capsys, "does not belong")

@@ -161,6 +161,21 @@ def test_boxes_of_a_table_go_by_path_or_uid(archive, capsys, tmp_path):
     assert_refused([*argv, str(table)], capsys, "image")
 
 
+def test_a_number_that_a_user_gave_is_no_other_lesion(archive, tmp_path):
+    archive.exams(1, 2010, 2012)
+    archive.exams(1, 2010, 2012, view="MLO")
+    box = dict(zip(("x0", "y0", "x1", "y1"), BOX, strict=True))
+    rows = [
+        {"image": "1/2010LCC.dcm", "lesion_id": "", "lesion_type": ""},
+        {"image": "1/2010LMLO.dcm", "lesion_id": "1", "lesion_type": ""},
+        {"image": "1/2012LMLO.dcm", "lesion_id": "1", "lesion_type": "mass"},
+    ]
+    write_table(tmp_path / "boxes.csv", [row | box for row in rows])
+    assert names(
+        run(archive, "--boxes", tmp_path / "boxes.csv"), "prior", "lesion_id", "lesion_type"
+    ) == [("2010LCC", "2", ""), ("2010LMLO", "1", "mass"), ("2012LMLO", "1", "mass")]
+
+
 def test_boxes_on_a_duplicate_or_on_the_source_count(archive, tmp_path):
     (current,) = archive.exams(1, 2012)
     raw = archive.image("raw", 1, 2010, PresentationIntentType="FOR PROCESSING")
@@ -281,3 +296,20 @@ def test_a_large_archive_is_walked_by_several_processes(archive):
     assert main(argv) == 0
     assert read_table(path) == one
     assert Counter(row["patient"] for row in one) == {f"p{n:06d}": 2 for n in range(1, 13)}
+
+
+def test_a_batch_takes_the_manifest_as_it_is(pair, tmp_path):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for path in (pair.prior_dicom, pair.current_dicom):
+        (archive / path.name).symlink_to(path)
+    box = dict(zip(("x0", "y0", "x1", "y1"), pair.box.as_tuple(), strict=True))
+    write_table(tmp_path / "boxes.csv", [{"image": "archive/prior.dcm", **box}])
+    for more in ([], ["--series"]):
+        name = f"manifest{len(more)}.csv"
+        (row, *_) = run(Archive(archive), "--boxes", tmp_path / "boxes.csv", *more, out=name)
+        results = tmp_path / f"results{len(more)}.csv"
+        assert main(["batch", str(tmp_path / name), "--out", str(results)]) == 0
+        answers = read_table(results)
+        assert {answer["status"] for answer in answers} <= {"found", "uncertain"}
+        assert answers[0]["lesion_id"] == row["lesion_id"]
