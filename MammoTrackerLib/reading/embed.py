@@ -58,8 +58,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
                 yield row, {name: cells[place].strip() for name, place in places}
     except FileNotFoundError:
         raise MammoTrackerError(
-            f"There is no file {path}: give the folder of EMBED's tables as --tables, and your "
-            "own table as --annotations."
+            f"There is no file {path}: give the folder of EMBED's tables (--tables, or "
+            "--embed-tables of `mammotracker manifest`), and your own table as --annotations."
         ) from None
     except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is not a comma-separated table"
