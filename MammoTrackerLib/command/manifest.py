@@ -100,6 +100,8 @@ def run_manifest(
         raise MammoTrackerError(
             f"{out} exists already, without {journal_path.name}: choose another name."
         )
+    if patients is not None and os.path.realpath(patients) == os.path.realpath(out):
+        raise MammoTrackerError("Give --patients another name than --out: it is not for others.")
     base = _base(folder, out)
     own = [out, journal_path, journal_path.with_name(journal_path.name + "-journal")]
     own += [patients] if patients else []
@@ -313,6 +315,11 @@ def _write(out: Path, columns: Sequence[str], rows: Iterable[Row], journal: Jour
     journal.set("written", new)
 
 
+def _lists_patients(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(100).decode("ascii", "replace").strip() == ",".join(PATIENT_COLUMNS)
+
+
 def _write_patients(path: Path, folder: Path, database: object) -> None:
     """Write whose the running numbers in the manifest are; only its owner may read it."""
     has_embed = database.execute("SELECT 1 FROM temp.sqlite_master WHERE name = 'embed'").fetchone()
@@ -322,7 +329,7 @@ def _write_patients(path: Path, folder: Path, database: object) -> None:
         "WHERE reason IS NULL GROUP BY number ORDER BY number"
     )
     with ExitStack() as stack:
-        part = stack.enter_context(OutputFolder(path.parent)) / path.name
+        part = stack.enter_context(OutputFolder(path.parent, is_own=_lists_patients)) / path.name
         file = stack.enter_context(
             open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w",
                  newline="", encoding="utf-8")

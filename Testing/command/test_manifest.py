@@ -254,7 +254,7 @@ def test_nothing_is_overwritten_by_mistake(archive, tmp_path, capsys):
     assert_refused(["manifest", str(out), "--out", str(out)], capsys, "no folder")
 
 
-def test_whose_the_numbers_are_is_written_for_the_owner_only(archive, tmp_path):
+def test_whose_the_numbers_are_is_written_for_the_owner_only(archive, tmp_path, capsys):
     archive.exams(7, 2010, 2012)
     archive.exams(3, 2010, 2012, IssuerOfPatientID="=here")
     private = tmp_path / "private" / "patients.csv"
@@ -265,6 +265,13 @@ def test_whose_the_numbers_are_is_written_for_the_owner_only(archive, tmp_path):
         {"patient": "p000002", "patient_id": "SECRET-7", "issuer": ""},
     ]
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    run(archive, "--patients", private, "--resume")
+    assert len(read_table(private)) == 2
+    private.write_text("mine")
+    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "manifest.csv"), "--resume"]
+    assert_refused([*argv, "--patients", str(private)], capsys, "not of an earlier run")
+    assert private.read_text() == "mine"
+    assert_refused([*argv, "--patients", str(tmp_path / "manifest.csv")], capsys, "another name")
 
 
 def test_an_empty_archive_writes_nothing(archive, tmp_path, capsys):
