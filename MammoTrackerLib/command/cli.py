@@ -1,4 +1,4 @@
-"""The `mammotracker` command: track, follow, batch, evaluate, benchmark."""
+"""The `mammotracker` command: track, follow, batch, evaluate, report, benchmark."""
 
 from __future__ import annotations
 
@@ -163,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_spacings(benchmark)
     benchmark.set_defaults(run=_benchmark)
+
+    _add_report(commands)
     return parser
 
 
@@ -198,6 +200,26 @@ def _add_follow(commands: argparse._SubParsersAction) -> None:
     follow.add_argument("--out", metavar="DIR", type=Path, required=True)
     _add_force(follow)
     follow.set_defaults(run=_follow)
+
+
+def _add_report(commands: argparse._SubParsersAction) -> None:
+    report = commands.add_parser(
+        "report",
+        help="show the results of `batch` as a page with a picture of each lesion",
+        description="Write a folder with index.html, a page for any browser that needs neither a "
+        "server nor a network: how many lesions have each status, histograms, and a picture of "
+        "each lesion beside what was found. If interrupted, the same command goes on.",
+    )
+    report.add_argument("results", metavar="RESULTS.csv", type=Path)
+    report.add_argument(
+        "--manifest",
+        metavar="MANIFEST.csv",
+        type=Path,
+        help="the table of these results, which says where the images are; without it there are "
+        "no pictures, distances and changes of size",
+    )
+    report.add_argument("--out", metavar="REPORT", type=Path, required=True)
+    report.set_defaults(run=_report)
 
 
 def _add_lesions(parser: argparse.ArgumentParser, exam: str) -> None:
@@ -339,6 +361,12 @@ def _batch(arguments: argparse.Namespace) -> None:
     from .batch import run_batch
 
     run_batch(arguments.manifest, arguments.out, arguments.resume, arguments.force)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from .report import run_report
+
+    run_report(arguments.results, arguments.manifest, arguments.out)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
