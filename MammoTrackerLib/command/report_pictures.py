@@ -26,7 +26,7 @@ from ..breast import wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
-from .drawing import draw_zoom, thumbnail
+from .drawing import thumbnail, zoom
 from .outputs import quiet_framework
 from .tables import read_spacing
 
@@ -60,8 +60,8 @@ class Card:
     place
         Where to look on the current image: its box in pixels; None where nothing says that.
     message
-        What the results say of it, which includes how the current image was turned; None for
-        an exam of a series, of which they do not.
+        What the results say of it, which includes how the current image was turned; None where
+        they do not say that of these two images.
     path
         The picture's file.
     """
@@ -261,9 +261,8 @@ def _drawn(card: Card, prior: Mammogram | None, current: Mammogram | None) -> Sh
 
 
 def _tile(mammogram: Mammogram, box: Box, field_mm: float, turn: Turn) -> Image.Image:
-    tile = Image.new("RGB", (TILE, TILE), "black")
-    draw_zoom(tile, mammogram, box.center, field_mm, (0, 0, TILE, TILE))
-    return Image.fromarray(np.ascontiguousarray(turned(np.asarray(tile)[..., 0], turn)))
+    grey = np.asarray(zoom(mammogram, box.center, field_mm, TILE))[..., 0]
+    return Image.fromarray(np.ascontiguousarray(turned(grey, turn)))
 
 
 def _in_tile(
@@ -287,15 +286,16 @@ def _turn(message: str | None, prior: Mammogram | None, current: Mammogram | Non
     """
     if prior is None or current is None:
         return UNTURNED
-    wall, small = wall_is_left(thumbnail(prior)[0]), thumbnail(current)[0]
     stated = stated_turn(prior.orientation, current.orientation)
     if message is None:
         if stated is not None:
             return stated
-        return UNTURNED if wall == wall_is_left(small) else MIRRORED
-    said = [turn for turn, text in TURNS.items() if f" was {text} to fit " in message]
-    if stated in said or not said:
-        return stated if stated in said else UNTURNED
+        said = [UNTURNED, MIRRORED]
+    else:
+        said = [turn for turn, text in TURNS.items() if f" was {text} to fit " in message]
+        if not said or stated in said:
+            return stated if said else UNTURNED
+    wall, small = wall_is_left(thumbnail(prior)[0]), thumbnail(current)[0]
     return next((turn for turn in said if wall_is_left(turned(small, turn)) == wall), said[0])
 
 

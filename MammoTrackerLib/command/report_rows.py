@@ -87,7 +87,16 @@ class _Entry:
 def needed(layout: Layout) -> tuple[str, ...]:
     if layout is PAIRS:
         return ANSWER_COLUMNS
-    return (*SERIES.ids, "number", "status", "score", "by_user", *BOX_COLUMNS, "message")
+    return (
+        *SERIES.ids,
+        "number",
+        "status",
+        "score",
+        "by_user",
+        "reached_from",
+        *BOX_COLUMNS,
+        "message",
+    )
 
 
 def page_rows(results: Path, manifest: Path | None, layout: Layout, out: Path) -> Iterator[list]:
@@ -152,13 +161,12 @@ def _groups(entries: Iterator[_Entry], layout: Layout) -> Iterator[list[_Entry]]
 def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
     """Return what is shown of a lesion, and what is drawn."""
     asked = entry.asked
-    values = _common(entry, "pair_id")
+    values = _common(entry, "pair_id", [asked[name] for name in _IMAGES[:2]] if asked else [])
     registration = entry.box(REGISTRATION_COLUMNS)
     values["registration"] = registration
     if asked is None:
         return values, None
     prior, current = ((asked[name], asked[f"{name}_spacing_mm"]) for name in ("prior", "current"))
-    values["message"] = _without_paths(values["message"], [prior[0], current[0]])
     values["marked"] = _box_asked(asked, [f"prior_{name}" for name in BOX_COLUMNS])
     values["spacings"] = prior[1], current[1]
     found, said = values["found"], entry.answer["message"]
@@ -178,12 +186,13 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
             is_marked = _box_asked(asked, BOX_COLUMNS) is not None
         if is_marked and (lesion not in marked or entry.exam >= marked[lesion].exam):
             marked[lesion] = entry
+    files = list(dict.fromkeys(entry.asked["exam"] for entry in entries if entry.asked is not None))
     made = []
     for entry in entries:
         first = marked.get(entry.answer["lesion_id"])
         if entry is first:
             continue
-        values = _common(entry, "exam_group")
+        values = _common(entry, "exam_group", files)
         if entry.exam:
             since = "" if first is None else f", marked on exam {first.exam}"
             values["exam"] = f"exam {entry.exam}{since}"
@@ -192,7 +201,6 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
         made.append((values, None))
         if entry.asked is None:
             continue
-        values["message"] = _without_paths(values["message"], [e.asked["exam"] for e in entries])
         where, lesion = entry.asked, None
         if first is not None:
             where, lesion = first.asked, _box_asked(first.asked, BOX_COLUMNS)
@@ -200,27 +208,29 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
         values["spacings"] = where["spacing_mm"], entry.asked["spacing_mm"]
         box = entry.box(BOX_COLUMNS)
         kept = box if values["status"] == Status.REGISTRATION.value else None
+        is_direct = first is not None and entry.answer["reached_from"] == str(first.exam)
+        said = entry.answer["message"] if is_direct else None
         card = Card(
             (where["exam"], where["spacing_mm"]), (entry.asked["exam"], entry.asked["spacing_mm"]),
-            lesion, values["found"], kept, box, None, _picture(out, entry, entry.asked, where),
+            lesion, values["found"], kept, box, said, _picture(out, entry, entry.asked, where),
         )  # fmt: skip
         made[-1] = values, card
     return made
 
 
-def _common(entry: _Entry, name: str) -> dict:
+def _common(entry: _Entry, name: str, files: Sequence[str]) -> dict:
     """Return what is shown of every row; texts are shown as texts, whatever they hold."""
     answer, ids = entry.answer, entry.asked or entry.answer
-    is_answered = answer["status"] in _ANSWERED
+    has_score = answer["status"] not in (Status.REGISTRATION.value, FAILED)
     return {
         "pair": one_line(ids[name]),
         "lesion": one_line(ids["lesion_id"]),
         "exam": "",
         "type": one_line(ids.get("lesion_type", "")),
         "status": answer["status"],
-        "score": entry.number("score"),
-        "message": _without_paths(answer["message"], []),
-        "found": entry.box(BOX_COLUMNS) if is_answered else None,
+        "score": entry.number("score") if has_score else None,
+        "message": _without_paths(answer["message"], files),
+        "found": entry.box(BOX_COLUMNS) if answer["status"] in _ANSWERED else None,
     }
 
 

@@ -5,16 +5,17 @@ function percent(value) {
   return value === null ? "" : `${Math.round(100 * value)} %`;
 }
 
-function signed(value, digits) {
-  return (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
+function signed(value) {
+  const whole = Math.round(value);
+  return (whole > 0 ? "+" : whole < 0 ? "−" : "") + Math.abs(whole);
 }
 
 function factsOf(row) {
   const facts = [];
-  if (row.shift !== null) facts.push(["Shift", `${row.shift.toFixed(1)} mm`]);
   if (row.before !== null && row.after !== null) facts.push(["Size", `${row.before.toFixed(1)} → ${row.after.toFixed(1)} mm`]);
   else if (row.before !== null) facts.push(["Size", `${row.before.toFixed(1)} mm`]);
-  if (row.change !== null) facts.push(["Change", `${signed(row.change, 0)} %`]);
+  if (row.change !== null) facts.push(["Change", `${signed(row.change)} %`]);
+  if (row.shift !== null) facts.push(["Shift", `${row.shift.toFixed(1)} mm`]);
   return facts;
 }
 
@@ -25,7 +26,7 @@ function nameOf(row) {
 function verdictOf(row) {
   const { key, mark } = STATUS.get(row.status);
   const node = element("span", { class: `verdict ${key}` }, element("i", { class: "mark", "aria-hidden": "true" }, mark), row.status);
-  if (row.score !== null && row.status !== "failed") node.append(` ${percent(row.score)}`);
+  if (row.score !== null && row.status !== "not found") node.append(` ${percent(row.score)}`);
   return node;
 }
 
@@ -44,8 +45,8 @@ function boxesOf(row) {
   add(lesion, 0, "under", "over");
   add(answer, 1, "under", "over");
   drawing.append(element("line", { class: "divide", x1: 1, x2: 1, y1: 0, y2: 1 }));
-  const ruler = 10 / row.field;
-  drawing.append(element("line", { class: "ruler", x1: 1.96 - ruler, x2: 1.96, y1: .955, y2: .955 }));
+  const end = row.current_shown ? 1.96 : .96;
+  drawing.append(element("line", { class: "ruler", x1: end - 10 / row.field, x2: end, y1: .955, y2: .955 }));
   return drawing;
 }
 
@@ -53,7 +54,7 @@ function picturesOf(row, series, loading) {
   const node = element("span", { class: "pictures" });
   const without = (text, where) => node.append(element("span", { class: `without ${where}` }, text));
   if (!row.picture) {
-    without(row.note || "No picture: the report was made without a manifest.", "");
+    without(row.note, "");
     return node;
   }
   const sides = series ? ["marked exam", row.exam.split(",")[0] || "exam"] : ["prior", "current"];
@@ -70,24 +71,25 @@ function picturesOf(row, series, loading) {
   return node;
 }
 
-function cardOf(row, series) {
+function cardOf(row, series, withPictures) {
   const [pair, rest] = nameOf(row);
   const facts = factsOf(row);
-  const title = element("span", { class: "title", title: `${pair} ${rest}` }, pair, element("span", {}, ` ${rest}`));
-  const small = [row.type, ...facts.map(([name, value]) => name === "Shift" ? `shift ${value}` : value)].filter(Boolean);
+  const small = facts.map(([name, value]) => ({ Shift: `shift ${value}`, Size: value, Change: `(${value})` })[name]);
   const spoken = `${pair} ${rest}: ${row.status} ${percent(row.score)}. ${facts.map((fact) => fact.join(" ")).join(", ")}`;
-  return element("button", { class: "card", type: "button", "aria-label": spoken },
-    picturesOf(row, series, "lazy"),
-    element("span", { class: "facts" },
-      element("span", { class: "line" }, title, verdictOf(row)),
-      element("span", { class: "line small" }, element("span", {}, small.join(" · ") || " ")),
-      element("span", { class: "reason" }, row.message)));
+  const card = element("button", { class: "card", type: "button", "aria-label": spoken });
+  if (withPictures) card.append(picturesOf(row, series, "lazy"));
+  card.append(element("span", { class: "facts" },
+    element("span", { class: "line" }, element("span", { class: "title", title: pair }, pair), verdictOf(row)),
+    element("span", { class: "line" }, element("span", { title: rest }, rest), element("span", { class: "type", title: row.type }, row.type)),
+    element("span", { class: "line small" }, element("span", {}, small.join("  "))),
+    element("span", { class: "reason" }, row.message)));
+  return card;
 }
 
 // Shows a lesion in large; the arrow keys go on to the one before and after it.
 class Detail {
-  constructor(series) {
-    this.series = series;
+  constructor(series, withPictures) {
+    Object.assign(this, { series, withPictures });
     this.dialog = document.getElementById("detail");
     this.title = document.getElementById("detail-title");
     this.body = document.getElementById("detail-body");
@@ -117,14 +119,15 @@ class Detail {
     const row = this.rows[place];
     const [pair, rest] = nameOf(row);
     this.title.replaceChildren(pair, element("span", {}, ` ${rest}`));
-    const facts = [["Status", verdictOf(row)], ["Type", row.type], ...factsOf(row)];
+    const facts = [["Status", verdictOf(row)], ["Probability", percent(row.score)], ["Type", row.type], ...factsOf(row)];
     if (row.field) facts.push(["Field", `${row.field.toFixed(0)} mm`]);
     if (row.turn) facts.push([this.series ? "This exam is shown" : "The current image is shown", row.turn]);
     facts.push(["Lesion", `${place + 1} of ${this.rows.length.toLocaleString("en")}`]);
     const list = element("dl");
     for (const [name, value] of facts) if (value) list.append(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
     const texts = [row.message, row.picture ? row.note : ""].filter(Boolean);
-    this.body.replaceChildren(picturesOf(row, this.series, "eager"), list, ...texts.map((text) => element("p", { class: "message" }, text)));
+    const pictures = this.withPictures ? [picturesOf(row, this.series, "eager")] : [];
+    this.body.replaceChildren(...pictures, list, ...texts.map((text) => element("p", { class: "message" }, text)));
     document.getElementById("before").disabled = place === 0;
     document.getElementById("next").disabled = place === this.rows.length - 1;
   }

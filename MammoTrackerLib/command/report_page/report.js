@@ -2,12 +2,12 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const GAP = 14, FACTS = 104, SMALL = 330, LARGE = 560, AHEAD = 600;
+const GAP = 14, FACTS = 128, SMALL = 330, LARGE = 560, AHEAD = 600;
 
 // Cards in a grid, made when they come near the window and dropped when they leave it.
 class Sheet {
-  constructor(node, detail, series) {
-    Object.assign(this, { node, detail, series, rows: [], cards: new Map(), columns: 1, active: 0, least: SMALL });
+  constructor(node, detail, series, withPictures) {
+    Object.assign(this, { node, detail, series, withPictures, rows: [], cards: new Map(), columns: 1, active: 0, least: SMALL });
     addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.lay()).observe(node);
     addEventListener("resize", () => this.lay());
@@ -36,7 +36,7 @@ class Sheet {
     const columns = Math.max(1, Math.floor((width + GAP) / (this.least + GAP)));
     const side = (width - GAP * (columns - 1)) / columns;
     if (columns !== this.columns || side !== this.side) {
-      Object.assign(this, { columns, side, height: Math.round(side / 2) + FACTS });
+      Object.assign(this, { columns, side, height: (this.withPictures ? Math.round(side / 2) : 0) + FACTS });
       for (const [place, card] of this.cards) this.place(card, place);
     }
     const lines = Math.ceil(this.rows.length / columns);
@@ -66,7 +66,7 @@ class Sheet {
 
   make(place) {
     const card = element("li", { "aria-posinset": place + 1, "aria-setsize": this.rows.length, "data-place": place });
-    const button = cardOf(this.rows[place], this.series);
+    const button = cardOf(this.rows[place], this.series, this.withPictures);
     button.tabIndex = place === this.active ? 0 : -1;
     button.addEventListener("click", () => this.detail.open(this.rows, place));
     card.append(button);
@@ -121,13 +121,16 @@ function main() {
   const share = (count) => rows.length ? `${(100 * count / rows.length).toFixed(count && count < rows.length / 100 ? 1 : 0)} %` : "";
   const pairs = new Set(rows.map((row) => row.pair)).size;
   const noun = about.series ? "series" : pairs === 1 ? "pair" : "pairs";
-  const things = about.series ? "lesions on exams" : rows.length === 1 ? "lesion" : "lesions";
+  const things = `${rows.length === 1 ? "lesion" : "lesions"}${about.series ? " on exams" : ""}`;
   $("about").textContent = `${number(rows.length)} ${things} in ${number(pairs)} ${noun}, as of ${about.made}` +
     (about.left > 0 ? `; ${number(about.left)} more are not tracked yet` : "");
   $("legend").hidden = !about.pictures;
 
-  const detail = new Detail(about.series);
-  const sheet = new Sheet($("sheet"), detail, about.series);
+  if (about.series) document.querySelector("#order [value=shift]").remove();
+  for (const id of ["boxes", "large"]) $(id).parentNode.hidden = !about.pictures;
+
+  const detail = new Detail(about.series, about.pictures);
+  const sheet = new Sheet($("sheet"), detail, about.series, about.pictures);
 
   const counts = new Map(STATUSES.map(({ name }) => [name, 0]));
   for (const row of rows) counts.set(row.status, counts.get(row.status) + 1);
@@ -153,9 +156,9 @@ function main() {
   const unknown = about.pictures ? "None is known for these rows." : "Needs the manifest: see --manifest.";
   const charts = [
     { column: "score", title: "Probability", low: 0, high: 1, step: .05, tick: .25, unit: "share", open: [false, false], empty: "No row has one." },
-    { column: "shift", title: "Shift: from registration's place to the answer", low: 0, high: 20, step: 1, tick: 5, unit: "mm", open: [false, true], empty: about.series ? "Results of series do not hold it." : unknown },
+    { column: "shift", title: "Shift from registration", low: 0, high: 20, step: 1, tick: 5, unit: "mm", open: [false, true], empty: unknown },
     { column: "change", title: about.series ? "Size against the marked exam" : "Size against the prior", low: -60, high: 100, step: 10, tick: 40, unit: "%", open: [true, true], empty: unknown },
-  ].map((options) => new Histogram(rows, options, () => update()));
+  ].filter(({ column }) => !(about.series && column === "shift")).map((options) => new Histogram(rows, options, () => update()));
   $("charts").append(...charts.map((chart) => chart.node));
 
   function update() {
@@ -188,6 +191,7 @@ function main() {
     const back = $("direction").getAttribute("aria-pressed") !== "true";
     $("direction").setAttribute("aria-pressed", back);
     $("direction").firstChild.textContent = back ? "↓" : "↑";
+    $("direction").title = back ? "Highest first" : "Lowest first";
     update();
   });
   $("reset").addEventListener("click", () => {
