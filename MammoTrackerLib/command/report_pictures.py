@@ -10,7 +10,7 @@ import os
 import queue
 import signal
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -33,8 +33,8 @@ from .tables import read_spacing
 TILE = 360
 """Pixels of each of a picture's two squares."""
 LEAST_FIELD_MM, FIELD_PER_LESION = 30.0, 2.2
-LONGEST_PICTURE_S = 120.0
-"""A picture takes seconds; after this time a file is taken to hang its reader."""
+LONGEST_PICTURES_S = 60.0
+"""Those of a pair take seconds; after this time, and one more for each, a file is taken to hang."""
 _MOST_PROCESSES = 4
 _QUALITY = 88
 _MADE_BY = "MammoTracker "
@@ -139,22 +139,31 @@ class _Process:
         self._connection: Connection | None = None
         self._is_closed = False
 
-    def draw(self, cards: Sequence[Card]) -> list[Shown]:
-        """Draw cards; those that end the process, or take too long in it, say so."""
+    def draw(self, cards: Sequence[Card], is_second: bool = False) -> list[Shown]:
+        """Draw cards; those that end the process twice, or take too long in it, say so."""
         why = "was ended"
         try:
             if self._process is None:
                 self._start()
             self._connection.send(cards)
-            if self._connection.poll(LONGEST_PICTURE_S + len(cards)):
+            if self._connection.poll(LONGEST_PICTURES_S + len(cards)):
                 return self._connection.recv()
             why = "took too long"
         except (EOFError, OSError, ValueError, TypeError):  # the latter two of one closed meanwhile
             pass
         self._end()
-        if len(cards) > 1 and not self._is_closed:  # only one of them may be to blame
-            return [self.draw([card])[0] for card in cards]
-        return [{"note": f"The process that read the images {why}: a file may be damaged."}]
+        note = f"The process that read the images {why}: a file may be damaged."
+        shown: list[Shown] = [{"note": note} for _ in cards]
+        if is_second or self._is_closed:
+            return shown
+        of_images = defaultdict(list)  # only one exam of a series may be to blame
+        for k, card in enumerate(cards):
+            of_images[card.prior, card.current].append(k)
+        for places in of_images.values():
+            again = self.draw([cards[k] for k in places], is_second=True)
+            for k, what in zip(places, again, strict=True):
+                shown[k] = what
+        return shown
 
     def close(self) -> None:
         self._is_closed = True

@@ -194,7 +194,7 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
             continue
         values = _common(entry, "exam_group", files)
         if entry.exam:
-            since = "" if first is None else f", marked on exam {first.exam}"
+            since = "" if first is None else f", marked on {first.exam}"
             values["exam"] = f"exam {entry.exam}{since}"
         if entry.answer["by_user"] == "1":
             values |= {"score": None, "message": "Given by the reader."}

@@ -123,10 +123,12 @@ function main() {
   const noun = about.series ? "series" : pairs === 1 ? "pair" : "pairs";
   const things = `${rows.length === 1 ? "lesion" : "lesions"}${about.series ? " on exams" : ""}`;
   $("about").textContent = `${number(rows.length)} ${things} in ${number(pairs)} ${noun}, as of ${about.made}` +
-    (about.left > 0 ? `; ${number(about.left)} more are not tracked yet` : "");
+    (about.left > 0 ? `; ${number(about.left)} more are not tracked yet` : "") +
+    (about.pictures ? "" : "; without the manifest, so without pictures, shifts and sizes");
   $("legend").hidden = !about.pictures;
 
-  if (about.series) document.querySelector("#order [value=shift]").remove();
+  if (about.series || !about.pictures) document.querySelector("#order [value=shift]").remove();
+  if (!about.pictures) document.querySelector("#order [value=change]").remove();
   for (const id of ["boxes", "large"]) $(id).parentNode.hidden = !about.pictures;
 
   const detail = new Detail(about.series, about.pictures);
@@ -153,12 +155,12 @@ function main() {
     return { name, tile };
   });
 
-  const unknown = about.pictures ? "None is known for these rows." : "Needs the manifest: see --manifest.";
+  const unknown = "None is known for these rows.";
   const charts = [
     { column: "score", title: "Probability", low: 0, high: 1, step: .05, tick: .25, unit: "share", open: [false, false], empty: "No row has one." },
     { column: "shift", title: "Shift from registration", low: 0, high: 20, step: 1, tick: 5, unit: "mm", open: [false, true], empty: unknown },
     { column: "change", title: about.series ? "Size against the marked exam" : "Size against the prior", low: -60, high: 100, step: 10, tick: 40, unit: "%", open: [true, true], empty: unknown },
-  ].filter(({ column }) => !(about.series && column === "shift")).map((options) => new Histogram(rows, options, () => update()));
+  ].filter(({ column }) => column === "score" || about.pictures && !(about.series && column === "shift")).map((options) => new Histogram(rows, options, () => update()));
   $("charts").append(...charts.map((chart) => chart.node));
 
   function update() {
