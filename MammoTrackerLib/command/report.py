@@ -10,8 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from .. import __version__
 from ..errors import MammoTrackerError
@@ -65,15 +66,10 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     _check_free(page)
     _check_free(part)
     count, kept = 0, set()
-    with ExitStack() as stack:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(part.open("a+", encoding="utf-8", newline="\n"))
-            if lock(file.buffer) is False:
-                raise MammoTrackerError(
-                    f"Another run is writing {out}: wait until it is done, or choose another name."
-                )
-            file.truncate(0)
+    is_new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with _own_file(part) as file:
             before, after = _frame(about)
             file.write(before)
             for row in _with_progress(page_rows(results, manifest, layout, out), total):
@@ -81,14 +77,41 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
                 count += 1
                 kept.add(row[COLUMNS.index("picture")])
             file.write(after)
-            stack.close()
-            os.replace(part, page)
-        except OSError as error:
-            raise cannot_write(out, error) from None
+        os.replace(part, page)
+    except OSError as error:
+        raise cannot_write(out, error) from None
+    finally:
+        if is_new:
+            with suppress(OSError):
+                out.rmdir()  # which only does it if there is nothing in it
     kept.discard("")
     _remove_outdated(out, kept)
     what = "lesions on exams" if layout is SERIES else "lesions"
     print(f"{one_line(str(page))}: {count} {what}, {len(kept)} pictures.")
+
+
+@contextmanager
+def _own_file(path: Path) -> Iterator[TextIO]:
+    """Open a file for this run alone; it stays if the block ends without an error.
+
+    Raises
+    ------
+    MammoTrackerError
+        If another run has it.
+    """
+    with path.open("a+", encoding="utf-8", newline="\n") as file:
+        if lock(file.buffer) is False:
+            raise MammoTrackerError(
+                f"Another run is writing {path.parent}: wait until it is done, or choose another "
+                "folder."
+            )
+        file.truncate(0)
+        try:
+            yield file
+        except BaseException:
+            if os.name != "nt":  # first, as nobody else may open it meanwhile
+                path.unlink()
+            raise
 
 
 def _check_free(page: Path) -> None:

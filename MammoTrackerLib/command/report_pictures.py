@@ -33,7 +33,7 @@ from .tables import read_spacing
 TILE = 360
 """Pixels of each of a picture's two squares."""
 LEAST_FIELD_MM, FIELD_PER_LESION = 30.0, 2.2
-LONGEST_PICTURES_S = 60.0
+LONGEST_START_S, LONGEST_PICTURES_S = 120.0, 60.0
 """Those of a pair take seconds; after this time, and one more for each, a file is taken to hang."""
 _MOST_PROCESSES = 4
 _QUALITY = 88
@@ -178,6 +178,9 @@ class _Process:
         self._process = context.Process(target=_serve, args=(there, self._folder), daemon=True)
         self._process.start()
         there.close()
+        if not self._connection.poll(LONGEST_START_S):
+            raise EOFError
+        self._connection.recv()
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -194,6 +197,7 @@ def _serve(connection: Connection, folder: str) -> None:
     threading.Thread(target=_end_with_the_report, daemon=True).start()
     with quiet_framework(), suppress(EOFError, OSError):
         draw = card_drawer(Path(folder))
+        connection.send("ready")
         while True:
             connection.send([draw(card) for card in connection.recv()])
 
