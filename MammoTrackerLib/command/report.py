@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -69,10 +69,13 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with _own_file(part) as file:
+        with (
+            _own_file(part) as file,
+            closing(page_rows(results, manifest, layout, out)) as rows,
+        ):
             before, after = _frame(about)
             file.write(before)
-            for row in _with_progress(page_rows(results, manifest, layout, out), total):
+            for row in _with_progress(rows, total):
                 file.write((",\n" if count else "\n") + _json(row))
                 count += 1
                 kept.add(row[COLUMNS.index("picture")])

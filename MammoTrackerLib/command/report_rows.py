@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -111,9 +111,10 @@ def page_rows(results: Path, manifest: Path | None, layout: Layout, out: Path) -
             yield made, [card for _, card in made]
 
     folder = Path() if manifest is None else manifest.parent
-    for made, shown in draw_cards(folder, groups()):
-        for (values, card), what in zip(made, shown, strict=True):
-            yield _finished(values, card, what or {}, out)
+    with closing(draw_cards(folder, groups())) as drawn:
+        for made, shown in drawn:
+            for (values, card), what in zip(made, shown, strict=True):
+                yield _finished(values, card, what or {}, out)
 
 
 def _entries(results: Path, manifest: Path | None, layout: Layout) -> Iterator[_Entry]:
