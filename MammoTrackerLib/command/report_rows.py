@@ -47,6 +47,7 @@ _TOGETHER = 256
 _IMAGES = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
 _PATH = re.compile(r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\][^\s'\"]*[^\s'\".,:;)]")
 _VERSION_OF_PICTURES = 1
+_FARTHEST_PX = 1e6
 
 
 @dataclass
@@ -67,10 +68,10 @@ class _Entry:
         raise self._wrong(column)
 
     def box(self, columns: Sequence[str]) -> Box | None:
-        try:
-            return read_box(self.answer, columns)
-        except MammoTrackerError:
-            raise self._wrong(columns[0]) from None
+        box = _box(self.answer, columns)
+        if box is None and any(self.answer[name] for name in columns):
+            raise self._wrong(columns[0])
+        return box
 
     @property
     def exam(self) -> int:
@@ -87,16 +88,8 @@ class _Entry:
 def needed(layout: Layout) -> tuple[str, ...]:
     if layout is PAIRS:
         return ANSWER_COLUMNS
-    return (
-        *SERIES.ids,
-        "number",
-        "status",
-        "score",
-        "by_user",
-        "reached_from",
-        *BOX_COLUMNS,
-        "message",
-    )
+    own = ("number", "status", "score", "by_user", "reached_from", "message")
+    return (*SERIES.ids, *own, *BOX_COLUMNS)
 
 
 def page_rows(results: Path, manifest: Path | None, layout: Layout, out: Path) -> Iterator[list]:
@@ -168,7 +161,7 @@ def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
     if asked is None:
         return values, None
     prior, current = ((asked[name], asked[f"{name}_spacing_mm"]) for name in ("prior", "current"))
-    values["marked"] = _box_asked(asked, [f"prior_{name}" for name in BOX_COLUMNS])
+    values["marked"] = _box(asked, [f"prior_{name}" for name in BOX_COLUMNS])
     values["spacings"] = prior[1], current[1]
     found, said = values["found"], entry.answer["message"]
     return values, Card(
@@ -184,7 +177,7 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
         lesion, asked = entry.answer["lesion_id"], entry.asked
         is_marked = entry.answer["by_user"] == "1"
         if asked is not None:
-            is_marked = _box_asked(asked, BOX_COLUMNS) is not None
+            is_marked = _box(asked, BOX_COLUMNS) is not None
         if is_marked and (lesion not in marked or entry.exam >= marked[lesion].exam):
             marked[lesion] = entry
     files = list(dict.fromkeys(entry.asked["exam"] for entry in entries if entry.asked is not None))
@@ -204,7 +197,7 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
             continue
         where, lesion = entry.asked, None
         if first is not None:
-            where, lesion = first.asked, _box_asked(first.asked, BOX_COLUMNS)
+            where, lesion = first.asked, _box(first.asked, BOX_COLUMNS)
         values["marked"] = lesion
         values["spacings"] = where["spacing_mm"], entry.asked["spacing_mm"]
         box = entry.box(BOX_COLUMNS)
@@ -265,12 +258,13 @@ def _picture(out: Path, entry: _Entry, *asked: Row) -> Path:
     return out / PICTURES / f"{entry.place // _IN_A_FOLDER:04d}" / f"{name}.jpg"
 
 
-def _box_asked(asked: Row, columns: Sequence[str]) -> Box | None:
-    """Read a manifest's box; None also where it is none, as then the row has failed."""
+def _box(row: Row, columns: Sequence[str]) -> Box | None:
+    """Read a box; None also where the cells hold none that can be on an image."""
     try:
-        return read_box(asked, columns)
+        box = read_box(row, columns)
     except MammoTrackerError:
         return None
+    return None if box is None or max(map(abs, box.as_tuple())) > _FARTHEST_PX else box
 
 
 def _spacing(text: str) -> tuple[float, float] | None:

@@ -147,6 +147,16 @@ def test_what_is_shown_of_each_status(pair, tmp_path):
     assert shown["not found"]["score"] == 0.4
 
 
+def test_boxes_of_a_manifest_that_are_none_have_no_picture(pair, tmp_path):
+    rows = [row_of(pair, "p", str(k)) for k in range(4)]
+    rows[0]["prior_x1"], rows[1]["prior_x0"], rows[2]["prior_x1"] = "", "SECRET", "1e308"
+    answers = [result_of(row, pair.truth, 0.9, status="failed") for row in rows]
+    *bad, good = report(*tables(tmp_path, rows, answers), tmp_path / "r")
+    assert [row["note"] for row in bad] == ["The lesion has no box."] * 3
+    assert good["picture"] and good["boxes"][0] and not good["boxes"][3]
+    assert "SECRET" not in (tmp_path / "r" / "index.html").read_text()
+
+
 def test_series_are_shown_beside_the_marked_exam(pair, tmp_path):
     ids = {"exam_group": "s", "lesion_id": "1", "spacing_mm": SPACING, "lesion_type": "mass"}
     box = dict(zip(CORNERS, pair.box.as_tuple(), strict=True))
@@ -258,6 +268,7 @@ def test_tables_that_cannot_be_reported_are_refused(pair, tmp_path, capsys):
         ({"score": "SECRET"}, "column score"),
         ({"score": "nan"}, "column score"),
         ({"x0": "SECRET"}, "column x0"),
+        ({"x1": "1e308"}, "column x0"),
         ({"registration_x1": "-1e9"}, "column registration_x0"),
     ):
         write_table(results, [good[0], good[1] | change, good[2]])
@@ -271,7 +282,7 @@ def test_tables_that_cannot_be_reported_are_refused(pair, tmp_path, capsys):
 
 def test_a_file_that_ends_or_hangs_its_reader_costs_only_its_pictures(pair, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", environment(tmp_path)["PYTHONPATH"])
-    monkeypatch.setattr(report_pictures, "LONGEST_PICTURES_S", 4.0)
+    monkeypatch.setattr(report_pictures, "LONGEST_PICTURES_S", 3.0)
     rows = [row_of(pair, "good", "1"), row_of(pair, "bad", "1"), row_of(pair, "bad", "2")]
     rows += [row_of(pair, "slow", "1"), row_of(pair, "last", "1")]
     for row, name in zip(rows, ("", "kill.png", "kill.png", "hang.png", ""), strict=True):
