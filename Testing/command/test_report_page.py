@@ -294,11 +294,12 @@ def test_keys_details_and_boxes(shown, rows):
     press(Keys.ARROW_LEFT)
     assert run(shown, title) == names[2]
     press(Keys.ESCAPE)
-    wait_for(shown, "return !document.getElementById('detail').open")
-    assert run(shown, "return document.activeElement.closest('li').dataset.place") == "2"
+    wait_for(shown, "return document.activeElement.closest('li')?.dataset.place === '2'")
+    assert not run(shown, "return document.getElementById('detail').open")
     press(Keys.END)
     wait_for(shown, "return document.activeElement.closest('li')?.dataset.place === '1999'")
     press(Keys.HOME)
+    wait_for(shown, "return document.activeElement.closest('li')?.dataset.place === '0'")
     drawn = "return getComputedStyle(document.querySelector('.card .over')).display"
     assert run(shown, drawn) != "none"
     press("b")
