@@ -65,6 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--plot", metavar="FILE.png", type=Path, help="draw the success plots (needs matplotlib)"
     )
 
+    _add_report(commands)
+
     benchmark = commands.add_parser(
         "benchmark",
         help="measure time and memory of each step on this machine",
@@ -214,6 +216,25 @@ def _count(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def _add_report(commands: argparse._SubParsersAction) -> None:
+    report = commands.add_parser(
+        "report",
+        help="show the results of `batch` as a page with a picture of each lesion",
+        description="Write a folder with index.html, a page for any browser that needs neither a "
+        "server nor a network: how many lesions have each status, histograms, and a picture of "
+        "each lesion beside what was found. If interrupted, the same command goes on.",
+    )
+    report.add_argument("results", metavar="RESULTS.csv", type=Path)
+    report.add_argument(
+        "--manifest",
+        metavar="MANIFEST.csv",
+        type=Path,
+        help="the table of these results, which says where the images are; without it there are "
+        "no pictures, distances and changes of size",
+    )
+    report.add_argument("--out", metavar="REPORT", type=Path, required=True)
 
 
 def _add_agreement(commands: argparse._SubParsersAction) -> None:

@@ -1,4 +1,4 @@
-"""The `mammotracker` command: track, follow, batch, evaluate, benchmark, manifest, agreement."""
+"""The `mammotracker` command, and what each of its sub-commands calls."""
 
 from __future__ import annotations
 
@@ -198,6 +198,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print_evaluation(_console(), arguments.manifest, arguments.results, arguments.plot)
 
 
+def _report(arguments: argparse.Namespace) -> None:
+    from .report import run_report
+
+    run_report(arguments.results, arguments.manifest, arguments.out)
+
+
 def _benchmark(arguments: argparse.Namespace) -> None:
     from ..memory import keep_freed_memory
     from .benchmark import print_benchmark
@@ -244,6 +250,7 @@ _RUN = {
     "follow": _follow,
     "batch": _batch,
     "evaluate": _evaluate,
+    "report": _report,
     "benchmark": _benchmark,
     "manifest": _manifest,
     "agreement": _agreement,
