@@ -115,20 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_follow(commands)
 
-    batch = commands.add_parser(
-        "batch",
-        help="find the lesions of a table of pairs",
-        description="Find the lesions of a table. Columns in: "
-        f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
-        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
-    )
-    batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
-    batch.add_argument("--out", metavar="RESULTS.csv", type=Path, required=True)
-    batch.add_argument(
-        "--resume", action="store_true", help="go on where an interrupted run stopped"
-    )
-    _add_force(batch)
-    batch.set_defaults(run=_batch)
+    _add_batch(commands)
 
     evaluate = commands.add_parser(
         "evaluate",
@@ -198,6 +185,44 @@ def _add_follow(commands: argparse._SubParsersAction) -> None:
     follow.add_argument("--out", metavar="DIR", type=Path, required=True)
     _add_force(follow)
     follow.set_defaults(run=_follow)
+
+
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    batch = commands.add_parser(
+        "batch",
+        help="find the lesions of a table of pairs or series, on one machine or many",
+        description="Find the lesions of a table. Columns in: "
+        f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
+        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
+    )
+    batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
+    batch.add_argument(
+        "--out",
+        metavar="RESULTS.csv",
+        type=Path,
+        required=True,
+        help="a CSV table; or RESULTS.parquet (needs pyarrow)",
+    )
+    batch.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run stopped"
+    )
+    where = batch.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes of one thread that track side by side; 0 for as many as this machine has "
+        "cores and memory for; more than 1 need Dask",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        default="",
+        help="of a running Dask scheduler, whose workers track: see Docs/cluster.md",
+    )
+    _add_force(batch)
+    batch.set_defaults(run=_batch)
 
 
 def _add_lesions(parser: argparse.ArgumentParser, exam: str) -> None:
@@ -338,7 +363,12 @@ def _follow(arguments: argparse.Namespace) -> None:
 def _batch(arguments: argparse.Namespace) -> None:
     from .batch import run_batch
 
-    run_batch(arguments.manifest, arguments.out, arguments.resume, arguments.force)
+    if arguments.workers < 0:
+        raise MammoTrackerError("The number of workers is negative: give 1 or more, or 0 for all.")
+    run_batch(
+        arguments.manifest, arguments.out, arguments.resume, arguments.force, arguments.workers,
+        arguments.scheduler,
+    )  # fmt: skip
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

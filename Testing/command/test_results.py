@@ -176,7 +176,7 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_no_piece(tmp_path):
 
     out = tmp_path / "out.csv"
     with Results(out, resume=False) as table:
-        table._append(b"header\n")
+        table.append(b"header\n")
         table.write({"pair_id": "a"})
         before = out.read_bytes()
         table._file = Full(table._file)

@@ -1,0 +1,383 @@
+"""The rows of a manifest on workers of `dask.distributed`, here or on other machines."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import multiprocessing
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..errors import MammoTrackerError
+from ..networks.card import read_card
+from .results import Journal, fingerprints
+from .rows import RowProcess
+from .tables import PAIRS, Layout, Row, failed_row, read_groups
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+DEATHS = 3
+"""How often a worker, or the process in which it tracks, may die of a pair or series."""
+MOST_MEMORY, LEAST_MEMORY = 4e9, 1e9
+"""Bytes for each worker of this machine."""
+_ROWS_AT_ONCE = 100
+_UNITS_A_THREAD, _LEAST_UNITS = 3, 12
+_AHEAD = 100_000
+"""Rows that may be done before an earlier one is."""
+_IDLE_S, _LOOK_S, _COUNT_S = 60.0, 0.02, 5.0
+_NO_SIGINT = "import signal ; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
+@dataclass(frozen=True, repr=False)
+class Unit:
+    """A pair or series: what a worker reads and aligns once. It has no text, so no log shows it.
+
+    Attributes
+    ----------
+    first
+        The number of its first row in the manifest, from 0.
+    rows
+        Those to be answered.
+    group
+        All rows of the series; none for a pair.
+    folder, force
+        As `RowProcess` takes them.
+    version
+        Of the program and its weights, which a worker must have, too.
+    """
+
+    first: int
+    rows: list[dict[str, str]]
+    group: list[dict[str, str]]
+    folder: str
+    force: bool
+    version: tuple[str, str]
+
+
+Answer = tuple[int, "list[dict[str, str]] | str"]
+"""The unit's first row, and the results of its rows; or what is wrong with the worker."""
+
+
+def track_unit(unit: Unit) -> Answer:
+    """Answer a unit's rows, on a worker; nothing is raised, as Dask would log it."""
+    try:
+        if unit.version != _version():
+            return unit.first, (
+                "A worker has another version of MammoTracker or of its weights: install the same "
+                "on all."
+            )
+        if not Path(unit.folder).is_dir():
+            return unit.first, (
+                "A worker does not see the manifest's folder: all machines must have it under the "
+                "same path, on a disk that they share."
+            )
+        made_from = fingerprints(Path(unit.folder), unit.force)
+        marks = [made_from(row, unit.group) for row in unit.rows]
+        with _row_process(unit.folder, unit.force) as process:
+            found = [process.find(row, unit.group) for row in unit.rows]
+        results = [row | {"fingerprint": mark} for row, mark in zip(found, marks, strict=True)]
+        return unit.first, results
+    except MammoTrackerError as error:
+        return unit.first, str(error)
+    except Exception as error:
+        return unit.first, f"Unexpected {type(error).__name__} on a worker. Please report it."
+
+
+def _version() -> tuple[str, str]:
+    return __version__, str(read_card()["version"])
+
+
+_idle: list[tuple[tuple[str, bool], RowProcess, threading.Timer]] = []
+_idle_lock = threading.Lock()
+
+
+@contextmanager
+def _row_process(folder: str, force: bool) -> Iterator[RowProcess]:
+    """Lend the process of a worker's thread, which is kept for a minute after its last use."""
+    key = folder, force
+    process = None
+    with _idle_lock:
+        for entry in _idle:
+            if entry[0] == key:
+                _idle.remove(entry)
+                entry[2].cancel()
+                process = entry[1]
+                break
+    process = process or _new_process(folder, force)
+    try:
+        yield process
+    except BaseException:
+        process.close()
+        raise
+
+    def end() -> None:
+        with _idle_lock:
+            if entry not in _idle:
+                return
+            _idle.remove(entry)
+        process.close()
+
+    timer = threading.Timer(_IDLE_S, end)
+    timer.daemon = True
+    entry = key, process, timer
+    with _idle_lock:
+        _idle.append(entry)
+    timer.start()
+
+
+def _new_process(folder: str, force: bool) -> RowProcess:
+    from distributed import get_worker
+
+    worker = get_worker()
+    # Dask's workers are daemons, which may start none; ours ends with its parent by itself.
+    multiprocessing.current_process().daemon = False
+    limit = worker.memory_manager.memory_limit
+    return RowProcess(
+        Path(folder),
+        force,
+        tries=DEATHS,
+        one_thread=True,
+        most_memory=limit and limit / worker.state.nthreads,
+        home=worker.local_directory,
+    )
+
+
+def require_distributed() -> None:
+    """See whether Dask can be used.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is missing, or does not start.
+    """
+    try:
+        import distributed  # noqa: F401
+    except Exception as error:  # what is not made for this Python fails in many ways
+        raise MammoTrackerError(
+            "More than one worker needs the Python package distributed: install it by `pip install "
+            "'mammotracker[cluster]'`, or leave --workers and --scheduler away."
+        ) from error
+
+
+@contextmanager
+def connected(workers: int, scheduler: str, say: Callable[[str], None]) -> Iterator[Client]:
+    """Start workers on this machine, or join a scheduler that runs, until the block ends.
+
+    Parameters
+    ----------
+    workers
+        How many to start; 0 for as many as the machine has cores and memory for.
+    scheduler
+        The address of one that runs; empty to start workers.
+    say
+        Is told what was started.
+
+    Raises
+    ------
+    MammoTrackerError
+        If there is no Dask, no scheduler there, or too little memory.
+    """
+    require_distributed()
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.system import MEMORY_LIMIT
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if scheduler:
+        try:
+            client = Client(scheduler, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise MammoTrackerError(
+                f"No scheduler of Dask answers at that address ({type(error).__name__}): give it "
+                "as the scheduler prints it, such as tcp://HOST:8786."
+            ) from None
+        with client:
+            say(f"{sum(client.nthreads().values())} workers so far.{_dashboard(client)}")
+            yield client
+        return
+    most = int(MEMORY_LIMIT / LEAST_MEMORY)
+    count = workers or max(1, min(dask.system.CPU_COUNT, most))
+    memory = min(MOST_MEMORY, MEMORY_LIMIT / count)
+    if count > max(1, most):
+        raise MammoTrackerError(
+            f"There is not enough memory for {count} workers: give --workers {max(1, most)} or "
+            "fewer."
+        )
+    settings = {"distributed.scheduler.allowed-failures": DEATHS - 1}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=int(memory),
+            dashboard_address="127.0.0.1:8787",
+            silence_logs=logging.CRITICAL,
+            local_directory=tempfile.mkdtemp(),
+            preload=[_NO_SIGINT],
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        say(
+            f"{count} workers of one thread, each with at most {memory / 1e9:.1f} GB of memory."
+            f"{_dashboard(client)}"
+        )
+        yield client
+
+
+def _dashboard(client: Client) -> str:
+    is_there = importlib.util.find_spec("bokeh") is not None and client.dashboard_link
+    return f" Dashboard: {client.dashboard_link}" if is_there else ""
+
+
+def track_manifest(
+    client: Client,
+    manifest: Path,
+    layout: Layout,
+    force: bool,
+    journal: Journal,
+    advance: Callable[[], None],
+    work: Callable[[Unit], Answer] = track_unit,
+) -> None:
+    """Have workers track the rows that are not done, and write their results in order.
+
+    Only some units for each worker are on their way, so that a manifest may be of any length.
+
+    Parameters
+    ----------
+    client
+        Of the workers' scheduler.
+    manifest, layout, force
+        As `run_batch` has them.
+    journal
+        Takes the results.
+    advance
+        Is called when the journal has taken results.
+    work
+        What the workers do.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the scheduler is lost, or something is wrong with a worker that all rows would meet.
+    """
+    from distributed import as_completed
+
+    name = f"mammotracker-{uuid.uuid4().hex}"
+    units = _units(manifest, layout, force, journal, advance)
+    waiting = as_completed(loop=client.loop)
+    pending: dict[Future, Unit] = {}
+    unit, room, counted = next(units, None), 0, float("-inf")
+    try:
+        while pending or unit is not None:
+            if time.monotonic() > counted + _COUNT_S:
+                counted = time.monotonic()
+                room = max(_LEAST_UNITS, _UNITS_A_THREAD * sum(client.nthreads().values()))
+            given = []
+            while unit and len(pending) + len(given) < room and _is_near(unit, journal):
+                given.append(unit)
+                unit = next(units, None)
+            keys = [(name, given_unit.first) for given_unit in given]
+            futures = client.map(work, given, key=keys, pure=False) if given else []
+            pending |= dict(zip(futures, given, strict=True))
+            waiting.update(futures)
+            done = waiting.next_batch(block=False)
+            if not done:
+                time.sleep(_LOOK_S)
+            answers = dict(client.gather([f for f in done if f.status == "finished"], "skip"))
+            for future in done:
+                answered = pending.pop(future)
+                results = answers.get(answered.first)
+                if results is None:
+                    results = _without_answer(future, answered)
+                if isinstance(results, str):
+                    raise MammoTrackerError(results)
+                journal.write(answered.first, results)
+                advance()
+            del futures, done
+    except (OSError, TimeoutError) as error:
+        raise _lost(error) from None
+
+
+def _is_near(unit: Unit, journal: Journal) -> bool:
+    return unit.first < journal.next_row + _AHEAD
+
+
+def _lost(error: BaseException) -> MammoTrackerError:
+    return MammoTrackerError(
+        f"The scheduler of the workers is lost ({type(error).__name__}): start it again, and go on "
+        "by --resume. What was done is kept."
+    )
+
+
+def _without_answer(future: Future, unit: Unit) -> list[dict[str, str]] | str:
+    """Tell why there is no answer: the results of a unit that killed its workers, or an error."""
+    from asyncio import CancelledError
+
+    from distributed import KilledWorker
+
+    try:
+        error = future.exception(timeout=60)
+    except CancelledError as lost:
+        raise _lost(lost) from None
+    if not isinstance(error, KilledWorker):
+        return (
+            f"A worker or the scheduler cannot run MammoTracker ({type(error).__name__}): install "
+            "the same version of it, of Python and of Dask on all machines."
+        )
+    message = (
+        f"The workers that worked on this {'series' if unit.group else 'pair'} died, "
+        f"{error.allowed_failures + 1} times: a file may be damaged, or memory ran out. Track it "
+        "alone to see."
+    )
+    made_from = fingerprints(Path(unit.folder), unit.force)
+    return [
+        failed_row(row, message, 0.0) | {"fingerprint": made_from(row, unit.group)}
+        for row in unit.rows
+    ]
+
+
+def _units(
+    manifest: Path,
+    layout: Layout,
+    force: bool,
+    journal: Journal,
+    advance: Callable[[], None],
+) -> Iterator[Unit]:
+    """Read the units that are to be done, but for those that are in the journal already."""
+    folder, version = str(manifest.parent.absolute()), _version()
+    done = journal.next_row
+    made_from = fingerprints(manifest.parent, force)
+    rows = enumerate(read_groups(manifest, layout))
+    for _, of_unit in groupby(rows, lambda item: _unit_key(item[1][0], layout)):
+        # A pair of very many lesions is shared, as an answer comes as a whole.
+        while part := list(islice(of_unit, _ROWS_AT_ONCE if layout is PAIRS else None)):
+            whole = [_sent(row, layout) for row in part[0][1][1]]
+            part = [(number, row) for number, (row, _) in part if number >= done]
+            if not part:
+                continue
+            first = part[0][0]
+            if journal.recalls(part, whole, made_from):
+                advance()
+                continue
+            yield Unit(first, [_sent(row, layout) for _, row in part], whole, folder, force, version)
+
+
+def _sent(row: Row, layout: Layout) -> dict[str, str]:
+    """Leave out what the tracker needs not: other columns stay here."""
+    return {name: row[name] for name in layout.manifest}
+
+
+def _unit_key(row: Row, layout: Layout) -> tuple[str, ...]:
+    if layout is not PAIRS:
+        return (row["exam_group"],)
+    return tuple(row[name] for name in ("prior", "current", "prior_spacing_mm", "current_spacing_mm"))
