@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -98,7 +99,8 @@ def run_batch(
                 )
             else:
                 journal = stack.enter_context(Journal(results, table, done, layout))
-                client = stack.enter_context(connected(workers, scheduler, console.print))
+                say = partial(console.print, soft_wrap=True, highlight=False)
+                client = stack.enter_context(connected(workers, scheduler, say))
                 stack.enter_context(progress)
 
                 def advance() -> None:
@@ -158,7 +160,7 @@ def _track_here(
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.2g} rows/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} rows/s" if task.speed else "")
 
 
 def _progress(console: Console) -> Progress:
