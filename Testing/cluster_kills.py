@@ -3,8 +3,8 @@
     python Testing/cluster_kills.py MANIFEST.csv [--kills 20] [--seed 0] [--scheduler]
 
 First the manifest is tracked undisturbed by two workers, then anew with the kills; a run that was
-ended by one is gone on with by ``--resume``. With ``--scheduler``, the scheduler is a process of its
-own and may be killed, too; else it is within the client.
+ended by one is gone on with by ``--resume``. With ``--scheduler``, the scheduler is a process of
+its own and may be killed, too; else it is within the client.
 """
 
 from __future__ import annotations

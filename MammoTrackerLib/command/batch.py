@@ -112,7 +112,7 @@ def run_batch(
         if table is not out:
             pack(table, out, layout)
     with suppress(OSError):
-        journal_of(table).unlink()
+        journal_of(table).unlink(missing_ok=True)
         if table is not out:
             table.unlink()
     kept = f", {done} kept from before" if done else ""

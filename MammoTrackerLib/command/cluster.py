@@ -113,8 +113,12 @@ def connected(workers: int, scheduler: str, say: Callable[[str], None]) -> Itera
 
 
 def _dashboard(client: Client) -> str:
-    is_there = importlib.util.find_spec("bokeh") is not None and client.dashboard_link
-    return f" Dashboard: {client.dashboard_link}" if is_there else ""
+    if importlib.util.find_spec("bokeh") is None:
+        return ""
+    try:
+        return f" Dashboard: {client.dashboard_link}"
+    except LookupError:  # the scheduler has none
+        return ""
 
 
 def track_manifest(
