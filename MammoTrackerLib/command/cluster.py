@@ -161,6 +161,8 @@ def track_manifest(
     unit, room, counted = next(units, None), 0, float("-inf")
     try:
         while pending or unit is not None:
+            if client.status != "running":
+                raise _lost("no answer")
             if time.monotonic() > counted + _COUNT_S:
                 counted = time.monotonic()
                 room = max(_LEAST_UNITS, _UNITS_A_THREAD * sum(client.nthreads().values()))
@@ -187,16 +189,16 @@ def track_manifest(
                 advance()
             del futures, done
     except (OSError, TimeoutError, CancelledError) as error:
-        raise _lost(error) from None
+        raise _lost(type(error).__name__) from None
 
 
 def _is_near(unit: Unit, journal: Journal) -> bool:
     return unit.first < journal.next_row + _AHEAD
 
 
-def _lost(error: BaseException) -> MammoTrackerError:
+def _lost(why: str) -> MammoTrackerError:
     return MammoTrackerError(
-        f"The scheduler of the workers is lost ({type(error).__name__}): start it again, and go on "
+        f"The scheduler of the workers is lost ({why}): start it again, and go on "
         "by --resume. What was done is kept."
     )
 
@@ -208,7 +210,7 @@ def _without_answer(future: Future, unit: Unit) -> list[dict[str, str]] | str:
     try:
         error = future.exception(timeout=60)
     except CancelledError as lost:
-        raise _lost(lost) from None
+        raise _lost(type(lost).__name__) from None
     if not isinstance(error, KilledWorker):
         return (
             f"A worker or the scheduler cannot run MammoTracker ({type(error).__name__}): install "

@@ -32,8 +32,11 @@ _SERIES_MADE_FROM = ("lesion_id", "exam", "spacing_mm", "date", "lesion_type", *
 class Results:
     """The table of results: locked while it is open, and never left with half a row.
 
-    A table that did not exist (``is_new``) goes again if an error comes before its first row.
+    A table that did not exist (``is_new``) goes again if an error comes before its first row,
+    unless it ``is_needed`` by the journal.
     """
+
+    is_needed = False
 
     def __init__(self, out: Path, resume: bool, layout: Layout = PAIRS) -> None:
         self._out, self._resume, self._layout = out, resume, layout
@@ -63,6 +66,7 @@ class Results:
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         is_unused = kind and self.is_new and self._end <= len(_line(self._layout.results))
+        is_unused = is_unused and not self.is_needed
         with suppress(OSError):
             if is_unused and os.name != "nt":  # first, as nobody else may open it meanwhile
                 self._out.unlink()
@@ -220,6 +224,7 @@ class Journal:
             self.next_row += len(lines)
         else:
             lines = [b"%d,%s" % (first + k, line) for k, line in enumerate(lines)]
+            self._results.is_needed = True
             end = self._file.seek(0, os.SEEK_END)
             _append(self._file, end, b"".join(lines), self._path)
             for k, line in enumerate(lines):

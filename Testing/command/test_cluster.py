@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from MammoTrackerLib.command.results import Journal, Results, fingerprints
 from MammoTrackerLib.command.tables import PAIRS, failed_row
 
 distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+dask = pytest.importorskip("dask", reason="the extra cluster is not installed")
 
 SECRETS = ("DOE^JANE", "/secret/archive/1.dcm", "12.25")
 
@@ -49,6 +51,29 @@ def sleeping(unit: units.Unit) -> units.Answer:
     rows = [failed_row(row, "slept", 0.0) | {"score": row["prior_x0"]} for row in unit.rows]
     marks = [made_from(row, unit.group) for row in unit.rows]
     return unit.first, [row | {"fingerprint": mark} for row, mark in zip(rows, marks, strict=True)]
+
+
+seen: list[units.Unit] = []
+"""What workers that are threads were given; functions are sent to them by name, not as closures."""
+
+
+def noting(unit: units.Unit) -> units.Answer:
+    seen.append(unit)
+    return sleeping(unit)
+
+
+def late_first(unit: units.Unit) -> units.Answer:
+    if unit.first == 0:
+        time.sleep(1.5)
+    return noting(unit)
+
+
+def failing(unit: units.Unit) -> units.Answer:
+    raise KeyError
+
+
+def complaining(unit: units.Unit) -> units.Answer:
+    return unit.first, "its reason"
 
 
 @contextmanager
@@ -172,8 +197,6 @@ def test_what_is_missing_or_wrong_is_said(manifest, tmp_path, capsys, monkeypatc
     argv = ["batch", str(manifest), "--out", str(out)]
     assert_refused([*argv, "--workers", "-1"], capsys, "negative")
     assert_refused([*argv, "--workers", "100000"], capsys, "not enough memory")
-    import dask
-
     with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}):
         assert_refused([*argv, "--scheduler", "tcp://127.0.0.1:1"], capsys, "No scheduler")
         assert_refused([*argv, "--scheduler", "nonsense://x"], capsys, "No scheduler")
@@ -203,56 +226,43 @@ def test_a_running_scheduler_is_joined(manifest, tmp_path, capfd):
 
 def test_rows_come_in_the_manifests_order_and_no_cell_too_many_is_sent(tmp_path):
     manifest, out = long_manifest(tmp_path / "m.csv", 60), tmp_path / "out.csv"
-    seen = []
-
-    def work(unit: units.Unit) -> units.Answer:
-        seen.extend(unit.rows)
-        return sleeping(unit)
-
+    seen.clear()
     with threads(4) as client:
-        journal = run(client, manifest, out, work)
+        journal = run(client, manifest, out, noting)
     rows, given = read_table(out), read_table(manifest)
     assert [(row["pair_id"], row["lesion_id"]) for row in rows] == [
         (row["pair_id"], row["lesion_id"]) for row in given
     ]
     assert (journal.written, journal.failed, journal.kept) == (120, 120, 0)
-    assert set(seen[0]) == set(PAIRS.manifest)
+    assert set(seen[0].rows[0]) == set(PAIRS.manifest)
     assert [path.name for path in tmp_path.iterdir() if path != manifest] == ["out.csv"]
 
 
 def test_a_late_first_row_keeps_no_other_waiting_and_nothing_of_it_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_AHEAD", 40)
     manifest, out = long_manifest(tmp_path / "m.csv", 100), tmp_path / "out.csv"
-    most = []
-
-    def work(unit: units.Unit) -> units.Answer:
-        if unit.first == 0:
-            time.sleep(1.5)
-        most.append(unit.first)
-        return sleeping(unit)
-
+    seen.clear()
     with threads(3) as client:
-        run(client, manifest, out, work)
-    assert 30 <= max(most[: most.index(0)]) < 40 + 2
+        run(client, manifest, out, late_first)
+    before = [unit.first for unit in seen]
+    assert 30 <= max(before[: before.index(0)]) < 40 + 2
     assert len(read_table(out)) == 200
 
 
 def test_what_was_done_ahead_of_a_lost_scheduler_is_gone_on_with(tmp_path):
     manifest, out = long_manifest(tmp_path / "m.csv", 40), tmp_path / "out.csv"
-    answered = []
+    seen.clear()
+    soon = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
+    with soon, pytest.raises(MammoTrackerError, match="--resume"), threads(3) as client:
+        local = client.cluster
 
-    def work(unit: units.Unit) -> units.Answer:
-        if unit.first == 0:
-            time.sleep(3)
-        answered.append(unit.first)
-        if len(answered) == 20:
-            scheduler[0].loop.add_callback(scheduler[0].close)
-        return sleeping(unit)
+        def end() -> None:
+            while len(seen) < 20:
+                time.sleep(0.01)
+            local.loop.add_callback(local.scheduler.close)
 
-    scheduler = []
-    with pytest.raises(MammoTrackerError, match="--resume"), threads(3) as client:
-        scheduler.append(client.cluster.scheduler)
-        run(client, manifest, out, work)
+        threading.Thread(target=end).start()
+        run(client, manifest, out, late_first)
     ahead = (tmp_path / "out.csv.journal").read_bytes().count(b"\n")
     assert ahead >= 10 and read_table(out) == []
     with threads(3) as client:
@@ -266,13 +276,9 @@ def test_what_was_done_ahead_of_a_lost_scheduler_is_gone_on_with(tmp_path):
 
 def test_a_task_that_fails_puts_no_cell_into_a_log_or_message(tmp_path, caplog, capfd):
     manifest, out = long_manifest(tmp_path / "m.csv", 4), tmp_path / "out.csv"
-
-    def work(unit: units.Unit) -> units.Answer:
-        raise KeyError
-
     caplog.set_level(logging.DEBUG, "distributed")
     with pytest.raises(MammoTrackerError, match="KeyError") as raised, threads(1) as client:
-        run(client, manifest, out, work)
+        run(client, manifest, out, failing)
     printed = capfd.readouterr()
     assert "Compute Failed" in caplog.text + printed.err
     for text in (caplog.text, printed.err, printed.out, str(raised.value)):
@@ -282,5 +288,5 @@ def test_a_task_that_fails_puts_no_cell_into_a_log_or_message(tmp_path, caplog, 
 def test_a_worker_that_cannot_track_ends_the_run_with_its_reason(tmp_path):
     manifest, out = long_manifest(tmp_path / "m.csv", 4), tmp_path / "out.csv"
     with pytest.raises(MammoTrackerError, match="its reason"), threads(1) as client:
-        run(client, manifest, out, lambda unit: (unit.first, "its reason"))
+        run(client, manifest, out, complaining)
     assert not list(tmp_path.glob("*.journal"))
