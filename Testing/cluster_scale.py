@@ -3,7 +3,8 @@
     python Testing/cluster_scale.py [--workers 1 10 100 1000] [--seconds 0.7] [--units 20]
 
 The scheduler is a process of its own, the client is this one, and the workers, which are Dask's
-own, share a few processes: they answer each pair after so many seconds with a row of the usual length.
+own, share a few processes: they answer each pair after so many seconds with a row of the usual
+length.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def main() -> None:
         return
     print(
         "| workers | pairs | pairs/s | busy | scheduler: share of a core | ms a pair "
-        "| client: share | ms a pair | of it writing, ms | workers: share | scheduler MB | client MB |"
+        "| client: share | ms a pair | of it writing, ms | workers: share "
+        "| scheduler MB | client MB |"
     )
     print("|---" * 12 + "|")
     with tempfile.TemporaryDirectory() as name:
