@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,20 +91,25 @@ def connected(workers: int, scheduler: str, say: Callable[[str], None]) -> Itera
             f"There is not enough memory for {count} workers: give --workers {max(1, most)} or "
             "fewer."
         )
-    settings = {"distributed.scheduler.allowed-failures": DEATHS - 1}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            memory_limit=int(memory),
-            dashboard_address="127.0.0.1:8787",
-            silence_logs=logging.CRITICAL,
-            local_directory=tempfile.mkdtemp(),
-            preload=[_NO_SIGINT],
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}))
+        try:
+            local = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                memory_limit=int(memory),
+                dashboard_address="127.0.0.1:8787",
+                silence_logs=logging.CRITICAL,
+                local_directory=tempfile.mkdtemp(),
+                preload=[_NO_SIGINT],
+            )
+            stack.enter_context(local)
+            client = stack.enter_context(Client(local, set_as_default=False))
+        except Exception as error:  # of asyncio, the system, or what a worker raised
+            raise MammoTrackerError(
+                f"The workers could not be started ({type(error).__name__}): give fewer, or close "
+                "other programs."
+            ) from None
         say(
             f"{count} workers of one thread, each with at most {memory / 1e9:.1f} GB of memory."
             f"{_dashboard(client)}"
