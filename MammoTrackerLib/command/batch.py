@@ -41,10 +41,10 @@ def run_batch(
 ) -> None:
     """Track every lesion of a table, and write a row of results for each, in order.
 
-    Rows are written as they are done, and only two pairs are in memory, so that tables may
-    be of any length. A row that fails says why in its ``message``, and the rest go on; so does
-    one that ends the process in which it is read. With status "not found", the box is only the
-    best guess.
+    Rows are written as they are done, and each process has only two pairs in memory, so that
+    tables may be of any length. A row that fails says why in its ``message``, and the rest go on;
+    so does one that ends the process in which it is read. With status "not found", the box is
+    only the best guess.
 
     Parameters
     ----------

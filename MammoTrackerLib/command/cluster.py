@@ -70,7 +70,9 @@ def connected(workers: int, scheduler: str, say: Callable[[str], None]) -> Itera
     from distributed import Client, LocalCluster
     from distributed.system import MEMORY_LIMIT
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "distributed" and getattr(logger, "level", 0):
+            logger.setLevel(logging.CRITICAL)  # what counts is said by ourselves
     if scheduler:
         try:
             client = Client(scheduler, set_as_default=False)
@@ -193,8 +195,12 @@ def track_manifest(
                 journal.write(answered.first, results)
                 advance()
             del futures, done
-    except (OSError, TimeoutError, CancelledError) as error:
-        raise _lost(type(error).__name__) from None
+    except MammoTrackerError:
+        raise
+    except Exception as error:  # of many kinds when the connection breaks
+        if isinstance(error, OSError | TimeoutError | CancelledError) or client.status != "running":
+            raise _lost(type(error).__name__) from None
+        raise
 
 
 def _is_near(unit: Unit, journal: Journal) -> bool:
