@@ -37,19 +37,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_follow(commands)
 
-    batch = commands.add_parser(
-        "batch",
-        help="find the lesions of a table of pairs",
-        description="Find the lesions of a table. Columns in: "
-        f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
-        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
-    )
-    batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
-    batch.add_argument("--out", metavar="RESULTS.csv", type=Path, required=True)
-    batch.add_argument(
-        "--resume", action="store_true", help="go on where an interrupted run stopped"
-    )
-    _add_force(batch)
+    _add_manifest(commands)
+    _add_batch(commands)
 
     evaluate = commands.add_parser(
         "evaluate",
@@ -66,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     _add_report(commands)
+    _add_agreement(commands)
 
     benchmark = commands.add_parser(
         "benchmark",
@@ -85,8 +75,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_spacings(benchmark)
 
-    _add_manifest(commands)
-    _add_agreement(commands)
     return parser
 
 
@@ -121,6 +109,43 @@ def _add_follow(commands: argparse._SubParsersAction) -> None:
     )
     follow.add_argument("--out", metavar="DIR", type=Path, required=True)
     _add_force(follow)
+
+
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    batch = commands.add_parser(
+        "batch",
+        help="find the lesions of a table of pairs or series, on one machine or many",
+        description="Find the lesions of a table. Columns in: "
+        f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
+        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
+    )
+    batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
+    batch.add_argument(
+        "--out",
+        metavar="RESULTS.csv",
+        type=Path,
+        required=True,
+        help="a CSV table; or RESULTS.parquet (needs pyarrow)",
+    )
+    batch.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run stopped"
+    )
+    where = batch.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes of one thread that track side by side; 0 for as many as this machine has "
+        "cores and memory for; more than 1 need Dask",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        default="",
+        help="of a running Dask scheduler, whose workers track: see Docs/cluster.md",
+    )
+    _add_force(batch)
 
 
 def _add_lesions(parser: argparse.ArgumentParser, exam: str) -> None:

@@ -2,91 +2,174 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
-from .results import Note, Results, fingerprints
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from ..errors import MammoTrackerError
+from .cluster import connected, require_distributed, track_manifest
+from .parquet import csv_of, is_parquet, pack, require_pyarrow, unpack
+from .results import Journal, Note, Results, fingerprints, journal_of
 from .rows import RowProcess
-from .tables import FAILED, failed_row, layout_of, read_groups, read_rows
+from .tables import FAILED, Layout, failed_row, layout_of, read_groups, read_rows
 
 DEATHS = 2
 """How often the program may die while it works on a row, before that row is failed."""
 
 
-def run_batch(manifest: Path, out: Path, resume: bool = False, force: bool = False) -> None:
+def run_batch(
+    manifest: Path,
+    out: Path,
+    resume: bool = False,
+    force: bool = False,
+    workers: int = 1,
+    scheduler: str = "",
+) -> None:
     """Track every lesion of a table, and write a row of results for each, in order.
 
-    Rows are written as they are done, and only two pairs are in memory, so that tables may
-    be of any length. A row that fails says why in its ``message``, and the rest go on; so does
-    one that ends the process in which it is read. With status "not found", the box is only the
-    best guess.
+    Rows are written as they are done, and each process has only two pairs in memory, so that
+    tables may be of any length. A row that fails says why in its ``message``, and the rest go on;
+    so does one that ends the process in which it is read. With status "not found", the box is
+    only the best guess.
 
     Parameters
     ----------
     manifest
         Table with the columns of `tables.PAIRS` or `tables.SERIES`; paths in it are relative to it.
     out
-        The table to write. While a run writes it, it is locked.
+        The table to write, as Parquet if its name ends so, else as CSV. While a run writes it, it
+        is locked.
     resume
         Go on with the results of an interrupted run.
     force
         Track although laterality or view differ.
+    workers
+        How many processes track side by side; 0 for as many as the machine has cores and memory
+        for. One needs no Dask.
+    scheduler
+        Instead, the address of a scheduler of Dask, whose workers track.
 
     Raises
     ------
     MammoTrackerError
         If the manifest cannot be read, lacks columns, or the results exist already, belong
-        to another table, are written by another run, or cannot be written.
+        to another table, are written by another run, or cannot be written; or if the workers
+        cannot be had.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
+    is_alone = workers == 1 and not scheduler
+    if not is_alone:
+        require_distributed()
     layout = layout_of(manifest)
     total = sum(1 for _ in read_rows(manifest, layout.manifest))
-    progress = Progress(
+    table = out
+    if is_parquet(out):
+        require_pyarrow()
+        table = csv_of(out)
+        if out.is_file() and not resume:
+            raise MammoTrackerError(
+                f"{out} exists already: go on with it by --resume, or choose another name."
+            )
+        if out.is_file() and not table.exists():
+            unpack(out, table, layout)
+    fingerprint = fingerprints(manifest.parent, force)
+    console = Console(stderr=True)
+    with Results(table, resume, layout) as results:
+        done = results.rows_of(manifest, fingerprint)
+        with ExitStack() as stack:
+            progress = _progress(console)
+            bar = progress.add_task("Tracking", total=total, completed=done)
+            if is_alone:
+                stack.enter_context(progress)
+                counts = _track_here(
+                    manifest, table, layout, force, results, done, lambda: progress.advance(bar)
+                )
+            else:
+                journal = stack.enter_context(Journal(results, table, done, layout))
+                say = partial(console.print, soft_wrap=True, highlight=False)
+                client = stack.enter_context(connected(workers, scheduler, say))
+                stack.enter_context(progress)
+
+                def advance() -> None:
+                    progress.update(bar, completed=done + journal.kept + journal.written)
+
+                track_manifest(client, manifest, layout, force, journal, advance)
+                counts = journal.written, journal.failed
+                done += journal.kept
+        if table is not out:
+            pack(table, out, layout)
+    with suppress(OSError):
+        journal_of(table).unlink(missing_ok=True)
+        if table is not out:
+            table.unlink()
+    kept = f", {done} kept from before" if done else ""
+    print(f"{counts[0]} rows written to {out} ({counts[1]} failed{kept}).")
+
+
+def _track_here(
+    manifest: Path,
+    out: Path,
+    layout: Layout,
+    force: bool,
+    results: Results,
+    done: int,
+    advance: Callable[[], None],
+) -> tuple[int, int]:
+    """Track row by row in one process; returns how many were written, and how many failed."""
+    fingerprint = fingerprints(manifest.parent, force)
+    failed = written = 0
+    note = Note(out)
+    deaths = 0 if results.is_new else note.deaths(done)
+    with ExitStack() as stack:
+        rows = RowProcess(manifest.parent, force)
+        stack.callback(rows.close)
+        stack.callback(note.remove)
+        for number, (row, group) in enumerate(read_groups(manifest, layout)):
+            if number < done:
+                continue
+            made_from = fingerprint(row, group)
+            if number == done and deaths >= DEATHS:
+                result = failed_row(
+                    row,
+                    f"The process died while this row was worked on, {DEATHS} times: a file "
+                    "may be damaged, or memory ran out. Track it alone to see.",
+                    0.0,
+                )
+            else:
+                note.write(number, deaths + 1 if number == done else 1)
+                result = rows.find(row, group)
+            results.write(result | {"fingerprint": made_from})
+            failed += result["status"] == FAILED
+            written += 1
+            advance()
+    return written, failed
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} rows/s" if task.speed else "")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
     )
-    fingerprint = fingerprints(manifest.parent, force)
-    failed = written = 0
-    with Results(out, resume, layout) as results:
-        done = results.rows_of(manifest, fingerprint)
-        note = Note(out)
-        deaths = 0 if results.is_new else note.deaths(done)
-        with ExitStack() as stack:
-            rows = RowProcess(manifest.parent, force)
-            stack.callback(rows.close)
-            stack.callback(note.remove)
-            stack.enter_context(progress)
-            bar = progress.add_task("Tracking", total=total, completed=done)
-            for number, (row, group) in enumerate(read_groups(manifest, layout)):
-                if number < done:
-                    continue
-                made_from = fingerprint(row, group)
-                if number == done and deaths >= DEATHS:
-                    result = failed_row(
-                        row,
-                        f"The process died while this row was worked on, {DEATHS} times: a file "
-                        "may be damaged, or memory ran out. Track it alone to see.",
-                        0.0,
-                    )
-                else:
-                    note.write(number, deaths + 1 if number == done else 1)
-                    result = rows.find(row, group)
-                results.write(result | {"fingerprint": made_from})
-                failed += result["status"] == FAILED
-                written += 1
-                progress.advance(bar)
-    kept = f", {done} kept from before" if done else ""
-    print(f"{written} rows written to {out} ({failed} failed{kept}).")

@@ -189,7 +189,12 @@ def _follow(arguments: argparse.Namespace) -> None:
 def _batch(arguments: argparse.Namespace) -> None:
     from .batch import run_batch
 
-    run_batch(arguments.manifest, arguments.out, arguments.resume, arguments.force)
+    if arguments.workers < 0:
+        raise MammoTrackerError("The number of workers is negative: give 1 or more, or 0 for all.")
+    run_batch(
+        arguments.manifest, arguments.out, arguments.resume, arguments.force, arguments.workers,
+        arguments.scheduler,
+    )  # fmt: skip
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -248,12 +253,12 @@ def _console() -> Console:
 _RUN = {
     "track": _track,
     "follow": _follow,
+    "manifest": _manifest,
     "batch": _batch,
     "evaluate": _evaluate,
     "report": _report,
-    "benchmark": _benchmark,
-    "manifest": _manifest,
     "agreement": _agreement,
+    "benchmark": _benchmark,
 }
 
 

@@ -12,13 +12,14 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .. import __version__
 from ..errors import MammoTrackerError
 from ..networks.card import read_card
 from ..output_folder import cannot_write
 from ..temporary import lock
-from .tables import BOX_COLUMNS, PAIRS, Layout, has_ids_of, read_groups, read_rows
+from .tables import BOX_COLUMNS, FAILED, PAIRS, Layout, has_ids_of, read_groups, read_rows
 
 _SAMPLES, _SAMPLE_BYTES = 16, 8192
 _MADE_FROM = (
@@ -31,8 +32,11 @@ _SERIES_MADE_FROM = ("lesion_id", "exam", "spacing_mm", "date", "lesion_type", *
 class Results:
     """The table of results: locked while it is open, and never left with half a row.
 
-    A table that did not exist (``is_new``) goes again if an error comes before its first row.
+    A table that did not exist (``is_new``) goes again if an error comes before its first row,
+    unless it ``is_needed`` by the journal.
     """
+
+    is_needed = False
 
     def __init__(self, out: Path, resume: bool, layout: Layout = PAIRS) -> None:
         self._out, self._resume, self._layout = out, resume, layout
@@ -62,6 +66,7 @@ class Results:
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         is_unused = kind and self.is_new and self._end <= len(_line(self._layout.results))
+        is_unused = is_unused and not self.is_needed
         with suppress(OSError):
             if is_unused and os.name != "nt":  # first, as nobody else may open it meanwhile
                 self._out.unlink()
@@ -112,12 +117,17 @@ class Results:
             raise cannot_write(out, error) from None
         self._end = end
         if end == 0:
-            self._append(_line(columns))
+            self.append(_line(columns))
         return done
 
     def write(self, result: dict[str, str]) -> None:
         """Add a row, all of it or nothing."""
-        self._append(_line([result.get(name, "") for name in self._layout.results]))
+        self.append(_line([result.get(name, "") for name in self._layout.results]))
+
+    def append(self, lines: bytes) -> None:
+        """Add whole lines, all of them or nothing."""
+        _append(self._file, self._end, lines, self._out)
+        self._end += len(lines)
 
     def _check_existing(self) -> None:
         if not self._out.is_file():
@@ -139,17 +149,122 @@ class Results:
             end = start
         return end
 
-    def _append(self, line: bytes) -> None:
-        self._file.seek(self._end)
-        left = line
+
+class Journal:
+    """Rows that were done before their turn: in a file beside the results until theirs comes.
+
+    What a killed run left in it is used again, where it was made from what the manifest says now.
+    The results must be open, which locks the journal, too.
+
+    Parameters
+    ----------
+    results, out
+        The table of results, of which `rows_of` has been called, and its file.
+    done
+        How many rows it has.
+
+    Attributes
+    ----------
+    next_row
+        The first row that is not in the results, counted from 0.
+    kept, written, failed
+        How many rows an earlier run left in the journal, how many are new, and failed of these.
+    """
+
+    def __init__(self, results: Results, out: Path, done: int, layout: Layout = PAIRS) -> None:
+        self._results, self._layout, self.next_row = results, layout, done
+        self.kept = self.written = self.failed = 0
+        self._path = journal_of(out)
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def __enter__(self) -> Journal:
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            self._file = self._path.open("w+b" if self._results.is_new else "a+b", buffering=0)
+            self._left = self._left_rows()
         except OSError as error:
+            raise cannot_write(self._path, error) from None
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self._file.close()
+        if kind is None or not self._places and not self._left:
             with suppress(OSError):
-                self._file.truncate(self._end)
-            raise cannot_write(self._out, error) from None
-        self._end += len(line)
+                self._path.unlink()
+
+    def recalls(
+        self,
+        rows: Sequence[tuple[int, dict[str, str]]],
+        group: Sequence[dict[str, str]],
+        fingerprint: Callable[..., str],
+    ) -> bool:
+        """Whether a killed run left the results of all these rows, made from what they say now."""
+        places = [self._left.pop(number, None) for number, _ in rows]
+        if None in places:
+            return False
+        for place, (_, row) in zip(places, rows, strict=True):
+            try:
+                cells = next(csv.reader([self._line(place).decode("utf-8")], strict=True))
+                result = dict(zip(("number", *self._layout.results), cells, strict=True))
+            except (ValueError, csv.Error):
+                return False
+            if not has_ids_of(result, row, self._layout.ids):
+                return False
+            if result["fingerprint"] != fingerprint(row, group):
+                return False
+        self._places |= {number: place for (number, _), place in zip(rows, places, strict=True)}
+        self.kept += len(rows)
+        self._catch_up()
+        return True
+
+    def write(self, first: int, results: Sequence[dict[str, str]]) -> None:
+        """Take the results of rows that follow each other, all of them or nothing."""
+        lines = [_line([row.get(name, "") for name in self._layout.results]) for row in results]
+        if first == self.next_row:
+            self._results.append(b"".join(lines))
+            self.next_row += len(lines)
+        else:
+            lines = [b"%d,%s" % (first + k, line) for k, line in enumerate(lines)]
+            self._results.is_needed = True
+            end = self._file.seek(0, os.SEEK_END)
+            _append(self._file, end, b"".join(lines), self._path)
+            for k, line in enumerate(lines):
+                self._places[first + k] = end, len(line)
+                end += len(line)
+        self.written += len(results)
+        self.failed += sum(row["status"] == FAILED for row in results)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        was_there = bool(self._places)
+        while self.next_row in self._places:
+            line = self._line(self._places.pop(self.next_row))
+            self._results.append(line.partition(b",")[2])
+            self.next_row += 1
+        if was_there and not self._places and not self._left:
+            self._file.truncate(0)
+
+    def _line(self, place: tuple[int, int]) -> bytes:
+        self._file.seek(place[0])
+        return self._file.read(place[1])
+
+    def _left_rows(self) -> dict[int, tuple[int, int]]:
+        """Find the rows that a killed run left, and cut off one that is not whole."""
+        places, end = {}, 0
+        with self._path.open("rb") as file:
+            for line in file:
+                number = line.partition(b",")[0]
+                if not (line.endswith(b"\n") and number.isdigit() and len(number) < 16):
+                    break
+                if int(number) >= self.next_row:
+                    places[int(number)] = end, len(line)
+                end += len(line)
+        self._file.truncate(end if places else 0)
+        return places
+
+
+def journal_of(out: Path) -> Path:
+    """Return the path of the journal beside a table of results."""
+    return out.with_name(f"{out.name}.journal")
 
 
 class Note:
@@ -213,6 +328,25 @@ def fingerprints(folder: Path, force: bool) -> Callable[..., str]:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     return fingerprint
+
+
+def _append(file: BinaryIO, end: int, content: bytes, path: Path) -> None:
+    """Write all of the content at the end of a file, or nothing.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it cannot be written.
+    """
+    file.seek(end)
+    left = content
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        with suppress(OSError):
+            file.truncate(end)
+        raise cannot_write(path, error) from None
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -37,6 +37,8 @@ from .tables import (
 
 LONGEST_ROW_S, LONGEST_EXAM_S = 300.0, 60.0
 """A row takes seconds; after this time, and more for each exam of a series, it is taken to hang."""
+_LOOK_S = 0.2
+_THREADS = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 
 class RowProcess:
@@ -48,16 +50,34 @@ class RowProcess:
         What the file names of the rows are relative to.
     force
         Track although laterality or view differ.
+    tries
+        How often a row may end or stop the process before it is failed.
+    one_thread
+        Whether it is one of several beside each other, which are fastest with a thread each.
+    most_memory
+        Bytes that it may take; a row that takes more ends it. Needs psutil.
+    home
+        Where its temporary folder is made, instead of the system's.
     """
 
-    def __init__(self, folder: Path, force: bool) -> None:
-        self._arguments = str(folder.absolute()), force
+    def __init__(
+        self,
+        folder: Path,
+        force: bool,
+        *,
+        tries: int = 2,
+        one_thread: bool = False,
+        most_memory: float | None = None,
+        home: str | None = None,
+    ) -> None:
+        self._arguments = str(folder.absolute()), force, one_thread
+        self._tries, self._most_memory, self._home = tries, most_memory, home
         self._process: multiprocessing.Process | None = None
         self._temporary = ""
         self._failed: tuple[list[dict[str, str]], str] = [], ""
 
     def find(self, row: dict[str, str], group: Sequence[dict[str, str]] = ()) -> dict[str, str]:
-        """Track a row's lesion; a row that ends or stops the process twice is failed.
+        """Track a row's lesion; a row that ends or stops the process too often is failed.
 
         Of a series, `group` are the rows of all its exams and lesions: they are followed when its
         first row is asked for, and all are failed if it fails so.
@@ -72,24 +92,43 @@ class RowProcess:
         if group and group == self._failed[0]:
             return failed_row(row, self._failed[1], 0.0)
         longest = LONGEST_ROW_S + LONGEST_EXAM_S * len({other["exam"] for other in group})
-        for _ in range(2):
+        for _ in range(self._tries):
             if self._process is None:
                 self._start()
             try:
                 self._connection.send((row, group))
-                if self._connection.poll(longest):
+                why = self._waited(longest)
+                if not why:
                     return self._connection.recv()
-                why = f"took more than {longest:.0f} s"
                 self.close()
             except (EOFError, OSError):
                 why = f"ended ({self._end()})"
+        often = "twice" if self._tries == 2 else f"{self._tries} times"
         message = (
-            f"The process that worked on this {'series' if group else 'row'} {why}, twice: a file "
-            "may be damaged, or too large for this computer. Export it again, or look at it in "
-            "another program."
+            f"The process that worked on this {'series' if group else 'row'} {why}, {often}: a "
+            "file may be damaged, or too large for this computer. Export it again, or look at it "
+            "in another program."
         )
         self._failed = group, message
         return failed_row(row, message, time.perf_counter() - start)
+
+    def _waited(self, longest: float) -> str:
+        """Wait for an answer, and say what is wrong if the process is not to go on."""
+        end = time.monotonic() + longest
+        while not self._connection.poll(longest if self._most_memory is None else _LOOK_S):
+            if time.monotonic() >= end:
+                return f"took more than {longest:.0f} s"
+            if self._most_memory is not None and self._memory() > self._most_memory:
+                return f"took more than {self._most_memory / 1e9:.1f} GB of memory"
+        return ""
+
+    def _memory(self) -> int:
+        import psutil
+
+        try:
+            return psutil.Process(self._process.pid).memory_info().rss
+        except psutil.Error:  # it has just ended, as the connection will say
+            return 0
 
     def close(self) -> None:
         """End the process, and remove what it left."""
@@ -101,7 +140,7 @@ class RowProcess:
         # Spawned, not forked: neither locks nor threads are inherited, as on every system.
         context = multiprocessing.get_context("spawn")
         with suppress(OSError):
-            self._temporary = tempfile.mkdtemp()
+            self._temporary = tempfile.mkdtemp(dir=self._home)
         try:
             self._connection, there = context.Pipe()
             self._process = context.Process(
@@ -139,10 +178,14 @@ class RowProcess:
         return f"exit code {status}"
 
 
-def _serve(connection: Connection, folder: str, force: bool, temporary: str) -> None:
+def _serve(
+    connection: Connection, folder: str, force: bool, one_thread: bool, temporary: str
+) -> None:
     """Answer rows until the batch hangs up: first with what is wrong, or "", then with results."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch itself decides what Ctrl-C does
     threading.Thread(target=_end_with_the_batch, daemon=True).start()
+    if one_thread:
+        os.environ.update(dict.fromkeys(_THREADS, "1"))
     if temporary:
         tempfile.tempdir = temporary
     keep_freed_memory()

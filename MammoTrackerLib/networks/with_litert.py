@@ -79,7 +79,13 @@ class _Model:
 
 
 def _cores() -> int:
-    """How many cores this process may use, up to 4: more do not help networks so small."""
+    """How many cores this process may use, up to 4: more do not help networks so small.
+
+    As many as OMP_NUM_THREADS says, if it says so.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal():
+        return min(max(int(asked), 1), 4)
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), 4)
     return min(os.cpu_count() or 1, 4)

@@ -22,7 +22,8 @@ from command_line import (
 from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import results as results_module
 from MammoTrackerLib.command.cli import main
-from MammoTrackerLib.command.results import Results, fingerprints
+from MammoTrackerLib.command.results import Journal, Results, fingerprints, journal_of
+from MammoTrackerLib.command.tables import PAIRS
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,7 +177,7 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_no_piece(tmp_path):
 
     out = tmp_path / "out.csv"
     with Results(out, resume=False) as table:
-        table._append(b"header\n")
+        table.append(b"header\n")
         table.write({"pair_id": "a"})
         before = out.read_bytes()
         table._file = Full(table._file)
@@ -263,3 +264,113 @@ def test_a_fingerprint_looks_at_every_part_of_a_small_file_and_at_no_pipe(tmp_pa
     seen.add(fingerprints(tmp_path, False)(row))
     assert len(seen) == 5
     assert fingerprints(tmp_path, False)(row | {"prior": "\0"})
+
+
+# --- the journal of what was done before its turn
+
+
+def made_from(row, group):
+    return row["prior"]
+
+
+def answers(*numbers: int) -> list[dict[str, str]]:
+    return [
+        {"pair_id": f"p{n}", "lesion_id": "Ä, 1", "status": "found", "fingerprint": f"of {n}"}
+        for n in numbers
+    ]
+
+
+def asked(*numbers: int) -> list[tuple[int, dict[str, str]]]:
+    row = dict.fromkeys(PAIRS.manifest, "")
+    return [
+        (n, row | {"pair_id": f"p{n}", "lesion_id": "Ä, 1", "prior": f"of {n}"}) for n in numbers
+    ]
+
+
+def ids(out: Path) -> list[str]:
+    return [row["pair_id"] for row in read_table(out)]
+
+
+@pytest.fixture
+def killed(tmp_path) -> Path:
+    """Results of which the first row is missing, and five others are in the journal."""
+    manifest, out = tmp_path / "m.csv", tmp_path / "out.csv"
+    write_table(manifest, [row for _, row in asked(*range(8))])
+    with pytest.raises(KeyError), Results(out, resume=False) as results:
+        results.rows_of(manifest, made_from)
+        with Journal(results, out, 0) as journal:
+            journal.write(4, answers(4, 5))
+            journal.write(1, answers(1, 2))
+            journal.write(7, answers(7))
+            assert (journal.next_row, journal.written, journal.failed) == (0, 5, 0)
+            raise KeyError
+    assert ids(out) == [] and journal_of(out).read_bytes().count(b"\n") == 5
+    return out
+
+
+def gone_on(out: Path, *units: tuple[int, ...]) -> tuple[list[tuple[int, ...]], int]:
+    """Go on with the units of a manifest; returns those that were done anew, and kept rows."""
+    manifest, anew = out.with_name("m.csv"), []
+    with Results(out, resume=True) as results:
+        with Journal(results, out, results.rows_of(manifest, made_from)) as journal:
+            for unit in units:
+                if not journal.recalls(asked(*unit), [], made_from):
+                    journal.write(unit[0], answers(*unit))
+                    anew.append(unit)
+            assert journal.next_row == 8
+    assert not journal_of(out).exists()
+    return anew, journal.kept
+
+
+def test_rows_come_into_the_results_in_order_and_the_journal_goes(killed):
+    anew, kept = gone_on(killed, (0,), (1, 2), (3,), (4, 5), (6,), (7,))
+    assert anew == [(0,), (3,), (6,)] and kept == 5
+    assert ids(killed) == [f"p{n}" for n in range(8)]
+    assert [row["lesion_id"] for row in read_table(killed)] == ["Ä, 1"] * 8
+
+
+def test_a_unit_of_which_the_journal_has_a_part_is_done_anew(killed):
+    path = journal_of(killed)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]) + lines[3][:12])
+    assert gone_on(killed, (0,), (1, 2), (3,), (4, 5), (6,), (7,)) == (
+        [(0,), (1, 2), (3,), (6,), (7,)],
+        2,
+    )
+    assert ids(killed) == [f"p{n}" for n in range(8)]
+
+
+@pytest.mark.parametrize("damage", ["another row", "another box", "cut", "no text", "a number"])
+def test_what_the_journal_has_of_another_row_or_damaged_is_done_anew(killed, damage):
+    path = journal_of(killed)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[-1] = {
+        "another row": lines[-1].replace(b"p7", b"p8"),
+        "another box": lines[-1].replace(b"of 7", b"of 8"),
+        "cut": lines[-1][:10] + b"\n",
+        "no text": b"7,\xff\xfe\n",
+        "a number": b"x" + lines[-1],
+    }[damage]
+    path.write_bytes(b"".join(lines))
+    anew, _ = gone_on(killed, (0,), (1, 2), (3,), (4, 5), (6,), (7,))
+    assert anew == [(0,), (3,), (6,), (7,)]
+    assert ids(killed) == [f"p{n}" for n in range(8)]
+
+
+def test_one_process_goes_on_beside_a_journal_which_then_goes(copied, results):
+    manifest, out = copied
+    lines = out.read_bytes().splitlines(keepends=True)
+    out.write_bytes(b"".join(lines[:2]))
+    journal_of(out).write_bytes(b"3," + lines[4])
+    assert main(resume(manifest, out)) == 0
+    marks = [[row["fingerprint"] for row in read_table(path)] for path in (out, results)]
+    assert marks[0] == marks[1]
+    assert not journal_of(out).exists()
+
+
+def test_a_journal_of_results_that_are_gone_does_not_count(killed):
+    killed.unlink()
+    with Results(killed, resume=False) as results:
+        done = results.rows_of(killed.with_name("m.csv"), made_from)
+        with Journal(results, killed, done) as journal:
+            assert not journal.recalls(asked(7), [], made_from)

@@ -160,3 +160,18 @@ def test_networks_that_do_not_load_are_the_batchs_error(monkeypatch, tmp_path):
     with pytest.raises(MammoTrackerError, match="no runtime"):
         process.find({})
     process.close()
+
+
+def test_a_process_that_takes_too_much_memory_is_ended(manifest, tmp_path, monkeypatch):
+    pytest.importorskip("psutil", reason="the extra cluster is not installed")
+    monkeypatch.setattr(rows, "_LOOK_S", 0.01)
+    process = rows.RowProcess(
+        manifest.parent, False, tries=3, one_thread=True, most_memory=1e6, home=str(tmp_path)
+    )
+    try:
+        result = process.find(read_table(manifest)[0])
+    finally:
+        process.close()
+    assert result["status"] == "failed"
+    assert "0.0 GB of memory, 3 times" in result["message"]
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
-from MammoTrackerLib.networks import runtime
+from MammoTrackerLib.networks import runtime, with_litert
 from MammoTrackerLib.networks.with_litert import LiteRTNetworks
 from MammoTrackerLib.settings import Settings
 
@@ -122,3 +122,13 @@ def test_tracking_imports_nothing_of_tensorflow():
 def test_a_package_counts_as_installed_without_being_imported():
     assert runtime.is_installed("litert")
     assert not runtime.has_nvidia_gpu() or runtime.has_nvidia_gpu()  # asks, and does not crash
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads"), [("1", 1), ("3", 3), ("0", 1), ("99", 4), ("", None), ("two", None)]
+)
+def test_litert_takes_as_many_threads_as_it_is_told(monkeypatch, asked, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    usual = with_litert._cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert with_litert._cores() == (threads or usual)
