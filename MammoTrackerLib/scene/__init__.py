@@ -5,6 +5,7 @@ that belongs to MammoTracker has a role (an attribute), and refers to its volume
 lesion by node references, so that saved scenes come back as they were.
 """
 
+from .case import add_exam, add_marked, remove_exams, show_answer
 from .crop import crop_around, is_wall_left, thumbnail
 from .export import export, export_series
 from .growth_chart import growth_chart, update_growth_chart
@@ -31,10 +32,12 @@ from .lesion import (
     unclaimed_rois,
 )
 from .prediction import (
+    ABSENT,
     answers_of,
     best_guess,
     box_or_guess,
     candidates_of,
+    decision_of,
     exam_of,
     is_as_tracked,
     is_prediction,
@@ -96,12 +99,15 @@ from .volumes import (
 )
 
 __all__ = [
+    "ABSENT",
     "COLORS",
     "COLUMNS",
     "INVERTED_GREY",
     "LESION_TYPES",
     "SERIES_COLUMNS",
     "Raster",
+    "add_exam",
+    "add_marked",
     "add_segmented_lesions",
     "answers_of",
     "apply_window",
@@ -119,6 +125,7 @@ __all__ = [
     "color_apart",
     "crop_around",
     "dates_of",
+    "decision_of",
     "decisions",
     "exam_of",
     "exam_titles",
@@ -151,6 +158,7 @@ __all__ = [
     "proposed_exams",
     "reason_of",
     "registration_of",
+    "remove_exams",
     "remove_lesion",
     "reports_on",
     "restore_prediction",
@@ -166,6 +174,7 @@ __all__ = [
     "set_outdated",
     "set_review",
     "set_spacing",
+    "show_answer",
     "show_history",
     "show_only_in",
     "show_registration",

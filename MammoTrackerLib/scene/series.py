@@ -134,6 +134,11 @@ def keep_series(volumes: Sequence) -> None:
             set_attribute(volume, "Year", f"{years[number]:.4f}")
 
 
+def set_date(volume, date: datetime.date) -> None:
+    """Keep an exam's date with its volume, for where its file says none."""
+    set_attribute(volume, "Year", f"{(date - _START).days / DAYS_A_YEAR:.4f}")
+
+
 def by_date(volumes: Iterable) -> list:
     """Return exams in the order of their dates; those without one last, in the order given."""
     return sorted(volumes, key=_when)
