@@ -5,7 +5,14 @@ that belongs to MammoTracker has a role (an attribute), and refers to its volume
 lesion by node references, so that saved scenes come back as they were.
 """
 
-from .case import add_exam, add_marked, remove_exams, show_answer
+from .case import (
+    add_exam,
+    add_marked,
+    remove_exams,
+    remove_summaries,
+    show_answer,
+    summaries,
+)
 from .crop import crop_around, is_wall_left, thumbnail
 from .export import export, export_series
 from .growth_chart import growth_chart, update_growth_chart
@@ -160,6 +167,7 @@ __all__ = [
     "registration_of",
     "remove_exams",
     "remove_lesion",
+    "remove_summaries",
     "reports_on",
     "restore_prediction",
     "results_table",
@@ -181,6 +189,7 @@ __all__ = [
     "show_track",
     "source_file",
     "status_of",
+    "summaries",
     "thumbnail",
     "tracking_of",
     "unclaimed_rois",

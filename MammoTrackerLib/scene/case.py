@@ -135,6 +135,25 @@ def remove_exams(volumes: Sequence, marked: Iterable) -> None:
         _remove(node)
 
 
+def summaries(scene) -> list[str]:
+    """Return the IDs of MammoTracker's tables and plots, which are about all exams together."""
+    nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+    kinds = "vtkMRMLTableNode", "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode"
+    return [
+        node.GetID()
+        for node in nodes
+        if attribute(node, "Role")
+        and node.IsA(kinds[0]) | node.IsA(kinds[1]) | node.IsA(kinds[2])
+        and not any(referenced(node, name) for name in _ABOUT)
+    ]
+
+
+def remove_summaries(scene, kept: Iterable[str]) -> None:
+    """Remove what `summaries` returns, but those that were there before."""
+    for identifier in set(summaries(scene)) - set(kept):
+        _remove(scene.GetNodeByID(identifier))
+
+
 def _remove(node) -> None:
     """Remove a node, with how it is shown and stored."""
     scene = node.GetScene()
