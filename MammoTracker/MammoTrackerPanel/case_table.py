@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 SHOWN = ("case", "lesion", "status", "probability", "decision")
 """The columns that are shown until the user chooses others."""
+ROW_PX = 22
 _SETTING = "MammoTracker/ReadingListColumns"
 _AT_FIRST = 40
 """So many rows are filled where the table has no size yet."""
@@ -52,6 +53,8 @@ class CaseTable:
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
         widget.verticalHeader().visible = False
         widget.horizontalHeader().minimumSectionSize = 40
+        widget.horizontalHeader().stretchLastSection = True
+        widget.verticalHeader().defaultSectionSize = ROW_PX
         widget.wordWrap = False
         widget.itemSelectionChanged.connect(self._onSelectionChanged)
         widget.verticalScrollBar().valueChanged.connect(lambda _value: self._fillSeen())

@@ -33,7 +33,7 @@ class ReadingList:
         self._exams, self._lesions, self._results, self._views = exams, lesions, results, views
         self._list = self._case = self._view = None
         self._cases, self._names, self._past = [], {}, []
-        self._awaited = None
+        self._awaited, self._remark = None, ""
         self._before, self._summaries, self._collapsed = (None, None), [], []
         self._reader = CaseReader(self._onRead)
         self._table = CaseTable(
@@ -48,6 +48,7 @@ class ReadingList:
         ui.undecidedCheckBox.toggled.connect(lambda _checked: self._showTable())
         ui.previousCaseButton.clicked.connect(lambda: self.back())
         ui.nextCaseButton.clicked.connect(lambda: self.next())
+        self._tell("")
         self._showProgress()
 
     def actions(self) -> dict:
@@ -74,7 +75,7 @@ class ReadingList:
         edits = ui.manifestPathLineEdit, ui.readingResultsPathLineEdit
         manifest, results = (edit.currentPath.strip() for edit in edits)
         if not manifest or not results:
-            ui.readingLabel.text = _("Choose the manifest and its results first.")
+            self._tell(_("Choose the manifest and its results first."))
             return
         try:
             with slicer.util.WaitCursor():
@@ -82,7 +83,7 @@ class ReadingList:
                     Path(manifest), Path(results), ui.readerLineEdit.text.strip()
                 )
         except MammoTrackerError as error:
-            ui.readingLabel.text = str(error)
+            self._tell(str(error))
             return
         for edit in edits:
             edit.addCurrentPathToHistory()
@@ -97,10 +98,11 @@ class ReadingList:
         if any(len(case.exams) > 2 for case in opened.cases):
             self._table.showColumn("exam")
         self._onOrder()
-        text = _("Decisions are in {name}.").format(name=opened.path.name)
+        self._remark = _("Decisions are in {name}.").format(name=opened.path.name)
         if opened.left_out:
-            text += " " + _("{n} rows have no box to start from.").format(n=opened.left_out)
-        ui.readingLabel.text = text
+            rows = _("{n} rows have no box to start from.").format(n=opened.left_out)
+            self._remark += " " + rows
+        self._tell("")
         self.next()
 
     def close(self) -> None:
@@ -126,7 +128,8 @@ class ReadingList:
         self._cases = []
         for section, collapsed in self._collapsed:
             section.collapsed = collapsed
-        self._ui.readingLabel.text = ""
+        self._remark = ""
+        self._tell("")
         self._showTable()
 
     def onSceneClosed(self) -> None:
@@ -194,6 +197,11 @@ class ReadingList:
         ui.notThereButton.enabled = item is not None and self._view is not None
         ui.cannotTellButton.enabled = ui.commentLineEdit.enabled = item is not None
 
+    def _tell(self, text: str) -> None:
+        """Say something, else where the decisions are."""
+        self._ui.readingLabel.text = text or self._remark
+        self._ui.readingLabel.visible = bool(text or self._remark)
+
     # The case
 
     def next(self) -> None:
@@ -233,7 +241,7 @@ class ReadingList:
             images = self._images(one) if one else None
             if images:
                 wanted[self._names[id(one)]] = images
-        self._ui.readingLabel.text = _("The exams are being read.")
+        self._tell(_("The exams are being read."))
         self._reader.want(wanted)
         isReady = self._reader.isReady(self._names[id(case)]) or not self._images(case)
         if self._awaited and isReady:
@@ -276,7 +284,7 @@ class ReadingList:
             before.remove()
         if self._ui.undecidedCheckBox.checked:
             self._showTable()
-        self._ui.readingLabel.text = message
+        self._tell(message)
         self._select(item)
 
     def _pairOf(self, item) -> tuple:
@@ -341,6 +349,6 @@ class ReadingList:
         self._nextTimer.stop()
         case = self._list.next_undecided(self._cases, self._case)
         if case is None:
-            self._ui.readingLabel.text = _("All lesions are decided.")
+            self._tell(_("All lesions are decided."))
         else:
             self._open(case)

@@ -14,7 +14,7 @@ from .cases import Case, Cases, Exam, Item
 from .reviewed import ReviewedTable, plain, reviewed_row, table_of
 from .tables import BOX_COLUMNS, read_box, read_date, read_spacing, text_cell
 
-WORST_FIRST, AS_LISTED = "worst first", "as in the manifest"
+WORST_FIRST, AS_LISTED = "worst first", "as listed"
 _PRIOR_BOX = tuple(f"prior_{name}" for name in BOX_COLUMNS)
 _SAME_PLACE_PX = 0.001
 

@@ -55,12 +55,13 @@ def add_exam(
         set_date(volume, date)
     volume.SetSpacing(*spacing, 1.0)
     volume.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
-    updateVolumeFromArray(volume, pixels[np.newaxis])
+    # Before there are pixels, in which a window would be looked for.
     volume.CreateDefaultDisplayNodes()
     low, high = window
     display = volume.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(max(high - low, 1e-6), (high + low) / 2)
+    updateVolumeFromArray(volume, pixels[np.newaxis])
     return volume
 
 
