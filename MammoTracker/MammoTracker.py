@@ -253,6 +253,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.exportButton.enabled = complete and marked
         ui.timeLineCheckBox.enabled = self.exams.isSeries
         ui.installButton.enabled = idle
+        self.reading.enable()
 
     def onSideBySide(self) -> None:
         """Show the pair in the layout that is made for it."""

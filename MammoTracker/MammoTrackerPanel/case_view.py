@@ -66,6 +66,10 @@ class CaseView:
         if track is not None:
             scene.show_answer(lesion, self.volumes[item.exam], track, decision, box)
 
+    def isWhole(self) -> bool:
+        """Whether all exams are in the scene still."""
+        return all(volume.GetScene() for volume in self.volumes)
+
     def lesionOf(self, item):
         """Return the ROI of an item's lesion, or None if it was deleted."""
         lesion = self._lesions.get((item.lesion_id, item.marked))

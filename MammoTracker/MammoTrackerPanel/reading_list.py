@@ -178,8 +178,8 @@ class ReadingList:
         }
 
     def _showProgress(self) -> None:
-        """Show how much is decided, and what can be done."""
-        ui, opened, item = self._ui, self._list, self._decisions.item
+        """Show how much is decided."""
+        ui, opened = self._ui, self._list
         total = len(opened.items) if opened else 0
         decided = opened.decided if opened else 0
         ui.readingProgressBar.maximum = max(total, 1)
@@ -192,10 +192,15 @@ class ReadingList:
             ).format(decided=decided, total=total, done=cases, cases=len(self._cases))
         ui.readingOpenButton.text = _("Close list") if opened else _("Open list")
         ui.readingFilesWidget.visible = opened is None
+        self.enable()
+
+    def enable(self) -> None:
+        """Enable the buttons whose turn it is; those that decide only for what is to be seen."""
+        ui, isShown = self._ui, self._decisions.item is not None and self._isShown()
         ui.previousCaseButton.enabled = bool(self._past)
         ui.nextCaseButton.enabled = bool(self._cases)
-        ui.notThereButton.enabled = item is not None and self._view is not None
-        ui.cannotTellButton.enabled = ui.commentLineEdit.enabled = item is not None
+        ui.notThereButton.enabled = isShown and self._view is not None
+        ui.cannotTellButton.enabled = ui.commentLineEdit.enabled = isShown
 
     def _tell(self, text: str) -> None:
         """Say something, else where the decisions are."""
@@ -223,7 +228,7 @@ class ReadingList:
                 self._past.pop()
 
     def _onChosen(self, item) -> None:
-        if item.case is self._case:
+        if item.case is self._case and (self._view is None or self._view.isWhole()):
             self._leave()
             self._select(item)
         else:
@@ -287,6 +292,11 @@ class ReadingList:
         self._tell(message)
         self._select(item)
 
+    def _isShown(self) -> bool:
+        """Whether the views show the case, and not something else that the user has selected."""
+        volumes = self._view.volumes if self._view else [None]
+        return all(volume in volumes for volume in self._exams.pair)
+
     def _pairOf(self, item) -> tuple:
         volumes = self._view.volumes if self._view else None
         return (volumes[item.marked], volumes[item.exam]) if volumes else (None, None)
@@ -296,11 +306,12 @@ class ReadingList:
         from MammoTrackerLib import scene
 
         prediction = self._view.predictionOf(item) if self._view else None
+        if not self._isShown() or prediction is None:
+            self._exams.select(*self._pairOf(item))
         if prediction is not None:
             self._results.select(prediction)
         elif self._view:
             self._results.deselect()
-            self._exams.select(*self._pairOf(item))
             lesion = self._view.lesionOf(item)
             self._views.centerOn(scene.box_if_placed(lesion) if lesion else None, None)
         self._showItem(item)
