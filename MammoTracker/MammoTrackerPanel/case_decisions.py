@@ -90,6 +90,7 @@ class CaseDecisions:
         item = self.item
         if item is None:
             return
+        self._results.stopPlacing()
         prediction = self._view.predictionOf(item) if self._view else None
         if prediction is not None:
             self._results.select(prediction)

@@ -9,7 +9,8 @@ from slicer.i18n import tr as _
 
 SHOWN = ("case", "lesion", "status", "probability", "decision")
 """The columns that are shown until the user chooses others."""
-ROW_PX = 22
+BESIDE_PX = 6
+"""Of a row, above and below its text."""
 _SETTING = "MammoTracker/ReadingListColumns"
 _AT_FIRST = 40
 """So many rows are filled where the table has no size yet."""
@@ -54,7 +55,7 @@ class CaseTable:
         widget.verticalHeader().visible = False
         widget.horizontalHeader().minimumSectionSize = 40
         widget.horizontalHeader().stretchLastSection = True
-        widget.verticalHeader().defaultSectionSize = ROW_PX
+        widget.verticalHeader().defaultSectionSize = widget.fontMetrics().height() + BESIDE_PX
         widget.wordWrap = False
         widget.itemSelectionChanged.connect(self._onSelectionChanged)
         widget.verticalScrollBar().valueChanged.connect(lambda _value: self._fillSeen())

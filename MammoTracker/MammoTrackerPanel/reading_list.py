@@ -44,7 +44,7 @@ class ReadingList:
         self._nextTimer.interval = SEEN_MS
         self._nextTimer.timeout.connect(self._onSeen)
         ui.readingOpenButton.clicked.connect(self._onOpen)
-        ui.readingOrderComboBox.currentIndexChanged.connect(lambda _index: self._onOrder())
+        ui.readingOrderComboBox.currentTextChanged.connect(lambda _text: self._onOrder())
         ui.undecidedCheckBox.toggled.connect(lambda _checked: self._showTable())
         ui.previousCaseButton.clicked.connect(lambda: self.back())
         ui.nextCaseButton.clicked.connect(lambda: self.next())
@@ -331,6 +331,7 @@ class ReadingList:
     def _leave(self) -> None:
         """Keep what is not kept yet, and do not go on by itself."""
         self._nextTimer.stop()
+        self._results.stopPlacing()
         self._decisions.keep()
 
     def onDecided(self, prediction, isFinal: bool) -> None:
