@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 SHOWN = ("case", "lesion", "status", "probability", "decision")
@@ -63,7 +64,7 @@ class CaseTable:
         self._menu = self._makeMenu(button)
 
     def _makeMenu(self, button):
-        stored = qt.QSettings().value(_SETTING)
+        stored = slicer.app.userSettings().value(_SETTING)
         names = {stored} if isinstance(stored, str) else set(stored or SHOWN)
         shown = names & set(self._titles) or set(SHOWN)
         menu = qt.QMenu(button)
@@ -83,11 +84,14 @@ class CaseTable:
         for column, name in enumerate(self._titles):
             self._widget.setColumnHidden(column, name not in shown)
         self._widget.resizeColumnsToContents()
-        qt.QSettings().setValue(_SETTING, shown)
+        if not self._isFilling:
+            slicer.app.userSettings().setValue(_SETTING, shown)
 
     def showColumn(self, name: str) -> None:
-        """Show a column without which a list cannot be told apart."""
+        """Show a column for now, without which the rows cannot be told apart."""
+        self._isFilling = True
         self._actions[name].checked = True
+        self._isFilling = False
 
     def columnActions(self) -> dict:
         """Return the actions of the menu of columns, by the columns' names."""
