@@ -28,15 +28,13 @@ class CaseTable:
         A QTableWidget.
     button
         A QPushButton that opens the menu of columns.
-    textsOf
-        Called with an item; returns its texts by the names of the columns.
     onChosen
         Called with an item whose row was selected.
     """
 
-    def __init__(self, widget, button, textsOf: Callable, onChosen: Callable) -> None:
-        self._widget = widget
-        self._textsOf, self._onChosen = textsOf, onChosen
+    def __init__(self, widget, button, onChosen: Callable) -> None:
+        self._widget, self._onChosen = widget, onChosen
+        self._list = None
         self._items, self._rows = [], {}
         self._filled = set()
         self._isFilling = False
@@ -97,9 +95,9 @@ class CaseTable:
         """Return the actions of the menu of columns, by the columns' names."""
         return dict(self._actions)
 
-    def show(self, items: list) -> None:
-        """List these items."""
-        self._items = items
+    def show(self, items: list, readingList) -> None:
+        """List these items of a `ReadingList`."""
+        self._items, self._list = items, readingList
         self._rows = {id(item): row for row, item in enumerate(items)}
         self._filled.clear()
         self._isFilling = True
@@ -146,7 +144,7 @@ class CaseTable:
             return
         self._filled.add(row)
         before, self._isFilling = self._isFilling, True
-        texts = self._textsOf(self._items[row])
+        texts = _texts(self._items[row], self._list)
         for column, name in enumerate(self._titles):
             item = qt.QTableWidgetItem(texts[name])
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
@@ -158,3 +156,18 @@ class CaseTable:
         rows = self._widget.selectionModel().selectedRows()
         if not self._isFilling and len(rows) == 1:
             self._onChosen(self._items[rows[0].row()])
+
+
+def _texts(item, readingList) -> dict[str, str]:
+    """Return what the table says of an item, by column."""
+    decision, _box, comment = readingList.decision_of(item)
+    return {
+        "case": item.case.name,
+        "lesion": item.lesion_id,
+        "exam": f"{item.marked + 1} > {item.exam + 1}",
+        "type": item.lesion_type,
+        "status": _(item.status),
+        "probability": f"{item.score:.2f}" if item.score is not None else "",
+        "decision": _(decision),
+        "comment": comment,
+    }

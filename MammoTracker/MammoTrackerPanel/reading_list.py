@@ -36,9 +36,7 @@ class ReadingList:
         self._awaited, self._remark = None, ""
         self._before, self._summaries, self._collapsed = (None, None), [], []
         self._reader = CaseReader(self._onRead)
-        self._table = CaseTable(
-            ui.readingTable, ui.readingColumnsButton, self._texts, self._onChosen
-        )
+        self._table = CaseTable(ui.readingTable, ui.readingColumnsButton, self._onChosen)
         self._decisions = CaseDecisions(ui, results, self._onWritten, self._goOn)
         self._nextTimer = qt.QTimer()
         self._nextTimer.interval = SEEN_MS
@@ -152,30 +150,15 @@ class ReadingList:
 
     def _showTable(self) -> None:
         isFew = self._ui.undecidedCheckBox.checked
-        self._table.show(
-            [
-                item
-                for case in self._cases
-                for item in case.items
-                if not isFew or case is self._case or not self._list.is_decided(item)
-            ]
-        )
+        items = [
+            item
+            for case in self._cases
+            for item in case.items
+            if not isFew or case is self._case or not self._list.is_decided(item)
+        ]
+        self._table.show(items, self._list)
         self._table.select(self._decisions.item)
         self._showProgress()
-
-    def _texts(self, item) -> dict[str, str]:
-        """Return what the table says of an item, by column."""
-        decision, _box, comment = self._list.decision_of(item)
-        return {
-            "case": item.case.name,
-            "lesion": item.lesion_id,
-            "exam": f"{item.marked + 1} > {item.exam + 1}",
-            "type": item.lesion_type,
-            "status": _(item.status),
-            "probability": "" if not item.score else f"{item.score:.2f}",
-            "decision": _(decision),
-            "comment": comment,
-        }
 
     def _showProgress(self) -> None:
         """Show how much is decided."""
@@ -222,10 +205,7 @@ class ReadingList:
     def back(self) -> None:
         """Open the case that was open before."""
         if self._past:
-            case, left = self._past.pop(), self._case
-            self._open(case)
-            if self._past and self._past[-1] is left:
-                self._past.pop()
+            self._open(self._past[-1], isBack=True)
 
     def _onChosen(self, item) -> None:
         if item.case is self._case and (self._view is None or self._view.isWhole()):
@@ -234,15 +214,14 @@ class ReadingList:
         else:
             self._open(item.case, item)
 
-    def _open(self, case, item=None) -> None:
+    def _open(self, case, item=None, isBack: bool = False) -> None:
         """Open a case once its exams are read, at one of its lesions."""
         self._leave()
-        if self._case not in (None, case):
-            self._past.append(self._case)
-        self._awaited = case, item
+        self._awaited = case, item, isBack
         following = self._list.next_undecided(self._cases, case)
+        before = self._past[-2:-1] if isBack else [self._case]
         wanted = {}
-        for one in (case, following, *self._past[-1:]):
+        for one in (case, following, *before):
             images = self._images(one) if one else None
             if images:
                 wanted[self._names[id(one)]] = images
@@ -269,8 +248,12 @@ class ReadingList:
         """Put the case that was waited for in place of the one that is shown."""
         from MammoTrackerLib import MammoTrackerError
 
-        case, item = self._awaited
+        case, item, isBack = self._awaited
         self._awaited = None
+        if isBack:
+            self._past.pop()
+        elif self._case not in (None, case):
+            self._past.append(self._case)
         view, message = None, ""
         try:
             for exam in case.exams:
@@ -294,7 +277,8 @@ class ReadingList:
 
     def _isShown(self) -> bool:
         """Whether the views show the case, and not something else that the user has selected."""
-        volumes = self._view.volumes if self._view else [None]
+        # Of one that could not be read, nothing is to be seen.
+        volumes = self._view.volumes if self._view else self._exams.pair
         return all(volume in volumes for volume in self._exams.pair)
 
     def _pairOf(self, item) -> tuple:
@@ -346,7 +330,7 @@ class ReadingList:
 
     def _goOn(self, item) -> None:
         """Go to the next undecided lesion of the case, or soon to the next case."""
-        if not self._ui.goOnCheckBox.checked:
+        if not self._ui.goOnCheckBox.checked or not self._list.is_decided(item):
             return
         items = item.case.items
         place = items.index(item)
@@ -354,8 +338,7 @@ class ReadingList:
             if not self._list.is_decided(other):
                 self._select(other)
                 return
-        if self._list.is_decided(item):
-            self._nextTimer.start()
+        self._nextTimer.start()
 
     def _onSeen(self) -> None:
         self._nextTimer.stop()

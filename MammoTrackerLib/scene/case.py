@@ -21,6 +21,8 @@ from .volumes import READ_FROM
 
 _ABOUT = ("Prior", "Current", "Lesion", "Volume")
 """By which references a node is about another one."""
+_SUMMARIES = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
+"""In the order in which one is drawn from the next."""
 
 
 def add_exam(
@@ -138,21 +140,22 @@ def remove_exams(volumes: Sequence, marked: Iterable) -> None:
 
 def summaries(scene) -> list[str]:
     """Return the IDs of MammoTracker's tables and plots, which are about all exams together."""
-    nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
-    kinds = "vtkMRMLTableNode", "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode"
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
     return [
         node.GetID()
+        for kind in _SUMMARIES
         for node in nodes
-        if attribute(node, "Role")
-        and node.IsA(kinds[0]) | node.IsA(kinds[1]) | node.IsA(kinds[2])
+        if node.IsA(kind)
+        and attribute(node, "Role")
         and not any(referenced(node, name) for name in _ABOUT)
     ]
 
 
 def remove_summaries(scene, kept: Iterable[str]) -> None:
     """Remove what `summaries` returns, but those that were there before."""
-    for identifier in set(summaries(scene)) - set(kept):
-        _remove(scene.GetNodeByID(identifier))
+    for identifier in summaries(scene):
+        if identifier not in kept:
+            _remove(scene.GetNodeByID(identifier))
 
 
 def _remove(node) -> None:
