@@ -53,7 +53,6 @@ class CaseTable:
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
         widget.verticalHeader().visible = False
         widget.horizontalHeader().minimumSectionSize = 40
-        widget.horizontalHeader().stretchLastSection = True
         widget.verticalHeader().defaultSectionSize = widget.fontMetrics().height() + BESIDE_PX
         widget.wordWrap = False
         widget.itemSelectionChanged.connect(self._onSelectionChanged)
@@ -81,7 +80,7 @@ class CaseTable:
         shown = [name for name, action in self._actions.items() if action.checked]
         for column, name in enumerate(self._titles):
             self._widget.setColumnHidden(column, name not in shown)
-        self._widget.resizeColumnsToContents()
+        self._fit()
         if not self._isFilling:
             slicer.app.userSettings().setValue(_SETTING, shown)
 
@@ -106,7 +105,7 @@ class CaseTable:
         self._widget.rowCount = len(items)
         self._isFilling = False
         self._fillSeen()
-        self._widget.resizeColumnsToContents()
+        self._fit()
 
     def update(self, item) -> None:
         """Show what is known now about an item."""
@@ -114,6 +113,7 @@ class CaseTable:
         if row in self._filled:
             self._filled.discard(row)
             self._fill(row)
+            self._fit()
 
     def select(self, item) -> None:
         """Select an item's row, if it is listed, and bring it into sight."""
@@ -128,6 +128,13 @@ class CaseTable:
             self._widget.scrollToItem(self._widget.item(row, 0))
         self._isFilling = False
         self._fillSeen()
+
+    def _fit(self) -> None:
+        """Make the columns as wide as what is in sight, and the last one as wide as it can be."""
+        self._widget.resizeColumnsToContents()
+        # Qt forgets about it when it has resized columns beside hidden ones.
+        for isStretched in (False, True):
+            self._widget.horizontalHeader().stretchLastSection = isStretched
 
     def _fillSeen(self) -> None:
         """Fill the rows that are in sight."""

@@ -243,6 +243,13 @@ def test_the_user_chooses_columns(panel, shell, listed):
         actions["type"].trigger()
         actions["probability"].trigger()
         assert listed_rows(panel)[0] == ["two", "mass", "mass", "not found", ""]
+        shell.press("K")
+        wait_for(panel, shell, "one")
+        table = panel.ui.readingTable
+        for column in range(table.columnCount):
+            wanted = table.sizeHintForColumn(column)
+            assert table.isColumnHidden(column) or table.columnWidth(column) >= wanted
+        assert not table.horizontalScrollBar().visible
     finally:
         for name, action in actions.items():
             action.checked = chosen[name]
@@ -401,6 +408,9 @@ def test_a_series_is_decided_exam_by_exam(panel, shell, folder, exam_files):
     (lesion,) = panel.lesions.rois
     assert scene.decisions(lesion, exams)[1] is None
     shell.screenshot("/tmp/module-reading-series.png")
+    table = panel.ui.readingTable
+    assert [column for column in range(8) if table.isColumnHidden(column)] == [3, 7]
+    assert table.columnWidth(6) >= table.sizeHintForColumn(6)
     shell.click(panel.ui.readingOpenButton)
     shell.process(0.3)
     assert not [name for name in names_in(shell) if "woman" in name or "MammoTracker exams" in name]
