@@ -15,9 +15,23 @@ INSTALL = -m pip install --quiet --disable-pip-version-check --editable
 SCREEN := xvfb libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libdbus-1-3 libfontconfig1 \
 	libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
 	libxcb-render-util0 libxcb-shape0 libxcb-xkb1
-# Programs of others that check the DICOM that is written.
-CHECKS := dicom3tools dcmtk
+# Programs of others that check the DICOM that is written, and show the report.
+CHECKS := dicom3tools dcmtk chromium chromium-driver
 QT_SCREEN = $(VENV)/lib/python3*/site-packages/PySide6/Qt/plugins/platforms/libqxcb.so
+
+# $(call packages,TEST,PACKAGES,WITHOUT): installs Debian packages where TEST fails, or says what goes
+# on WITHOUT them.
+define packages
+	@if { $(1); } >/dev/null; then \
+		true; \
+	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $(2) >/dev/null || \
+		echo "$(3): $(2) could not be installed."; \
+	else \
+		echo "$(3). To change that, install: $(2)"; \
+	fi
+endef
 
 .PHONY: demo test test-tracking test-training slicer-test screenshots screen checks clean
 
@@ -44,27 +58,13 @@ screenshots: $(VENV)/test screen
 	$(BIN)/python Testing/screenshots.py
 
 screen: $(VENV)/test
-	@if command -v Xvfb >/dev/null && ! ldd $(QT_SCREEN) 2>/dev/null | grep -q "not found"; then \
-		true; \
-	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends $(SCREEN) >/dev/null || \
-		echo "The tests of the window go on without a screen: $(SCREEN) could not be installed."; \
-	else \
-		echo "The tests of the window go on without a screen. To give them one, install:"; \
-		echo "$(SCREEN)"; \
-	fi
+	$(call packages,command -v Xvfb && ! ldd $(QT_SCREEN) 2>/dev/null | grep -q "not \
+		found",$(SCREEN),The tests of the window go on without a screen)
 
-checks:
-	@if command -v dciodvfy >/dev/null && command -v dsrdump >/dev/null; then \
-		true; \
-	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends $(CHECKS) >/dev/null || \
-		echo "The written DICOM goes unchecked by others: $(CHECKS) could not be installed."; \
-	else \
-		echo "The written DICOM goes unchecked by others. To check it, install: $(CHECKS)"; \
-	fi
+# After the other, as two cannot install at once.
+checks: screen
+	$(call packages,command -v dciodvfy && command -v dsrdump && command -v chromedriver,$(CHECKS),The \
+		written DICOM and the report go unchecked by other programs)
 
 clean:
 	rm -rf $(VENV) $(TRAIN) demo

@@ -1,4 +1,4 @@
-"""How large a mass is on another exam: a soft disc is fitted to it on both, in one way."""
+"""How large a lesion is on another exam: what is seen of it is measured on both, in one way."""
 
 from __future__ import annotations
 
@@ -17,14 +17,25 @@ SCALES = np.arange(np.log(0.4), np.log(2.5), 0.05)
 """Logarithms of the sizes that are tried, of the marked one."""
 LEAST_GAIN, MOST_OFF = 0.1, 0.3
 """A lesion is taken for such a disc where, on the exam on which it is marked, it explains so much
-of the variance, and has the size of the box but for this logarithm."""
+of the variance, and what is measured has the size of the box but for this logarithm."""
+SPECK_PX_MM, SPECK_MM, AROUND_MM = 0.14, 0.15, 0.8
+"""Pixels in which calcifications are looked for; standard deviations of the Gaussians of which
+they are the difference."""
+CLEAR, ROUND_MM, ROUND = 4.0, 0.2, 0.4
+"""By how many robust standard deviations they stand out; a Gaussian's standard deviation, and how
+much of its largest curvature the smallest has at least: they are spots, not lines or edges."""
+REACH, WINDOW, DENSER, LEAST_PX = 1.3, 2.2, 2.0, 4
+"""How far around a box, in boxes, they belong to it, and how far its surroundings go; how many more
+of their pixels there are in the box than in these where it holds a cluster; how many at least."""
+MOST_CHANGE = np.log([0.4, 2.5])
 
 
 def resized(marked: Exam, lesion: Box, exam: Exam, found: Box, matrix: np.ndarray) -> Box:
-    """Correct the size of a lesion that was found, if it is a mass that stands out.
+    """Correct the size of a lesion that was found, by what is seen of it on both exams.
 
-    The networks underestimate how much a lesion grew or shrank. Their size and that of the disc are
-    averaged (as logarithms), which on synthetic series halved the error of masses that changed.
+    The networks underestimate how much a lesion grew or shrank. Their size and that of a soft disc,
+    for a mass that stands out, or else that of the extent of its calcifications, are averaged (as
+    logarithms). On synthetic series this halved the error of masses that changed.
 
     Parameters
     ----------
@@ -38,20 +49,80 @@ def resized(marked: Exam, lesion: Box, exam: Exam, found: Box, matrix: np.ndarra
     Returns
     -------
     Box
-        With the same centre and shape; as it was for anything but such a mass.
+        With the same centre and shape; as it was where neither is seen on both.
     """
     half_mm = np.array([lesion.width, lesion.height]) * marked.spacing / 2
-    before = disc(marked.as_prior, lesion, half_mm, np.eye(2))
-    if before is None or before[1] < LEAST_GAIN or abs(before[0]) > MOST_OFF:
-        return found
     left, _, right = np.linalg.svd(matrix)
-    after = disc(exam.as_prior, found, half_mm, left @ right)
-    if after is None:
-        return found
+    turn = left @ right
     ratio = found.longest_side(exam.spacing) / lesion.longest_side(marked.spacing)
-    change = np.clip(after[0] - before[0], *np.log([0.4, 2.5]))
-    factor = float(np.exp((change - np.log(ratio)) / 2))
+    before = disc(marked.as_prior, lesion, half_mm, np.eye(2))
+    if before is not None and before[1] >= LEAST_GAIN and abs(before[0]) <= MOST_OFF:
+        after = disc(exam.as_prior, found, half_mm, turn)
+        change = None if after is None else after[0] - before[0]
+    else:
+        extents = (
+            specks_mm(marked.as_prior, lesion, half_mm, np.eye(2)),
+            specks_mm(exam.as_prior, found, half_mm * ratio, turn),
+        )
+        change = None
+        if None not in extents and abs(np.log(extents[0] / (2 * half_mm.max()))) <= MOST_OFF:
+            change = np.log(extents[1] / extents[0])
+    if change is None:
+        return found
+    factor = float(np.exp((np.clip(change, *MOST_CHANGE) - np.log(ratio)) / 2))
     return Box.from_center(*found.center, found.width * factor, found.height * factor)
+
+
+def specks_mm(layers: Layers, box: Box, half_mm: np.ndarray, turn: np.ndarray) -> float | None:
+    """Measure how far calcifications reach in and just around a box.
+
+    Parameters
+    ----------
+    layers
+        The exam.
+    box
+        Where its middle is.
+    half_mm
+        (2,) half its sides.
+    turn
+        (2, 2) how they lie in the image.
+
+    Returns
+    -------
+    float or None
+        The longer side of the box around all that stands out, in mm; None where there is no
+        cluster.
+    """
+    side = int(np.ceil(2 * WINDOW * half_mm.max() / SPECK_PX_MM))
+    frame = PatchFrame.around(box.center, layers.spacing, side * SPECK_PX_MM, side, turn)
+    raw, breast = layers.cut(frame)
+    raw, inside = raw.astype(np.float64), breast > 0.9
+    if not inside.any():
+        return None
+    fine, coarse = (
+        ndimage.gaussian_filter(raw, sigma / SPECK_PX_MM) for sigma in (SPECK_MM, AROUND_MM)
+    )
+    spots = fine - coarse
+    noise = 1.4826 * np.median(np.abs(spots[inside])) + 1e-9
+    clear = inside & (spots > CLEAR * noise) & _is_round(raw)
+    y, x = (np.mgrid[:side, :side] + 0.5 - side / 2) * SPECK_PX_MM
+    far = np.maximum(np.abs(x) / half_mm[0], np.abs(y) / half_mm[1])
+    in_box, around = inside & (far < 1), inside & (far > REACH)
+    usual = (clear[around].sum() + 1) / max(around.sum(), 1)
+    if clear[in_box].sum() < max(LEAST_PX, DENSER * usual * in_box.sum()):
+        return None
+    clear &= far < REACH
+    return float(max(np.ptp(x[clear]), np.ptp(y[clear])) + SPECK_PX_MM)
+
+
+def _is_round(raw: np.ndarray) -> np.ndarray:
+    """Whether each pixel lies on a bright spot: its curvatures are alike and downwards."""
+    down, across, both = (
+        ndimage.gaussian_filter(raw, ROUND_MM / SPECK_PX_MM, order=order)
+        for order in ((2, 0), (0, 2), (1, 1))
+    )
+    middle, half = (down + across) / 2, np.hypot((down - across) / 2, both)
+    return middle + half < ROUND * np.minimum(middle - half, 0)
 
 
 def disc(

@@ -1,4 +1,4 @@
-"""A disc finds how much larger a mass is, and leaves all else alone."""
+"""A disc or specks tell how much larger a lesion is; all else keeps its size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram
 from MammoTrackerLib.exams import Exam
-from MammoTrackerLib.lesion_size import disc, resized
+from MammoTrackerLib.lesion_size import disc, resized, specks_mm
 
 SPACING = 0.2
 LESION = Box(150, 250, 210, 290)
@@ -55,6 +55,32 @@ def test_what_is_no_such_mass_keeps_its_box(tracker, lesion, height):
     before, after = exam(tracker, 1.0, height), exam(tracker, 1.5, height, seed=1)
     found = Box.from_center(180, 270, 70, 50)
     assert resized(before, lesion, after, found, np.eye(2)) == found
+
+
+def cluster(tracker, growth: float, seed: int) -> Exam:
+    """Make an exam with 12 calcifications of 0.4 mm in 12 x 8 mm times its growth."""
+    before = exam(tracker, 1.0, 0.0, seed).as_prior.image  # its tissue
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:600, :400].astype(float)
+    specks = np.zeros(x.shape)
+    places = [(-1, 0), (1, 0), (0, -1), (0, 1), *rng.uniform(-0.7, 0.7, (8, 2))]
+    for across, down in places:
+        far = np.hypot(x - 180 - 29 * growth * across, y - 270 - 19 * growth * down)
+        specks += far < 1.2
+    assert before.shape == x.shape
+    return Exam.of(Mammogram(before + 1.5 * specks, SPACING), tracker)
+
+
+@pytest.mark.parametrize("growth", [0.8, 1.0, 1.25])
+def test_a_cluster_is_measured_by_its_specks(tracker, growth):
+    before, after = cluster(tracker, 1.0, 0), cluster(tracker, growth, 1)
+    box = resized(before, LESION, after, LESION, np.eye(2))
+    assert box.width / LESION.width == pytest.approx(growth**0.5, rel=0.06)
+
+
+def test_tissue_has_no_specks(tracker):
+    tissue = exam(tracker, 1.0, 0.0).as_prior
+    assert specks_mm(tissue, LESION, np.array([6.0, 4.0]), np.eye(2)) is None
 
 
 def test_a_place_without_breast_cannot_be_measured(tracker):

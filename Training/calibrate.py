@@ -17,6 +17,7 @@ from rich.table import Table
 from scipy.optimize import minimize
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
+from MammoTrackerLib.command.reviewed import NOT_THERE
 from MammoTrackerLib.command.tables import is_present
 from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
 from MammoTrackerLib.global_search import align
@@ -37,7 +38,7 @@ MIN_FOUND, WORTH_A_LOOK = 0.8, 0.3
 def collect(
     manifest: Path, tracker: LesionTracker
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Track every row of a manifest.
+    """Track every row of a manifest that has a true box, or whose lesion is not there.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def collect(
     there : numpy.ndarray
         (n,) bool: the lesion is there.
     went : numpy.ndarray
-        (n,) bool: it is not, but others of its pair are.
+        (n,) bool: it is not, but others of its pair are, or a reader looked for it.
     """
     values, right, there, went = [], [], [], []
     pairs = pairs_of(read_manifest(manifest))
@@ -58,7 +59,8 @@ def collect(
         alignment = align(prior, current)
         boxes = [box_of(row, "prior") for row in rows]
         tracks = tracker.track(prior, current, boxes, alignment, force=True)
-        is_pair = any(map(is_present, rows))
+        # A reader who says that a lesion is not there says it of the right pair.
+        is_pair = any(is_present(row) or row.get("decision") == NOT_THERE for row in rows)
         for row, track in zip(rows, tracks, strict=True):
             if not track.candidates:
                 continue

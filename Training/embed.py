@@ -22,17 +22,11 @@ from MammoTrackerLib.box import Box
 from MammoTrackerLib.command.tables import MANIFEST_COLUMNS, TRUTH_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.output_folder import OutputFolder
+from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable
 
+from .embed_annotations import SKIPPED_COLUMNS, Annotation, Skipped
 from .embed_images import SPACING_MM, Converted, convert_all, png_box
-from .embed_tables import (
-    LESION_TYPES,
-    SKIPPED_COLUMNS,
-    Annotation,
-    Skipped,
-    Unusable,
-    in_two_exams,
-    read_lesions,
-)
+from .embed_tables import in_two_exams, read_lesions
 
 TEST_SHARE = 0.29  # the paper's: 212 of 730 cases
 PAIR_COLUMNS = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS, "patient")
@@ -65,7 +59,7 @@ def make_pairs(
     tables, root
         Folders of EMBED's tables, and of its ``cohort_N`` folders.
     annotations
-        Table with `embed_tables.ANNOTATION_COLUMNS`.
+        Table with `embed_annotations.ANNOTATION_COLUMNS`, or one that readers reviewed.
     out
         Folder to write to. The three tables are replaced; finished images are kept.
     seed, test_share

@@ -21,11 +21,12 @@ from MammoTrackerLib.box import Box
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Header, Mammogram
 from MammoTrackerLib.output_folder import cannot_write
+from MammoTrackerLib.reading.embed import Unusable, dicom_corners
 
-from .embed_tables import Annotation, Image, Unusable
+from .embed_annotations import Annotation
+from .embed_tables import Image
 
 SPACING_MM = 0.07
-_MIRRORED_VIEWS = ("CC", "ML", "MLO")
 _CONVERSION = 1  # to be raised when what `_convert` writes changes, so that old files go unused
 
 
@@ -116,20 +117,13 @@ def convert_all(
 
 
 def png_box(item: Annotation, image: Image, converted: Converted) -> Box:
-    """Bring an annotation's box to the pixels of the PNG.
-
-    EMBED's own conversion mirrors CC, ML and MLO alone: where PatientOrientation starts with P
-    and, without that tag, right breasts.
-    """
+    """Bring an annotation's box to the pixels of our PNG."""
     rows, columns = converted.shape
     x0, y0, x1, y1 = item.box
     if not (0 <= x0 < x1 <= columns and 0 <= y0 < y1 <= rows):
         raise Unusable("box outside the image", f"{item.box} in {columns} x {rows}")
-    backwards = converted.orientation == "P"
     if item.layout == "embed_png":
-        if image.view in _MIRRORED_VIEWS:
-            if backwards or (not converted.orientation and image.laterality == "R"):
-                x0, x1 = columns - x1, columns - x0
-        elif backwards:
-            raise Unusable("EMBED may not mirror this view: give the box in DICOM pixels", "")
+        x0, y0, x1, y1 = dicom_corners(
+            item.box, (columns, rows), converted.orientation, image.laterality, image.view
+        )
     return Box(x0, y0, x1, y1).scaled(*converted.factor)

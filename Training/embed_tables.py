@@ -1,45 +1,30 @@
-"""EMBED's tables and a table of prior annotations: which lesion is where on which image."""
+"""EMBED's tables and annotations put together: which lesion is where on which image."""
 
 from __future__ import annotations
 
-import ast
-import csv
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MammoTrackerLib.box import Box
-from MammoTrackerLib.errors import MammoTrackerError
+from MammoTrackerLib.reading.embed import (
+    CLINICAL,
+    CLINICAL_COLUMNS,
+    METADATA,
+    METADATA_COLUMNS,
+    NO_ROI,
+    ZERO,
+    Unusable,
+    check_image,
+    image_key,
+    is_on_side,
+    read_finding,
+    read_rois,
+    read_table,
+    whole,
+)
 
-METADATA, CLINICAL = "EMBED_OpenData_metadata.csv", "EMBED_OpenData_clinical.csv"
-METADATA_COLUMNS = (
-    "empi_anon acc_anon study_date_anon anon_dicom_path FinalImageType ImageLateralityFinal "
-    "ViewPosition spot_mag num_roi ROI_coords match_level"
-).split()
-TYPE_COLUMNS = {
-    "mass": ("massshape", "massmargin", "massdens"),
-    "calcification": ("calcfind", "calcdistri"),
-}
-LESION_TYPES = tuple(TYPE_COLUMNS)
-CLINICAL_COLUMNS = ("acc_anon", "side", *(c for columns in TYPE_COLUMNS.values() for c in columns))
-ANNOTATION_COLUMNS = "case image lesion_type layout x0 y0 x1 y1 roi".split()
-SKIPPED_COLUMNS = ("table", "row", "image", "reason", "detail")
-LAYOUTS = ("dicom", "embed_png")
-_NO_ROI = ("", "()", "[]")
-_ZERO = ("", "0", "0.0")
-
-
-class Unusable(Exception):
-    """Why a row cannot be used: the reason, and its detail."""
-
-
-class Skipped(list):
-    """The rows that were not used, each in the order of `SKIPPED_COLUMNS`."""
-
-    def add(self, table: str, row: int, image: str, reason: str, detail: str = "") -> None:
-        self.append((table, row, image, reason, detail))
+from .embed_annotations import Annotation, Skipped, read_annotations
 
 
 @dataclass(frozen=True)
@@ -57,122 +42,6 @@ class Image:
     primary: tuple[bool, ...] = ()  # whether each was marked on this image (match_level 1)
 
 
-@dataclass(frozen=True)
-class Annotation:
-    """One lesion on one image: a row of the annotations table, or a ROI of EMBED's."""
-
-    table: str
-    row: int
-    case: str
-    key: str
-    box: tuple[float, ...] | None  # (x0, y0, x1, y1); None: the image's own ROI
-    layout: str = "embed_png"
-    roi: int | None = None  # which one, from 1
-    lesion_type: str = ""
-
-
-def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row's number (the header is 1) and the named cells, one row in memory.
-
-    Raises
-    ------
-    MammoTrackerError
-        If the file is missing, is no comma-separated table, or lacks columns.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise MammoTrackerError(
-                    f"{path.name} lacks the column{'s' * (len(missing) > 1)} "
-                    f"{', '.join(missing)}: give the whole table, with its header line."
-                )
-            places = [(name, header.index(name)) for name in columns]
-            for row, cells in enumerate(reader, 2):
-                cells += [""] * (len(header) - len(cells))
-                yield row, {name: cells[place].strip() for name, place in places}
-    except FileNotFoundError:
-        raise MammoTrackerError(
-            f"There is no file {path}: give the folder of EMBED's tables as --tables, and your "
-            "own table as --annotations."
-        ) from None
-    except (OSError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is not a comma-separated table"
-        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
-
-
-def _image_key(path: str) -> str:
-    """Cut a path before its folder ``cohort_N``, because EMBED's start with its own disks."""
-    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
-    cohorts = [place for place, part in enumerate(parts) if part.startswith("cohort_")]
-    return "/".join(parts[cohorts[-1] if cohorts else 0 :])
-
-
-def _rois(coordinates: str, count: str, levels: str) -> tuple[tuple, tuple]:
-    """Read ROI_coords (ymin, xmin, ymax, xmax each), num_roi and match_level: boxes, primary."""
-    try:
-        found = ast.literal_eval(coordinates) if coordinates not in _NO_ROI else ()
-        boxes = tuple(
-            Box(*(float(value) for value in (x0, y0, x1, y1))).as_tuple()
-            for y0, x0, y1, x1 in found
-        )
-        same = not count or float(count) == len(boxes)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, MammoTrackerError):
-        raise Unusable("malformed ROI", coordinates) from None
-    primary = tuple(int(level) == 1 for level in re.findall(r"\d+", levels))
-    if not same or len(primary) != len(boxes):
-        detail = f"{len(boxes)} boxes, num_roi {count}, match_level {levels}"
-        raise Unusable("ROI_coords, num_roi and match_level disagree", detail)
-    return boxes, primary
-
-
-def _annotation(row: int, cells: dict[str, str]) -> Annotation:
-    case, key, kind = cells["case"], _image_key(cells["image"]), cells["lesion_type"]
-    if not case or not key:
-        raise Unusable("no case or no image", "")
-    if kind not in ("", *LESION_TYPES):
-        raise Unusable("unknown lesion type", kind)
-    corners = [cells[name] for name in ("x0", "y0", "x1", "y1")]
-    try:
-        if not any(corners):
-            roi = int(cells["roi"]) if cells["roi"] else None
-            return Annotation("annotations", row, case, key, None, "embed_png", roi, kind)
-        box = Box(*(float(corner) for corner in corners)).as_tuple()
-    except (ValueError, MammoTrackerError):
-        raise Unusable("malformed box or roi", " ".join((*corners, cells["roi"]))) from None
-    if cells["layout"] not in LAYOUTS:
-        raise Unusable("unknown layout", cells["layout"])
-    return Annotation("annotations", row, case, key, box, cells["layout"], None, kind)
-
-
-def _read_annotations(path: Path, skipped: Skipped) -> list[Annotation]:
-    annotations: dict[tuple[str, str], Annotation] = {}
-    for row, cells in read_table(path, ANNOTATION_COLUMNS):
-        try:
-            item = _annotation(row, cells)
-            if (item.case, item.key) in annotations:
-                raise Unusable("second row of one case on one image", item.case)
-            annotations[item.case, item.key] = item
-        except Unusable as problem:
-            skipped.add("annotations", row, _image_key(cells["image"]), *problem.args)
-    return list(annotations.values())
-
-
-def _check_image(cells: dict[str, str], spot_views: bool) -> None:
-    if not all(cells[name] for name in ("anon_dicom_path", "empi_anon", "acc_anon")):
-        raise Unusable("no path, patient or exam", "")
-    if cells["FinalImageType"] != "2D":
-        raise Unusable("not a 2D image", cells["FinalImageType"])
-    if cells["spot_mag"] not in _ZERO and not spot_views:
-        raise Unusable("spot or magnification view", "")
-    if cells["ImageLateralityFinal"] not in ("L", "R"):
-        raise Unusable("unknown laterality", cells["ImageLateralityFinal"])
-    if not cells["ViewPosition"]:
-        raise Unusable("unknown view", "")
-
-
 def _read_images(
     path: Path, wanted: set[str], spot_views: bool, skipped: Skipped
 ) -> tuple[dict[str, Image | str], int]:
@@ -183,16 +52,16 @@ def _read_images(
     images: dict[str, Image | str] = {}
     others = 0
     for row, cells in read_table(path, METADATA_COLUMNS):
-        key = _image_key(cells["anon_dicom_path"])
+        key = image_key(cells["anon_dicom_path"])
         roi_cells = [cells[name] for name in ("ROI_coords", "num_roi", "match_level")]
-        has_roi = roi_cells[0] not in _NO_ROI or roi_cells[1] not in _ZERO
+        has_roi = roi_cells[0] not in NO_ROI or roi_cells[1] not in ZERO
         if not has_roi and key not in wanted:
             others += 1
             continue
         try:
             if key in images:
                 raise Unusable("second row of one image", "")
-            _check_image(cells, spot_views)
+            check_image(cells, spot_views)
         except Unusable as problem:
             images.setdefault(key, problem.args[0])
             skipped.add("metadata", row, key, *problem.args)
@@ -200,34 +69,28 @@ def _read_images(
         rois: tuple[tuple, tuple] = (), ()
         try:
             if has_roi:
-                rois = _rois(*roi_cells)
+                rois = read_rois(*roi_cells)
         except Unusable as problem:  # the image may still have a box in the annotations
             skipped.add("metadata", row, key, *problem.args)
         images[key] = Image(
-            row, key, _whole(cells["empi_anon"]), _whole(cells["acc_anon"]),
+            row, key, whole(cells["empi_anon"]), whole(cells["acc_anon"]),
             cells["study_date_anon"], cells["ImageLateralityFinal"],
             cells["ViewPosition"].upper(), *rois,
         )  # fmt: skip
     return images, others
 
 
-def _whole(identifier: str) -> str:
-    """Undo what pandas makes of a whole number where a column has gaps."""
-    return identifier.removesuffix(".0")
-
-
 def _read_findings(path: Path, exams: set[str], skipped: Skipped) -> dict[str, list[tuple]]:
     """Read the findings of these exams, by exam: (side, set of lesion types)."""
     findings = defaultdict(list)
     for row, cells in read_table(path, CLINICAL_COLUMNS):
-        exam = _whole(cells["acc_anon"])
-        if exam not in exams:
+        if whole(cells["acc_anon"]) not in exams:
             continue
-        if cells["side"] not in ("L", "R", "B", ""):
-            skipped.add("clinical", row, "", "unknown side", cells["side"])
-            continue
-        kinds = {kind for kind, names in TYPE_COLUMNS.items() if any(cells[n] for n in names)}
-        findings[exam].append((cells["side"], kinds))
+        try:
+            exam, side, kinds = read_finding(cells)
+            findings[exam].append((side, kinds))
+        except Unusable as problem:
+            skipped.add("clinical", row, "", *problem.args)
     return findings
 
 
@@ -317,7 +180,7 @@ def _with_types(
         if not given:
             for image in (images[item.key] for item in items):
                 for side, found in findings.get(image.exam, ()):
-                    if side in (image.laterality, "B", ""):
+                    if is_on_side(side, image.laterality):
                         kinds = kinds | found
         if len(kinds) == 1:
             (kind,) = kinds
@@ -341,7 +204,7 @@ def read_lesions(
         The lesions, each with box and type; their images by key; and how many rows of the
         metadata have neither ROI nor annotation.
     """
-    marks = _read_annotations(annotations, skipped)
+    marks = read_annotations(annotations, skipped)
     named = {item.key for item in marks}
     images, others = _read_images(tables / METADATA, named, spot_views, skipped)
     marks = _with_boxes(marks, images, skipped)

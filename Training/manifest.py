@@ -11,6 +11,7 @@ from MammoTrackerLib.command.tables import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
     TRUTH_COLUMNS,
+    is_present,
     read_box,
     read_rows,
     read_spacing,
@@ -19,18 +20,43 @@ from MammoTrackerLib.command.tables import (
 Row = dict[str, str]
 
 
-def read_manifest(manifest: Path) -> list[Row]:
+def read_manifest(manifest: Path, needs_truth: bool = True) -> list[Row]:
     """Read a manifest's rows; the images stay on the disk.
+
+    Rows without truth are skipped, and counted: those that have no true box although their lesion
+    is present, as in a reviewed table where a reader rejected the answer, or could not tell.
 
     Raises
     ------
     MammoTrackerError
-        If it cannot be read, lacks columns, or has no rows.
+        If it cannot be read, lacks columns, or has no rows that can be used.
     """
     rows = list(read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)))
     if not rows:
         raise MammoTrackerError(f"{manifest} has no rows.")
-    return rows
+    known = [row for row in rows if not needs_truth or has_truth(row)]
+    if len(known) < len(rows):
+        print(
+            f"{len(rows) - len(known)} of {len(rows)} rows of {manifest} were skipped, because "
+            "they have no true box."
+        )
+    if not known:
+        raise MammoTrackerError(
+            f"{manifest} has no row with a true box: fill current_x0 to current_y1, or the column "
+            "present with 0 where the lesion is not there."
+        )
+    return known
+
+
+def has_truth(row: Row) -> bool:
+    """Whether a row says where its lesion is, or that it is not there.
+
+    Raises
+    ------
+    MammoTrackerError
+        If its column ``present`` holds something else than 1, 0 or nothing.
+    """
+    return not is_present(row) or any(row[name] for name in TRUTH_COLUMNS)
 
 
 def pairs_of(rows: Sequence[Row]) -> list[list[Row]]:

@@ -128,7 +128,7 @@ def track_all(
         Each row with its lesion. A pair that cannot be read or aligned is said so, and its
         lesions have failed.
     """
-    pairs = pairs_of(read_manifest(manifest))
+    pairs = pairs_of(read_manifest(manifest, needs_truth=not wrong_pairs))
     currents = wrong_currents(pairs) if wrong_pairs else pairs
     methods = (AFFINE, BSPLINE, *trackers, TRACKING, PAPER_RANKING)
     result = []

@@ -62,7 +62,7 @@ class FilmStrip:
         rois = [answers.get(volume.GetID()) for volume in volumes]
         boxes = [scene.box_or_guess(roi) if roi else None for roi in rois]
         side, px = _sideMm(volumes, boxes), self._sidePx(len(volumes))
-        wall = scene.is_wall_left(scene.exam_of(lesion))
+        marked = scene.exam_of(lesion)
         color = lesion.GetDisplayNode().GetSelectedColor()
         for number, (button, volume, roi, box) in enumerate(
             zip(self.buttons, volumes, rois, boxes, strict=True)
@@ -70,16 +70,16 @@ class FilmStrip:
             text, reason = answerOf(roi, known.size_on(number) if known else None)
             button.text = f"{titles[number]}\n{text}"
             button.toolTip = reason
-            mirrored = scene.is_wall_left(volume) != wall
+            turn = scene.turn_to_lie_as(volume, marked)
             isFramed = roi is not None and scene.box_if_placed(roi) is not None
             isFramed = isFramed and scene.review_of(roi) not in scene.ABSENT
             # The same picture is not drawn again: while one box is dragged, the others stay.
             times = volume.GetImageData().GetMTime(), volume.GetDisplayNode().GetMTime()
             place = box.as_tuple() if box else None
-            key = volume.GetID(), *times, place, side, px, mirrored, isFramed, color
+            key = volume.GetID(), *times, place, side, px, turn, isFramed, color
             if self._drawn.get(number) != key:
                 self._drawn[number] = key
-                picture = _picture(volume, box, side, px, mirrored, color if isFramed else None)
+                picture = _picture(volume, box, side, px, turn, color if isFramed else None)
                 button.iconSize = qt.QSize(px, px)
                 button.icon = qt.QIcon(picture)
 
@@ -134,16 +134,18 @@ def _spacing(volume) -> tuple[float, float]:
     return scene.header_of(volume).spacing or (1.0, 1.0)
 
 
-def _picture(volume, box, sideMm: float, sidePx: int, mirrored: bool, color):
+def _picture(volume, box, sideMm: float, sidePx: int, turn, color):
     """Return a pixmap of the field around a box, framed in a colour if one is given."""
     from MammoTrackerLib import scene
+    from MammoTrackerLib.orientation import turned_size
 
     pixels = np.zeros((sidePx, sidePx, 3), np.uint8)
     if box is not None:
-        pixels += scene.crop_around(volume, box, sideMm, sidePx, mirrored)[..., np.newaxis]
+        pixels += scene.crop_around(volume, box, sideMm, sidePx, turn)[..., np.newaxis]
         if color is not None:
             size = box.scaled(*_spacing(volume))
-            _frame(pixels, size.width / sideMm, size.height / sideMm, color)
+            sides = turned_size(np.array([size.width, size.height]), turn)
+            _frame(pixels, *sides / sideMm, color)
     pixmap = qt.QPixmap()
     pixmap.loadFromData(png(pixels[::-1]), "PNG")
     return pixmap

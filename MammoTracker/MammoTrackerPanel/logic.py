@@ -202,23 +202,22 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
 def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
     """Draw the lesions on every exam, and how they grew, into two PNGs; return these."""
     from MammoTrackerLib import scene
-    from MammoTrackerLib.orientation import MIRRORED, UNTURNED
 
     try:
         from MammoTrackerLib.command.growth_plot import draw_growth
         from MammoTrackerLib.command.strip import Strip, draw_strip
     except ImportError:
         return []
-    strips, wall = [], None
+    strips, marked = [], None
     for roi in lesionROIs:
         known = scene.known_of(roi, volumes)
         if known and known.growth and len(known.numbers) == len(volumes):
             strips.append(Strip(known.history, known.growth))
-            wall = scene.is_wall_left(scene.exam_of(roi)) if wall is None else wall
+            marked = marked or scene.exam_of(roi)
     if not strips:
         return []
     years = scene.years_of(volumes) or [None] * len(volumes)
-    turns = [UNTURNED if scene.is_wall_left(volume) == wall else MIRRORED for volume in volumes]
+    turns = [scene.turn_to_lie_as(volume, marked) for volume in volumes]
     readers = [partial(scene.mammogram_of, volume) for volume in volumes]
     draw_strip(readers, strips, years, turns, folder / "strip.png")
     draw_growth(strips, years, folder / "growth.png")

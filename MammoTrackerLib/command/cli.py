@@ -1,4 +1,4 @@
-"""The `mammotracker` command: track, follow, batch, evaluate, benchmark."""
+"""The `mammotracker` command, and what each of its sub-commands calls."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..temporary import private_temporary_files, tidy_end
+from .arguments import make_parser
 from .console import standard_streams
 from .packages import check_packages
-from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, one_line
+from .tables import one_line
 
 # Nothing else is imported here: a Python package that does not start is to be said in a sentence.
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     try:
         with tidy_end(), private_temporary_files(), warnings.catch_warnings():
             if not sys.warnoptions:  # warnings quote headers
                 warnings.simplefilter("ignore")
             check_packages()
-            arguments.run(arguments)
+            _RUN[arguments.command](arguments)
     except MammoTrackerError as error:
         message = str(error)
     except KeyboardInterrupt:
@@ -90,158 +90,9 @@ def _run(argv: Sequence[str] | None) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mammotracker",
-        description="Find the lesion of a prior mammogram again on the current one. "
-        "For research only: not a medical device.",
-    )
-    parser.add_argument("--version", action="version", version=f"mammotracker {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    track = commands.add_parser(
-        "track",
-        help="find lesions of one prior on one current mammogram",
-        description="Find lesions of a prior mammogram on the current one. Writes tracks.json, "
-        "one lesion-N.mrk.json for 3D Slicer per lesion, and overlay.png.",
-    )
-    track.add_argument("prior", metavar="PRIOR", type=Path, help="DICOM, PNG, TIFF, NRRD, ...")
-    track.add_argument("current", metavar="CURRENT", type=Path)
-    _add_lesions(track, "the prior")
-    _add_spacings(track)
-    track.add_argument("--out", metavar="DIR", type=Path, required=True)
-    _add_force(track)
-    track.set_defaults(run=_track)
-
-    _add_follow(commands)
-
-    batch = commands.add_parser(
-        "batch",
-        help="find the lesions of a table of pairs",
-        description="Find the lesions of a table. Columns in: "
-        f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
-        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
-    )
-    batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
-    batch.add_argument("--out", metavar="RESULTS.csv", type=Path, required=True)
-    batch.add_argument(
-        "--resume", action="store_true", help="go on where an interrupted run stopped"
-    )
-    _add_force(batch)
-    batch.set_defaults(run=_batch)
-
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="compare the results of `batch` with the truth in its table",
-        description="Compare results with the columns current_x0 to current_y1 of the table. "
-        "AO is the mean IoU, accuracy that of the lesions with IoU > 0, robustness the share "
-        "with IoU = 0. The column patient says whose lesion it is, for the intervals; present "
-        "is 0 where the lesion is not on the current mammogram.",
-    )
-    evaluate.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
-    evaluate.add_argument("results", metavar="RESULTS.csv", type=Path)
-    evaluate.add_argument(
-        "--plot", metavar="FILE.png", type=Path, help="draw the success plots (needs matplotlib)"
-    )
-    evaluate.set_defaults(run=_evaluate)
-
-    benchmark = commands.add_parser(
-        "benchmark",
-        help="measure time and memory of each step on this machine",
-        description="Measure time and memory of each step, beside SimpleITK's affine "
-        "registration and, where installed, ANTs and elastix. Without images: a real film "
-        "and its simulated follow-up, for which the true error is known.",
-    )
-    benchmark.add_argument("prior", metavar="PRIOR", type=Path, nargs="?")
-    benchmark.add_argument("current", metavar="CURRENT", type=Path, nargs="?")
-    benchmark.add_argument(
-        "--box",
-        metavar=("X0", "Y0", "X1", "Y1"),
-        nargs=4,
-        type=float,
-        help="a lesion of PRIOR, in pixels",
-    )
-    _add_spacings(benchmark)
-    benchmark.set_defaults(run=_benchmark)
-    return parser
-
-
-def _add_follow(commands: argparse._SubParsersAction) -> None:
-    follow = commands.add_parser(
-        "follow",
-        help="find lesions of one exam on all others of that breast and view",
-        description="Find lesions that are marked on one exam on 1 to 29 others, before and after "
-        "it, and measure how they grew. Writes history.json, history.csv, strip.png, growth.png, "
-        "and a lesion-N-exam-K.mrk.json for 3D Slicer per lesion and exam. Exams are followed in "
-        "the order of their dates, or as given where one has none.",
-    )
-    follow.add_argument("exams", metavar="EXAM", type=Path, nargs="+", help="DICOM, PNG, TIFF, ...")
-    follow.add_argument(
-        "--on", metavar="EXAM", type=Path, required=True, help="the exam that lesions are marked on"
-    )
-    _add_lesions(follow, "that exam")
-    follow.add_argument(
-        "--spacing",
-        metavar="MM",
-        type=float,
-        nargs="+",
-        default=[],
-        help="pixel size of all exams, or of each, where the files do not say it",
-    )
-    follow.add_argument(
-        "--dates",
-        metavar="YYYY-MM-DD",
-        nargs="+",
-        default=[],
-        help="of each exam, where the files do not say it",
-    )
-    follow.add_argument("--out", metavar="DIR", type=Path, required=True)
-    _add_force(follow)
-    follow.set_defaults(run=_follow)
-
-
-def _add_lesions(parser: argparse.ArgumentParser, exam: str) -> None:
-    parser.add_argument(
-        "--box",
-        dest="boxes",
-        metavar=("X0", "Y0", "X1", "Y1"),
-        nargs=4,
-        type=float,
-        action="append",
-        default=[],
-        help=f"a lesion in pixels of {exam}, from its top-left corner; repeat for more",
-    )
-    parser.add_argument(
-        "--lesions",
-        metavar="FILE",
-        type=Path,
-        help="take lesions from a DICOM SR, also of CAD, or from a .mrk.json file or mask (PNG, "
-        f"NRRD, NIfTI) of {exam}",
-    )
-    parser.add_argument(
-        "--sr",
-        action="store_true",
-        help="write lesions.dcm, too: a DICOM SR, which needs DICOM exams and highdicom",
-    )
-
-
 def _check_lesions(arguments: argparse.Namespace) -> None:
     if not arguments.boxes and arguments.lesions is None:
         raise MammoTrackerError("There is no lesion to look for: give --box or --lesions.")
-
-
-def _add_spacings(parser: argparse.ArgumentParser) -> None:
-    for name in ("prior", "current"):
-        parser.add_argument(
-            f"--{name}-spacing",
-            metavar="MM",
-            type=float,
-            help=f"pixel size of {name.upper()}, where its file does not say it",
-        )
-
-
-def _add_force(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="go on if laterality or view differ")
 
 
 def _track(arguments: argparse.Namespace) -> None:
@@ -347,6 +198,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print_evaluation(_console(), arguments.manifest, arguments.results, arguments.plot)
 
 
+def _report(arguments: argparse.Namespace) -> None:
+    from .report import run_report
+
+    run_report(arguments.results, arguments.manifest, arguments.out)
+
+
 def _benchmark(arguments: argparse.Namespace) -> None:
     from ..memory import keep_freed_memory
     from .benchmark import print_benchmark
@@ -365,11 +222,39 @@ def _benchmark(arguments: argparse.Namespace) -> None:
     )
 
 
+def _manifest(arguments: argparse.Namespace) -> None:
+    from .manifest import run_manifest
+
+    run_manifest(
+        arguments.folder, arguments.out, _console(), arguments.series, arguments.boxes,
+        arguments.sr, arguments.embed_tables, arguments.workers, arguments.resume,
+        arguments.patients,
+    )  # fmt: skip
+
+
+def _agreement(arguments: argparse.Namespace) -> None:
+    from .agreement import print_agreement
+
+    print_agreement(_console(), arguments.first, arguments.second)
+
+
 def _console() -> Console:
     from rich.console import Console
 
     # A pipe or a file has no width of its own: do not break lines at 80 columns there.
     return Console(width=None if sys.stdout.isatty() else 160)
+
+
+_RUN = {
+    "track": _track,
+    "follow": _follow,
+    "batch": _batch,
+    "evaluate": _evaluate,
+    "report": _report,
+    "benchmark": _benchmark,
+    "manifest": _manifest,
+    "agreement": _agreement,
+}
 
 
 if __name__ == "__main__":

@@ -84,6 +84,15 @@ def draw_zoom(
     return view
 
 
+def zoom(
+    mammogram: Mammogram, center: tuple[float, float], side_mm: float, size: int
+) -> Image.Image:
+    """Return the square of this side around a point, in its own contrast, as size x size pixels."""
+    width, height = (side_mm / spacing for spacing in mammogram.spacing)
+    area = Box.from_center(*center, width, height)
+    return _render(mammogram, area, (size, size), local=True)
+
+
 def draw_box(
     draw: ImageDraw.ImageDraw,
     box: tuple[float, float, float, float],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
-from ..mammogram import Mammogram
+from ..mammogram import Header, Mammogram
 from ..track import Status
 from .outputs import quiet_framework
 from .scores import (
@@ -24,10 +25,14 @@ from .tables import (
     BOX_COLUMNS,
     FAILED,
     MANIFEST_COLUMNS,
+    PAIRS,
     REGISTRATION_COLUMNS,
+    SERIES,
     TRUTH_COLUMNS,
+    Row,
     has_ids_of,
     is_present,
+    layout_of,
     read_box,
     read_rows,
     read_spacing,
@@ -54,9 +59,10 @@ def print_evaluation(
     manifest
         Table with `MANIFEST_COLUMNS` and `TRUTH_COLUMNS`, perhaps with ``patient`` (whose
         lesion it is) and ``present`` (0: the lesion is not on the current mammogram). Rows
-        that have no true box although they are present are skipped and counted.
+        that have no true box although they are present are skipped and counted. A reviewed table
+        is one, too.
     results
-        What `run_batch` wrote for it, perhaps not to the end.
+        What `run_batch` wrote for it, perhaps not to the end, or for a manifest with more rows.
     plot
         A picture to draw the success plots into.
 
@@ -68,19 +74,10 @@ def print_evaluation(
     if plot is not None:
         check_plot(plot)
     rows = read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS))
-    answers = read_rows(results, ANSWER_COLUMNS, complete=True)
     spacing_of = current_spacings(manifest.parent)
     lesions: list[Lesion] = []
-    without_truth = without_result = 0
-    for number, row in enumerate(rows, 1):
-        result = next(answers, None)
-        if result is None:
-            without_result += 1
-            continue
-        if not has_ids_of(result, row):
-            raise MammoTrackerError(
-                f"{results} does not belong to {manifest}: its row {number} is another one."
-            )
+    counts: Counter[str] = Counter()
+    for number, (row, result) in enumerate(_answered(rows, manifest, results, counts), 1):
         if result["status"] not in STATUSES:
             raise MammoTrackerError(
                 f"{results}, line {result.line}, column status: it is none of "
@@ -91,7 +88,7 @@ def print_evaluation(
             if is_present(row):
                 truth = read_box(row, TRUTH_COLUMNS)
                 if truth is None:
-                    without_truth += 1
+                    counts["without truth"] += 1
                     continue
             boxes = {
                 "tracker": read_box(result, BOX_COLUMNS),
@@ -103,8 +100,6 @@ def print_evaluation(
         except MammoTrackerError as error:
             raise MammoTrackerError(f"Row {number}: {error}") from None
         lesions.append(lesion_of(row, truth, spacing, result["status"], boxes))
-    if next(answers, None) is not None:
-        raise MammoTrackerError(f"{results} has more rows than {manifest}: it is of another table.")
     if not lesions:
         raise MammoTrackerError(
             "No row has both a result and the true box in current_x0 to current_y1: "
@@ -112,17 +107,82 @@ def print_evaluation(
         )
 
     there = [lesion for lesion in lesions if lesion.truth is not None]
+    methods = ("tracker", "registration")
+    if layout_of(results) is SERIES:
+        methods = methods[:1]  # a series' results do not have the boxes of registration
     if there:
-        print_scores(console, there, ("tracker", "registration"), "tracker")
-    if without_truth:
-        print(f"{without_truth} rows were skipped, because they have no true box.")
-    if without_result:
-        print(f"{without_result} rows have no result yet: the run was interrupted (--resume).")
+        print_scores(console, there, methods, "tracker")
+    if counts["without truth"]:
+        print(f"{counts['without truth']} rows were skipped, because they have no true box.")
+    if counts["without result"]:
+        print(
+            f"{counts['without result']} rows have no result yet: the run was interrupted "
+            "(--resume)."
+        )
+    if counts["without row"]:
+        print(
+            f"{counts['without row']} rows of the results were skipped, because {manifest} does "
+            "not have them."
+        )
     print_statuses(console, lesions, "tracker")
     if plot is not None:
         if not there:
             raise MammoTrackerError("No lesion is there: there is no success to plot.")
-        draw_success(there, ("tracker", "registration"), plot)
+        draw_success(there, methods, plot)
+
+
+def _answered(
+    rows: Iterator[Row], manifest: Path, results: Path, counts: Counter[str]
+) -> Iterator[tuple[Row, Row]]:
+    """Yield each row of a manifest with its row of the results, which are in the same order.
+
+    Results may have more rows, as of a manifest of which somebody reviewed a part, and may end
+    early; both are counted.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the results have other rows, or in another order.
+    """
+    answers = _answers(results)
+    for number, row in enumerate(rows, 1):
+        skipped = 0
+        for answer, is_of in answers:
+            if is_of(row):
+                counts["without row"] += skipped
+                yield row, answer
+                break
+            skipped += 1
+        else:
+            if skipped or counts["without row"]:
+                raise MammoTrackerError(
+                    f"{results} does not belong to {manifest}: it has no row for row {number} "
+                    "after those of the rows before it. Give the results of this table, or of the "
+                    "one that was reviewed."
+                )
+            counts["without result"] += 1
+    counts["without row"] += sum(1 for _ in answers)
+
+
+def _answers(results: Path) -> Iterator[tuple[Row, Callable[[Row], bool]]]:
+    """Yield rows of results, of pairs or series, and what tells whether a manifest's row is it.
+
+    A reviewed series has a row for each exam but the marked one, of which the pair_id is
+    ``GROUP: A>B``: exam A is marked, and this is what was found on exam B.
+    """
+    if layout_of(results) is PAIRS:
+        for answer in read_rows(results, ANSWER_COLUMNS, complete=True):
+            yield answer, functools.partial(has_ids_of, answer)
+        return
+    for answer in read_rows(results, SERIES.results, complete=True):
+        yield answer, functools.partial(_is_exam_of, answer)
+
+
+def _is_exam_of(answer: Row, row: Row) -> bool:
+    group, _, exams = row["pair_id"].rpartition(": ")
+    ids = {"pair_id": answer["exam_group"], "lesion_id": answer["lesion_id"]}
+    is_exam = bool(answer["number"]) and exams.rpartition(">")[2] == answer["number"]
+    return is_exam and has_ids_of(ids, row | {"pair_id": group})
 
 
 def current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:
@@ -137,6 +197,10 @@ def current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:
         if spacing is not None:
             return spacing, spacing
         with quiet_framework():  # readers print what they find in a header
-            return Mammogram.read(folder / name).spacing
+            try:
+                spacing = Header.read(folder / name).spacing
+            except MammoTrackerError:  # it may be no DICOM file
+                spacing = None
+            return spacing or Mammogram.read(folder / name).spacing
 
     return spacing_of

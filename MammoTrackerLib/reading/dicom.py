@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,20 +59,24 @@ def read_dicom_header(path: Path) -> Header:
 def _opened(path: Path) -> Iterator[pydicom.Dataset]:
     """Open a mammogram's header."""
     with opened(path) as header:
-        _flatten(header)
+        flatten(header)
         _check_is_mammogram(header, path)
         yield header
 
 
 @contextmanager
 def opened(
-    path: Path, check: Callable[[bytes], None] = lambda part: None, defer_size: int | None = 2**20
+    path: Path,
+    check: Callable[[bytes], None] = lambda part: None,
+    defer_size: int | None = 2**20,
+    keywords: Sequence[str] | None = None,
 ) -> Iterator[pydicom.Dataset]:
     """Open what is before the pixels; while it is open, whatever goes wrong is the file's fault.
 
     What pydicom raises, warns of and logs can repeat values of the header, so patient data. The
     parts of a deflated file are given to `check` before they are read, to be refused. What is
-    larger than `defer_size` is read when it is asked for.
+    larger than `defer_size` is read when it is asked for. Only attributes of these `keywords` are
+    read, if given.
     """
     import pydicom
 
@@ -80,7 +84,7 @@ def opened(
         warnings.simplefilter("ignore")
         try:
             _check_beginning(path, check)
-            header = read_until(path, _BEFORE_PIXELS, defer_size)
+            header = read_until(path, _BEFORE_PIXELS, defer_size, keywords)
             if "SOPClassUID" not in header and "Modality" not in header:
                 raise truncated(path) if header.file_meta else no_image(path)
             yield header
@@ -124,7 +128,7 @@ def _check_beginning(path: Path, check: Callable[[bytes], None]) -> None:
         raise truncated(path) from None
 
 
-def _flatten(header: pydicom.Dataset) -> None:
+def flatten(header: pydicom.Dataset) -> None:
     """Bring what an enhanced file says of its only frame up to where plain files say it."""
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for macro in list((header.get(groups) or [{}])[0]):
@@ -134,38 +138,66 @@ def _flatten(header: pydicom.Dataset) -> None:
 
 
 def _check_is_mammogram(header: pydicom.Dataset, path: Path) -> None:
+    found = why_no_mammogram(header)
+    if found is not None:
+        _kind, start, what = found
+        raise MammoTrackerError(f"{start.format(path)}{what}")
+
+
+def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
+    """Say why a flattened header is of no mammogram that can be read; None if it is of one.
+
+    Returns
+    -------
+    tuple or None
+        In short for a count; and a sentence, of which the first part takes the file's path.
+    """
     modality = header.get("Modality")
     if modality != "MG":
         if modality not in _OTHER_MODALITIES:  # nothing else is shown, as it may be a name
             modality = "unknown" if modality else "missing"
-        raise MammoTrackerError(
-            f"{path} is not a mammogram: its DICOM modality is {modality}, not MG."
+        return (
+            "no mammography",
+            "{} is not a mammogram: ",
+            f"its DICOM modality is {modality}, not MG.",
         )
-    kinds = [str(kind).upper() for kind in _several(header.get("ImageType"))]
+    kinds = image_types(header)
     sop_class = header.get("SOPClassUID")
-    is_private = any(element.tag.group == _HOLOGIC_TOMOSYNTHESIS for element in header)
+    is_private = any(tag.group == _HOLOGIC_TOMOSYNTHESIS for tag in header.keys())
     if sop_class == _SECONDARY_CAPTURE and (is_private or "TOMO" in kinds):
-        raise MammoTrackerError(
-            f"{path} is tomosynthesis in a private format of its manufacturer (SCO), which is "
-            "not supported: give the two-dimensional mammogram."
+        return (
+            "tomosynthesis",
+            "{} is tomosynthesis in a private format of its manufacturer (SCO), which is ",
+            "not supported: give the two-dimensional mammogram.",
         )
     if sop_class == _BREAST_TOMOSYNTHESIS and "GENERATED_2D" not in kinds:
-        raise MammoTrackerError(
-            f"{path} is tomosynthesis, which is not supported: give the two-dimensional mammogram."
+        return (
+            "tomosynthesis",
+            "{} is tomosynthesis, which is not supported: ",
+            "give the two-dimensional mammogram.",
         )
     if int(header.get("NumberOfFrames") or 1) > 1:
-        raise MammoTrackerError(
-            f"{path} holds several frames, of tomosynthesis for example: "
-            "give one two-dimensional mammogram."
+        return (
+            "several frames",
+            "{} holds several frames, of tomosynthesis for example: ",
+            "give one two-dimensional mammogram.",
         )
     photometric = str(header.get("PhotometricInterpretation") or "")
     if photometric.startswith(("RGB", "YBR", "PALETTE", "HSV", "CMYK", "ARGB")):
-        raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
+        return "colour", "{} is a colour image: ", "give a grey mammogram."
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise MammoTrackerError(
-            f"In {path}, PhotometricInterpretation is {'unknown' if photometric else 'missing'}, "
-            "so nobody can tell whether low values are bright: export or copy the file again."
+        return (
+            "damaged",
+            "In {}, PhotometricInterpretation is ",
+            f"{'unknown' if photometric else 'missing'}, so nobody can tell whether low values "
+            "are bright: export or copy the file again.",
         )
+    return None
+
+
+def image_types(header: pydicom.Dataset) -> list[str]:
+    """Return the values of ImageType in capitals."""
+    return [str(kind).upper() for kind in _several(header.get("ImageType"))]
 
 
 def _several(value: object) -> list:

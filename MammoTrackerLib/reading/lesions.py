@@ -22,7 +22,7 @@ from .sr_content import Mark, Report
 POINT_MM = 10.0
 """Side of the box around a point: lesions that are found in screening are as long, about."""
 
-_LEFT_OUT = {
+LEFT_OUT = {
     "elsewhere": "on other images than the exams",
     "off": "outside of their image",
     "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
@@ -166,19 +166,11 @@ def _lesion_file(
         spacing, size = exams[exam].spacing, exams[exam].size
         if spacing is None or size is None:
             raise MammoTrackerError("The exam's pixel spacing is unknown: give it in mm.")
-        x0, y0, x1, y1 = mark.bounds
-        x, y, sides = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0, y1 - y0)
-        longest = max(sides[0] * spacing[0], sides[1] * spacing[1])
-        if not (0 <= x <= size[0] and 0 <= y <= size[1]):
-            left_out["off"] += 1
+        placed = mark_box(mark.bounds, size, spacing)
+        if isinstance(placed, str):
+            left_out[placed] += 1
             continue
-        if longest > MAX_LESION_MM:
-            left_out["large"] += 1
-            continue
-        is_point = longest < MIN_LESION_MM or max(sides) < MIN_LESION_PX
-        if is_point:
-            sides = POINT_MM / spacing[0], POINT_MM / spacing[1]
-        box = Box.from_center(x, y, *(max(side, MIN_LESION_PX) for side in sides))
+        box, is_point = placed
         tracking = mark.tracking or None
         lesions.append(Lesion(box, exam, tracking, mark.lesion_type, is_point, mark.is_predicted))
     points = sum(lesion.is_size_made_up for lesion in lesions)
@@ -188,12 +180,43 @@ def _lesion_file(
             f"put around them: {points} of the marks."
         )
     if left_out.total():
-        counts = [f"{left_out[kind]} {why}" for kind, why in _LEFT_OUT.items() if left_out[kind]]
+        counts = [f"{left_out[kind]} {why}" for kind, why in LEFT_OUT.items() if left_out[kind]]
         remarks.append(f"Of the marks, these were left out: {'; '.join(counts)}.")
     if not lesions:
         exam = "the exam" if len(exams) == 1 else "the exams"
         raise MammoTrackerError(" ".join([f"{path} marks no lesion on {exam}.", *remarks]))
     return LesionFile(tuple(lesions), tuple(remarks))
+
+
+def mark_box(
+    bounds: Sequence[float], size: tuple[int, int], spacing: tuple[float, float]
+) -> tuple[Box, bool] | str:
+    """Make the box of a mark that can be a lesion; what is too small counts as a point.
+
+    Parameters
+    ----------
+    bounds
+        x0, y0, x1, y1 in pixels; a point has no width and no height.
+    size, spacing
+        Of its image: (columns, rows), and (x, y) in mm.
+
+    Returns
+    -------
+    tuple or str
+        The box, and whether it was put around a point; or why it is none: "off" its image, or too
+        "large".
+    """
+    x0, y0, x1, y1 = bounds
+    x, y, sides = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0, y1 - y0)
+    longest = max(sides[0] * spacing[0], sides[1] * spacing[1])
+    if not (0 <= x <= size[0] and 0 <= y <= size[1]):
+        return "off"
+    if longest > MAX_LESION_MM:
+        return "large"
+    is_point = longest < MIN_LESION_MM or max(sides) < MIN_LESION_PX
+    if is_point:
+        sides = POINT_MM / spacing[0], POINT_MM / spacing[1]
+    return Box.from_center(x, y, *(max(side, MIN_LESION_PX) for side in sides)), is_point
 
 
 def _turned(path: Path, exam: Header | Mammogram, geometry: Geometry | None) -> list[str]:

@@ -60,8 +60,13 @@ def read_report(path: Path) -> Report:
             raise _too_much(path) from None
 
 
+def is_report_class(header: pydicom.Dataset) -> bool:
+    """Whether a header names the class of a structured report."""
+    return str(header.get("SOPClassUID") or "").startswith(_CLASSES)
+
+
 def _is_report(header: pydicom.Dataset) -> bool:
-    return str(header.get("SOPClassUID") or "").startswith(_CLASSES) or (
+    return is_report_class(header) or (
         header.get("Modality") == "SR" and "ContentSequence" in header
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,23 @@ _LEFT_OUT = (
 _ALL_USED = "BitsStored or HighBit does not fit the pixels' values: all their bits were used."
 
 
-def read_until(path: Path, last_tag: int, defer_size: int | None = None) -> pydicom.FileDataset:
-    """Read a file's elements up to a tag, but not for ever: zeros are millions of elements."""
-    from pydicom.filereader import read_partial
+def read_until(
+    path: Path,
+    last_tag: int,
+    defer_size: int | None = None,
+    keywords: Sequence[str] | None = None,
+) -> pydicom.FileDataset:
+    """Read a file's elements up to a tag, but not for ever: zeros are millions of elements.
 
+    Of these `keywords` only, if they are given.
+    """
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    tags = None if keywords is None else [Tag(keyword) for keyword in keywords]
     with path.open("rb") as file:
         stop = stop_when(path, lambda tag: tag > last_tag)
-        return read_partial(file, stop, defer_size, force=True)
+        return read_partial(file, stop, defer_size, force=True, specific_tags=tags)
 
 
 def stop_when(path: Path, is_end: Callable[[int], bool]) -> Callable[[int, str | None, int], bool]:

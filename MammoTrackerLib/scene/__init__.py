@@ -13,7 +13,7 @@ from .case import (
     show_answer,
     summaries,
 )
-from .crop import crop_around, is_wall_left, thumbnail
+from .crop import crop_around, is_wall_left, thumbnail, turn_to_lie_as
 from .export import export, export_series
 from .growth_chart import growth_chart, update_growth_chart
 from .history import (
@@ -191,6 +191,7 @@ __all__ = [
     "status_of",
     "summaries",
     "thumbnail",
+    "turn_to_lie_as",
     "tracking_of",
     "unclaimed_rois",
     "unplace",

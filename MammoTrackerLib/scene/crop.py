@@ -8,6 +8,7 @@ from slicer.util import arrayFromVolume
 
 from ..box import Box
 from ..breast import wall_is_left
+from ..orientation import MIRRORED, UNTURNED, Turn, stated_turn, turned
 from .raster import Raster
 from .volumes import header_of
 
@@ -30,7 +31,15 @@ def is_wall_left(volume) -> bool:
     return _WALLS[key][1]
 
 
-def crop_around(volume, box: Box, side_mm: float, side_px: int, mirrored: bool) -> np.ndarray:
+def turn_to_lie_as(volume, other) -> Turn:
+    """Return how a volume is turned to lie as another: as both headers say, or the chest walls."""
+    turn = stated_turn(header_of(other).orientation, header_of(volume).orientation)
+    if turn is None:
+        turn = UNTURNED if is_wall_left(volume) == is_wall_left(other) else MIRRORED
+    return turn
+
+
+def crop_around(volume, box: Box, side_mm: float, side_px: int, turn: Turn) -> np.ndarray:
     """Return the field around a box's centre.
 
     Parameters
@@ -41,8 +50,8 @@ def crop_around(volume, box: Box, side_mm: float, side_px: int, mirrored: bool) 
         In pixels of the volume.
     side_mm, side_px
         Of the square field, in the breast and in the picture.
-    mirrored
-        Whether left and right are exchanged.
+    turn
+        Of the picture, from `turn_to_lie_as`.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def crop_around(volume, box: Box, side_mm: float, side_px: int, mirrored: bool) 
     smooth = uniform_filter(shown, np.maximum(1, np.round(step[::-1])).astype(int))
     grid = np.meshgrid(rows - y0, columns - x0, indexing="ij")
     result = map_coordinates(smooth, grid, order=1, mode="constant", cval=0.0)
-    return (result[:, ::-1] if mirrored else result).astype(np.uint8)
+    return turned(result, turn).astype(np.uint8)
 
 
 def _as_shown(volume, values: np.ndarray) -> np.ndarray:

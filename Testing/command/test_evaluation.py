@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from command_line import assert_refused, cells, read_table, write_table
 
 from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.command.tables import SERIES
 
 
 def evaluation(tmp_path: Path) -> tuple[Path, Path]:
@@ -177,8 +178,6 @@ def test_evaluate_refuses_what_does_not_belong_together(
 
     write_table(other, answers[::-1])
     assert_refused(["evaluate", str(manifest), str(other)], capsys, "does not belong")
-    write_table(other, [*answers, answers[0]])
-    assert_refused(["evaluate", str(manifest), str(other)], capsys, "more rows")
     write_table(other, [{k: v for k, v in row.items() if k != "current_x0"} for row in rows])
     assert_refused(["evaluate", str(other), str(results)], capsys, "current_x0")
     write_table(other, [rows[0] | {"current_x0": "left"}, *rows[1:]])
@@ -285,3 +284,46 @@ def test_a_type_is_printed_without_commands_to_the_terminal(
     assert main(["evaluate", str(manifest), str(results)]) == 0
     said = capsys.readouterr().out
     assert "\x1b" not in said and "\x07" not in said
+
+
+def test_results_may_have_more_rows_than_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, results = evaluation(tmp_path)
+    rows, answers = read_table(manifest), read_table(results)
+    part = tmp_path / "part.csv"
+    write_table(part, [rows[k] for k in (1, 4, 7)])
+    write_table(tmp_path / "alone.csv", [answers[k] for k in (1, 4, 7)])
+    assert main(["evaluate", str(part), str(tmp_path / "alone.csv")]) == 0
+    alone = capsys.readouterr().out
+    assert main(["evaluate", str(part), str(results)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    more = [line for line in said if line not in alone.splitlines()]
+    assert len(more) == 1 and more[0].startswith("5 rows of the results were skipped")
+
+    write_table(part, [rows[k] for k in (4, 1)])
+    assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong", "row 2")
+    write_table(part, [rows[1], rows[2] | {"lesion_id": "x"}])
+    assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong", "row 2")
+    write_table(part, [rows[1] | {"pair_id": "q"}])
+    assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong")
+
+
+def test_a_review_of_a_series_is_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, _ = evaluation(tmp_path)
+    answer = dict.fromkeys(SERIES.results, "") | {"exam_group": "g: 1", "lesion_id": "1"}
+    answer |= {"status": "found", "x0": 10, "y0": 10, "x1": 30, "y1": 20}
+    results = [answer | {"number": number, "exam": f"{number}.dcm"} for number in (1, 2, 3)]
+    write_table(tmp_path / "series.csv", results)
+    row = read_table(manifest)[0] | {"lesion_id": "1", "pair_id": "g: 1: 2>3"}
+    write_table(tmp_path / "reviewed.csv", [row])
+    argv = ["evaluate", str(tmp_path / "reviewed.csv"), str(tmp_path / "series.csv")]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert "2 rows of the results were skipped" in said
+    numbers = [line for line in cells(said) if line[0] in ("tracker", "registration")]
+    assert [line[:4] for line in numbers] == [["tracker", "0", "0", "1.000"]] * 2
+    write_table(tmp_path / "reviewed.csv", [row | {"pair_id": "g: 1: 2>4"}])
+    assert_refused(argv, capsys, "does not belong")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mrml import add_volume
@@ -10,6 +12,7 @@ slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer li
 
 from MammoTrackerLib import Box  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.orientation import MIRRORED, UNTURNED  # noqa: E402
 
 SPOT = Box(40, 60, 50, 70)
 
@@ -33,7 +36,7 @@ def extent(picture: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize(("side_mm", "side_px"), [(8, 40), (8, 100), (20, 50)])
 def test_a_box_is_in_the_middle_in_the_scale_that_was_asked_for(volume, side_mm, side_px):
-    picture = bridge.crop_around(volume, SPOT, side_mm, side_px, mirrored=False)
+    picture = bridge.crop_around(volume, SPOT, side_mm, side_px, UNTURNED)
     assert picture.shape == (side_px, side_px) and picture.dtype == np.uint8
     size = 2 / side_mm * side_px
     expected = (side_px - size) / 2, (side_px + size) / 2
@@ -45,18 +48,18 @@ def test_a_box_is_in_the_middle_in_the_scale_that_was_asked_for(volume, side_mm,
 
 def test_it_is_mirrored_and_black_off_the_image(volume):
     box = Box(-5, 60, 5, 70)
-    plain = bridge.crop_around(volume, box, 24, 60, mirrored=False)
+    plain = bridge.crop_around(volume, box, 24, 60, UNTURNED)
     assert not plain[:, :29].any() and plain[25:35, 35:].any()
-    mirrored = bridge.crop_around(volume, box, 24, 60, mirrored=True)
+    mirrored = bridge.crop_around(volume, box, 24, 60, MIRRORED)
     np.testing.assert_array_equal(mirrored, plain[:, ::-1])
     far = Box(-900, 60, -890, 70)
-    assert not bridge.crop_around(volume, far, 24, 60, mirrored=False).any()
+    assert not bridge.crop_around(volume, far, 24, 60, UNTURNED).any()
 
 
 def test_inverted_images_are_shown_as_the_screen_does(volume):
-    plain = bridge.crop_around(volume, SPOT, 8, 40, mirrored=False)
+    plain = bridge.crop_around(volume, SPOT, 8, 40, UNTURNED)
     volume.GetDisplayNode().SetAndObserveColorNodeID(bridge.INVERTED_GREY)
-    inverted = bridge.crop_around(volume, SPOT, 8, 40, mirrored=False)
+    inverted = bridge.crop_around(volume, SPOT, 8, 40, UNTURNED)
     assert np.abs(255 - inverted.astype(int) - plain).max() <= 1
 
 
@@ -66,3 +69,23 @@ def test_the_chest_wall_is_found_and_looked_for_again_in_another_image(volume):
     assert bridge.is_wall_left(volume)
     updateVolumeFromArray(volume, np.ascontiguousarray(arrayFromVolume(volume)[..., ::-1]))
     assert not bridge.is_wall_left(volume)
+
+
+def test_a_volume_on_its_side_is_turned_as_the_headers_say(volume, monkeypatch):
+    from slicer.util import arrayFromVolume
+
+    from MammoTrackerLib.scene import crop
+
+    image = arrayFromVolume(volume).squeeze()
+    turned = add_volume(volume.GetScene(), image.T.copy(), spacing=(0.2, 0.2, 1))
+    turned.GetDisplayNode().SetAutoWindowLevel(False)
+    turned.GetDisplayNode().SetWindowLevel(1000, 500)
+    ways = {volume.GetID(): ("A", "F"), turned.GetID(): ("F", "A")}
+    header = crop.header_of
+    monkeypatch.setattr(
+        crop, "header_of", lambda v: replace(header(v), orientation=ways[v.GetID()])
+    )
+    place = Box(SPOT.y0, SPOT.x0, SPOT.y1, SPOT.x1)
+    turn = bridge.turn_to_lie_as(turned, volume)
+    picture = bridge.crop_around(turned, place, 24, 60, turn)
+    np.testing.assert_array_equal(picture, bridge.crop_around(volume, SPOT, 24, 60, UNTURNED))

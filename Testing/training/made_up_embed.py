@@ -12,8 +12,9 @@ import pydicom
 
 from MammoTrackerLib.command.simulate import write_dicom
 from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.reading.embed import CLINICAL, METADATA, METADATA_COLUMNS
 from Training.embed import main
-from Training.embed_tables import ANNOTATION_COLUMNS, CLINICAL, METADATA, METADATA_COLUMNS
+from Training.embed_annotations import ANNOTATION_COLUMNS
 
 SPACING = 0.1
 ROWS, COLUMNS = 70, 56

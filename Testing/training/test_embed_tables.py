@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from made_up_embed import DISKS, assert_on_the_square
 
-from Training.embed_tables import CLINICAL, METADATA, METADATA_COLUMNS, read_table
+from MammoTrackerLib.reading.embed import CLINICAL, METADATA, METADATA_COLUMNS, read_table
 
 DISAGREE = "ROI_coords, num_roi and match_level disagree"
 

@@ -1,0 +1,104 @@
+"""EMBED's own ROIs become boxes in the pixels of its DICOM files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command_line import assert_refused, cells, read_table, write_table
+from made_up_archive import Archive
+
+from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.reading.embed import CLINICAL, CLINICAL_COLUMNS, METADATA, METADATA_COLUMNS
+
+ROI, WIDTH = (10, 20, 22, 30), 48
+
+
+class Embed(Archive):
+    """An archive in EMBED's layout, and the rows of its metadata."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.metadata: list[dict] = []
+
+    def exam(self, patient: int, year: int, rois: str = "", levels: str = "", **more) -> None:
+        side, cells = more.get("side", "L"), more.pop("cells", {})
+        key = f"cohort_1/{patient}/{year}/{side}.dcm"
+        # What the headers say of patient and date does not count.
+        self.image(key, 99, 1999, side, PatientOrientation=more.pop("orientation", ["A", "F"]))
+        self.metadata.append(
+            dict.fromkeys(METADATA_COLUMNS, "")
+            | {
+                "empi_anon": f"{patient}.0",
+                "acc_anon": year * 100 + patient,
+                "study_date_anon": f"{year}-03-07 00:00:00",
+                "anon_dicom_path": f"/mnt/NAS2/mammo/{key}",
+                "FinalImageType": "2D",
+                "ImageLateralityFinal": side,
+                "ViewPosition": "CC",
+                "ROI_coords": rois or "()",
+                "num_roi": "",
+                "match_level": levels or "[]",
+            }
+            | cells
+        )
+
+
+def coordinates(*boxes: tuple[int, ...]) -> str:
+    return str(tuple((y0, x0, y1, x1) for x0, y0, x1, y1 in boxes))
+
+
+def run(embed: Embed, findings: list[dict], tmp_path: Path) -> list[dict[str, str]]:
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    write_table(tables / METADATA, embed.metadata)
+    write_table(tables / CLINICAL, [dict.fromkeys(CLINICAL_COLUMNS, "") | row for row in findings])
+    argv = ["manifest", str(embed.folder), "--out", str(tmp_path / "m.csv"), "--workers", "1"]
+    assert main([*argv, "--embed-tables", str(tables)]) == 0
+    return read_table(tmp_path / "m.csv")
+
+
+def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path, capsys):
+    embed = Embed(tmp_path / "images")
+    for patient, more in (
+        (1, {}),
+        (2, {"side": "R", "orientation": ["P", "F"]}),
+        (3, {"orientation": "", "side": "R"}),
+    ):
+        embed.exam(patient, 2012, coordinates(ROI), "[1]", **more)
+        embed.exam(patient, 2014, coordinates(ROI), "[2]", **more)
+    embed.exam(4, 2012, coordinates(ROI), "[1]")
+    embed.exam(4, 2014, cells={"FinalImageType": "cview"})
+    embed.exam(5, 2012, coordinates(ROI), "[1, 2]")
+    embed.exam(5, 2014)
+    embed.image("cohort_1/6/unknown.dcm", 6)
+    findings = [
+        {"acc_anon": "201201.0", "side": "L", "massshape": "O"},
+        {"acc_anon": "201202", "side": "L", "massshape": "O"},
+        {"acc_anon": "201202", "side": "B", "calcfind": "A"},
+        {"acc_anon": "201203", "side": "", "calcfind": "A"},
+        {"acc_anon": "201203", "side": "R", "massshape": "O"},
+    ]
+    rows = run(embed, findings, tmp_path)
+    boxes = [[float(row[f"prior_{name}"]) for name in ("x0", "y0", "x1", "y1")] for row in rows]
+    mirrored = [WIDTH - ROI[2], ROI[1], WIDTH - ROI[0], ROI[3]]
+    assert boxes == [list(ROI), mirrored, mirrored]
+    assert [row["lesion_type"] for row in rows] == ["mass", "calcification", ""]
+    assert [row["patient"] for row in rows] == ["p000001", "p000002", "p000003"]
+    assert all(Path(row["prior"]).parts[-2:-1] == ("2012",) for row in rows)
+    counted = {row[1]: int(row[0]) for row in cells(capsys.readouterr().out) if row[0].isdigit()}
+    assert counted == {
+        "EMBED's metadata: not a 2D image": 1,
+        "one exam only of that breast and view": 1,
+        "no row in EMBED's metadata": 1,
+        "no box in that breast and view": 2,
+        "of EMBED: carried over from another image": 3,
+        "of EMBED: ROI_coords, num_roi and match_level disagree": 1,
+        "on an image that was left out": 1,
+    }
+
+
+def test_tables_of_embed_that_are_missing_are_said(tmp_path, capsys):
+    archive = Archive(tmp_path / "images")
+    archive.exams(1, 2010, 2012)
+    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "m.csv")]
+    assert_refused([*argv, "--embed-tables", str(tmp_path)], capsys, METADATA)
