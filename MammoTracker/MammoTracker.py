@@ -61,6 +61,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MammoTrackerPanel.exams import Exams
         from MammoTrackerPanel.keyboard import Keyboard
         from MammoTrackerPanel.lesion_list import LesionList
+        from MammoTrackerPanel.reading_list import ReadingList
         from MammoTrackerPanel.result_list import ResultList
         from MammoTrackerPanel.setup import Setup
         from MammoTrackerPanel.side_by_side import SideBySide
@@ -77,8 +78,11 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.timeLine = TimeLine(slicer.app.layoutManager(), self._onTimeChosen)
         self.exams = Exams(ui, self._onExamsShown, self._enable, self.onSideBySide)
         self.lesions = LesionList(ui, self._onLesionsChanged)
-        self.results = ResultList(ui, self._onResultSelected, self._onBoxesChanged)
-        self.keyboard = Keyboard(self.results.actions())
+        self.results = ResultList(
+            ui, self._onResultSelected, self._onBoxesChanged, self._onDecided
+        )
+        self.reading = ReadingList(ui, self.exams, self.lesions, self.results, self.views)
+        self.keyboard = Keyboard(self.results.actions() | self.reading.actions())
         self.installation = Setup(ui, self._enable)
         parts = self.exams, self.lesions, self.results, self.installation
         self.tracking = Tracking(ui, *parts, self._enable, self._onRegistered)
@@ -97,6 +101,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.tracking.process.stop()
         # The place widgets outlive the buttons, and would tell of the end of placing later.
         self._stopPlacing()
+        self.reading.close()
         self.setParameterNode(None)
         self.keyboard.remove()
         for part in (self.exams, self.lesions, self.results, self.views, self.timeLine, self):
@@ -138,6 +143,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneStartClose(self, _caller, _event) -> None:
         if self.tracking.running:
             self.tracking.process.cancel()
+        self.reading.onSceneClosed()
         self.setParameterNode(None)
 
     def _onSceneEndClose(self, _caller, _event) -> None:
@@ -218,6 +224,10 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exams.select(scene.exam_of(lesion), volume)
         self.views.centerOn(scene.box_if_placed(lesion), box)
         self._showTimeLineSoon()
+        self.reading.onSelected(lesion, volume)
+
+    def _onDecided(self, prediction, isFinal: bool) -> None:
+        self.reading.onDecided(prediction, isFinal)
 
     def _onRegistered(self) -> None:
         self._enable()
@@ -243,6 +253,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.exportButton.enabled = complete and marked
         ui.timeLineCheckBox.enabled = self.exams.isSeries
         ui.installButton.enabled = idle
+        self.reading.enable()
 
     def onSideBySide(self) -> None:
         """Show the pair in the layout that is made for it."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import slicer_stand_in
 from sample_pair import SAMPLE, box_in
+from scipy.ndimage import gaussian_filter
 
 from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib.command.batch import run_batch
 from MammoTrackerLib.command.simulate import simulate_follow_up, write_dicom
 
 DOCS = Path(__file__).parents[1] / "Docs"
@@ -61,9 +63,68 @@ def main() -> int:
         for section in (ui.lesionsCollapsibleButton, ui.trackCollapsibleButton):
             section.collapsed = True
         shell.screenshot(DOCS / "series.png")
+    shell.scene.Clear()
+    shell.process(0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_reading_list(shell, panel, Path(folder))
     panel.cleanup()
-    print("Drawn into Docs: exams.png, results.png, registration.png, series.png")
+    print(
+        "Drawn into Docs: exams.png, results.png, registration.png, series.png, reading-list.png"
+    )
     return 0
+
+
+def draw_reading_list(shell, panel, folder: Path) -> None:
+    """Draw the list of a batch of simulated pairs, of which some lesions are decided."""
+    ui = panel.ui
+    ui.manifestPathLineEdit.currentPath = str(write_pairs(folder))
+    ui.readingResultsPathLineEdit.currentPath = str(folder / "results.csv")
+    ui.readerLineEdit.text = "Reader 1"
+    shell.click(ui.readingOpenButton)
+    for key in ("T", "X", "K", "A", "A"):
+        shell.wait(lambda: ui.notThereButton.enabled)
+        shell.process(1.0)
+        shell.press(key)
+    shell.process(2.0)
+    shell.press("C")
+    shell.screenshot(DOCS / "reading-list.png")
+    shell.click(ui.readingOpenButton)
+
+
+def write_pairs(folder: Path) -> Path:
+    """Write pairs of the sample's film and simulated follow-ups, and track them in a batch.
+
+    On every other follow-up the lesion fades.
+    """
+    film = Mammogram.read(SAMPLE / "MammoTrackerPrior.nrrd")
+    box = box_in(SAMPLE / "MammoTrackerLesion.mrk.json")
+    names = ["pair_id", "lesion_id", "prior", "current", "prior_spacing_mm", "current_spacing_mm"]
+    names += ["lesion_type", "prior_x0", "prior_y0", "prior_x1", "prior_y1"]
+    lines = [",".join(names)]
+    for number in range(1, 8):
+        follow_up = simulate_follow_up(film, [box], 1 + 0.1 * number, number)
+        pixels = follow_up.mammogram.pixels.copy()
+        if number % 2 == 0:
+            place = follow_up.boxes[0]
+            place = Box.from_center(*place.center, 3 * place.width, 3 * place.height)
+            x0, y0, x1, y1 = (max(0, round(value)) for value in place.as_tuple())
+            pixels[y0:y1, x0:x1] = gaussian_filter(pixels, 10 * number)[y0:y1, x0:x1]
+        exams = ("prior", 2021, film.pixels), ("current", 2023, pixels)
+        for name, year, pixels in exams:
+            day = datetime.date(year, 5, 1)
+            exam = Mammogram(pixels, film.spacing, "L", "MLO", day, f"PAIR{number}")
+            path = folder / f"{number}-{name}.dcm"
+            write_dicom(exam, path, "Simulated from a film of CBIS-DDSM")
+        lesions = [("mass", "mass", box), ("density", "", Box(236, 968, 296, 1022))]
+        lesions = lesions[: 1 + number % 2]
+        for lesion, kind, place in lesions:
+            cells = [f"pair {number}", lesion, f"{number}-prior.dcm", f"{number}-current.dcm"]
+            cells += ["", "", kind, *(f"{value:.2f}" for value in place.as_tuple())]
+            lines.append(",".join(cells))
+    manifest = folder / "manifest.csv"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    run_batch(manifest, folder / "results.csv")
+    return manifest
 
 
 def load_series(shell, folder: Path) -> Box:

@@ -72,7 +72,7 @@ class FilmStrip:
             button.toolTip = reason
             turn = scene.turn_to_lie_as(volume, marked)
             isFramed = roi is not None and scene.box_if_placed(roi) is not None
-            isFramed = isFramed and scene.review_of(roi) != "rejected"
+            isFramed = isFramed and scene.review_of(roi) not in scene.ABSENT
             # The same picture is not drawn again: while one box is dragged, the others stay.
             times = volume.GetImageData().GetMTime(), volume.GetDisplayNode().GetMTime()
             place = box.as_tuple() if box else None

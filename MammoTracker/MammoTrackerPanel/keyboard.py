@@ -14,6 +14,11 @@ KEYS = {
     "reject": "X",
     "nextCandidate": "C",
     "useCandidate": "U",
+    "notThere": "T",
+    "cannotTell": "K",
+    "comment": "M",
+    "nextCase": "J",
+    "previousCase": "B",
 }
 """By what they do. Where text is typed, they write letters."""
 

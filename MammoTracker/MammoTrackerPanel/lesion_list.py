@@ -23,6 +23,11 @@ class LesionList(VTKObservationMixin):
         The panel's widgets.
     onChanged
         Called without arguments after lesions were added, removed, renamed or moved.
+
+    Attributes
+    ----------
+    fixed
+        Volumes of which nobody adds or deletes lesions: those of a reading list.
     """
 
     def __init__(self, ui, onChanged) -> None:
@@ -34,6 +39,7 @@ class LesionList(VTKObservationMixin):
         self._rois = []
         self._placed = self._menu = None
         self._filling = False
+        self.fixed = []
         ui.lesionsTable.columnCount = 3
         ui.lesionsTable.setHorizontalHeaderLabels([_("Name"), _("Type"), _("Exam")])
         ui.lesionsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -82,11 +88,15 @@ class LesionList(VTKObservationMixin):
     def _isSeries(self) -> bool:
         return len(self._volumes) > 2
 
+    @property
+    def _isFixed(self) -> bool:
+        return self._prior in self.fixed
+
     def refresh(self) -> None:
         """Read the lesions from the scene; ROIs that nobody owns, on the prior, become lesions."""
         from MammoTrackerLib import MammoTrackerError, scene
 
-        if self._prior:
+        if self._prior and not self._isFixed:
             with suppress(MammoTrackerError):  # the prior is no single slice
                 scene.claim_new_rois(self._prior, self._marked())
         self.removeObservers()
@@ -129,9 +139,9 @@ class LesionList(VTKObservationMixin):
         self._enable()
 
     def _enable(self) -> None:
-        ui, hasPrior = self._ui, self._prior is not None
-        ui.addLesionButton.enabled = hasPrior
-        ui.loadLesionsButton.enabled = hasPrior
+        ui, canAdd = self._ui, self._prior is not None and not self._isFixed
+        ui.addLesionButton.enabled = canAdd
+        ui.loadLesionsButton.enabled = canAdd
 
     def onAdd(self) -> None:
         """Make a lesion that the user places with two clicks, or give up placing one."""
@@ -264,7 +274,7 @@ class LesionList(VTKObservationMixin):
         selected = self.selected()
         for roi in self._rois:
             roi.GetDisplayNode().SetHandlesInteractive(roi in selected)
-        self._ui.deleteLesionButton.enabled = bool(selected)
+        self._ui.deleteLesionButton.enabled = bool(selected) and not self._isFixed
         self._ui.typeComboBox.enabled = bool(selected)
         kinds = {scene.lesion_type(roi) for roi in selected}
         self._filling = True

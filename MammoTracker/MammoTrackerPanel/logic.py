@@ -176,9 +176,10 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
             if known is None or len(known.numbers) != len(volumes):
                 continue
             for number, volume in enumerate(volumes):
-                review = scene.review_of(scene.roi_on(roi, volume))
-                if review:
-                    decisions[len(rois), number] = review
+                decision = scene.decision_of(scene.roi_on(roi, volume))
+                if decision:
+                    absent = decision == "not there"
+                    decisions[len(rois), number] = "absent" if absent else decision
             scene.keep_tracking(roi, scene.tracking_of(roi) or generate_uid())
             rois.append(roi)
             histories.append(known.history)

@@ -26,13 +26,17 @@ class ResultList(VTKObservationMixin):
         selected.
     onChanged
         Called without arguments when boxes were shown, hidden or replaced.
+    onDecided
+        Called with the predicted ROI when the user said something about it, or took it back, and
+        whether that is all: a box that is being dragged may be dragged further.
     """
 
-    def __init__(self, ui, onSelected, onChanged) -> None:
+    def __init__(self, ui, onSelected, onChanged, onDecided) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
         self._onSelected = onSelected
         self._onChanged = onChanged
+        self._onDecided = onDecided
         self._volumes, self._pair, self._lesions = [], (None, None), []
         self._predictions = []
         self._shown = None
@@ -40,8 +44,8 @@ class ResultList(VTKObservationMixin):
         self._before = None, ""
         self._updating = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
-        ui.acceptButton.clicked.connect(lambda: self._review("accepted"))
-        ui.rejectButton.clicked.connect(lambda: self._review("rejected"))
+        ui.acceptButton.clicked.connect(lambda: self.review("accepted"))
+        ui.rejectButton.clicked.connect(lambda: self.review("rejected"))
         ui.restoreButton.clicked.connect(self._onRestore)
         ui.drawButton.clicked.connect(self._onDraw)
         single = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
@@ -256,6 +260,8 @@ class ResultList(VTKObservationMixin):
             self._updateTable()
         self._showDetails()
         self._onChanged()
+        if decided is not None:
+            self._onDecided(decided, True)
 
     def _setOutdated(self, prediction) -> None:
         from MammoTrackerLib import scene
@@ -263,7 +269,8 @@ class ResultList(VTKObservationMixin):
         if prediction is not None and self._isSeries:
             scene.set_outdated(scene.lesion_of(prediction))
 
-    def _review(self, review: str) -> None:
+    def review(self, review: str) -> None:
+        """Keep what the user says of the selected answer, and show it."""
         if self._shown is None:
             return
         with self._changing(self._shown) as scene:
@@ -345,3 +352,4 @@ class ResultList(VTKObservationMixin):
             if prediction is self._shown:
                 self._showDetails()
             self._onChanged()
+        self._onDecided(prediction, False)

@@ -32,7 +32,7 @@ from .history_files import LESION_FILES, history_as_json, is_own_history, write_
 from .outputs import quiet_framework, track_as_markup
 from .sr import FILE_NAME, require_highdicom, write_sr
 from .strip import Strip, draw_strip, summary
-from .tables import one_line
+from .tables import one_line, read_date
 
 
 def run_follow(
@@ -170,22 +170,6 @@ def read_exam(path: Path, spacing: float | None, date: datetime.date | None) -> 
     """Read an exam; a date that is given counts before the file's."""
     mammogram = Mammogram.read(path, spacing)
     return mammogram if date is None else replace(mammogram, date=date)
-
-
-def read_date(text: str) -> datetime.date | None:
-    """Read a date YYYY-MM-DD; None if the text is empty.
-
-    Raises
-    ------
-    MammoTrackerError
-        If it is none.
-    """
-    if not text:
-        return None
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise MammoTrackerError("A date is no date: give it as YYYY-MM-DD.") from None
 
 
 def _readers(

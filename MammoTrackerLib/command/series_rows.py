@@ -11,7 +11,7 @@ from ..exams import Exam, Exams
 from ..mammogram import Mammogram
 from ..marked import MarkedLesion
 from ..tracker import LesionTracker
-from .follow import followed, read_date, read_exam, remarks_on, years_since_first
+from .follow import followed, read_exam, remarks_on, years_since_first
 from .history_files import history_rows
 from .tables import (
     BOX_COLUMNS,
@@ -19,6 +19,7 @@ from .tables import (
     candidates_cell,
     failed_row,
     read_box,
+    read_date,
     read_spacing,
     text_cell,
 )

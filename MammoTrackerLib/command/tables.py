@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -255,6 +256,22 @@ def read_spacing(text: str) -> float | None:
             f"The spacing {_shown(text)} is no number: give mm, or leave the cell empty."
         ) from None
     return spacing_pair(spacing)[0]
+
+
+def read_date(text: str) -> datetime.date | None:
+    """Read a date YYYY-MM-DD; None if the text is empty.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is none.
+    """
+    if not text:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise MammoTrackerError("A date is no date: give it as YYYY-MM-DD.") from None
 
 
 def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:

@@ -5,6 +5,14 @@ that belongs to MammoTracker has a role (an attribute), and refers to its volume
 lesion by node references, so that saved scenes come back as they were.
 """
 
+from .case import (
+    add_exam,
+    add_marked,
+    remove_exams,
+    remove_summaries,
+    show_answer,
+    summaries,
+)
 from .crop import crop_around, is_wall_left, thumbnail, turn_to_lie_as
 from .export import export, export_series
 from .growth_chart import growth_chart, update_growth_chart
@@ -31,10 +39,12 @@ from .lesion import (
     unclaimed_rois,
 )
 from .prediction import (
+    ABSENT,
     answers_of,
     best_guess,
     box_or_guess,
     candidates_of,
+    decision_of,
     exam_of,
     is_as_tracked,
     is_prediction,
@@ -96,12 +106,15 @@ from .volumes import (
 )
 
 __all__ = [
+    "ABSENT",
     "COLORS",
     "COLUMNS",
     "INVERTED_GREY",
     "LESION_TYPES",
     "SERIES_COLUMNS",
     "Raster",
+    "add_exam",
+    "add_marked",
     "add_segmented_lesions",
     "answers_of",
     "apply_window",
@@ -119,6 +132,7 @@ __all__ = [
     "color_apart",
     "crop_around",
     "dates_of",
+    "decision_of",
     "decisions",
     "exam_of",
     "exam_titles",
@@ -151,7 +165,9 @@ __all__ = [
     "proposed_exams",
     "reason_of",
     "registration_of",
+    "remove_exams",
     "remove_lesion",
+    "remove_summaries",
     "reports_on",
     "restore_prediction",
     "results_table",
@@ -166,12 +182,14 @@ __all__ = [
     "set_outdated",
     "set_review",
     "set_spacing",
+    "show_answer",
     "show_history",
     "show_only_in",
     "show_registration",
     "show_track",
     "source_file",
     "status_of",
+    "summaries",
     "thumbnail",
     "turn_to_lie_as",
     "tracking_of",

@@ -17,8 +17,10 @@ from ..track import Status, Track
 from .lesion import lesion_type
 from .nodes import PREFIX, attribute, set_attribute
 from .prediction import (
+    ABSENT,
     answers_of,
     best_guess,
+    decision_of,
     exam_of,
     prediction_of,
     reason_of,
@@ -56,16 +58,17 @@ def decisions(lesion, volumes: Sequence) -> dict:
     Returns
     -------
     dict of int to Box or None
-        The box that was accepted, corrected or drawn; None where the answer was rejected.
+        The box that was accepted, corrected or drawn; None where the answer was rejected, or the
+        lesion is not there.
     """
     found = {}
     for number, volume in enumerate(volumes):
         roi = prediction_of(lesion, volume)
         if roi is None or volume is exam_of(lesion):
             continue
-        if review_of(roi) == "rejected":
+        if decision_of(roi) in ABSENT:
             found[number] = None
-        elif review_of(roi) and is_placed(roi):
+        elif decision_of(roi) and is_placed(roi):
             found[number] = bounds_of(roi, volume)
     return found
 
@@ -154,9 +157,10 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
 
 
 def _result(roi, box: Box, volume) -> ExamResult:
-    if review_of(roi) == "rejected" or (review_of(roi) and not is_placed(roi)):
+    decision = decision_of(roi)
+    if decision in ABSENT or (decision and not is_placed(roi)):
         return by_user(box, None)
-    if review_of(roi):
+    if decision:
         return by_user(box, bounds_of(roi, volume))
     guess, score = best_guess(roi), score_of(roi)
     track = Track(box, guess, score, Status(status_of(roi)), reason_of(roi), (), guess)

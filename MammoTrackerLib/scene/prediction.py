@@ -30,6 +30,11 @@ from .rois import (
     unplace,
 )
 
+ABSENT = ("rejected", "not there")
+"""Reviews that hide a prediction."""
+CANNOT_TELL = "cannot tell"
+"""A review that decides nothing."""
+
 
 def show_track(lesion, current, track: Track):
     """Show where a lesion was found: make its prediction on this current, or start it anew.
@@ -128,18 +133,27 @@ def reason_of(prediction) -> str:
 
 
 def review_of(prediction) -> str:
-    """Return what the user said: "", "accepted", "corrected" or "rejected"."""
+    """Return what the user said: "", "accepted", "corrected" or "rejected".
+
+    In a reading list, it may be "not there" or "cannot tell", too.
+    """
     return attribute(prediction, "Review")
 
 
+def decision_of(prediction) -> str:
+    """Return what the user decided: as `review_of`, but "" where the user cannot tell."""
+    review = review_of(prediction)
+    return "" if review == CANNOT_TELL else review
+
+
 def set_review(prediction, review: str) -> None:
-    """Set what the user says; a rejected prediction is hidden, any other shown."""
+    """Set what the user says; a prediction that is rejected or not there is hidden."""
     set_attribute(prediction, "Review", review)
     # By this, its file is known for a result when it is loaded: see `is_loaded_result`.
     text = f"{status_of(prediction)}, score {score_of(prediction):.2f}: {reason_of(prediction)}"
     for index in range(prediction.GetNumberOfControlPoints()):
         prediction.SetNthControlPointDescription(index, text)
-    prediction.GetDisplayNode().SetVisibility(review != "rejected")
+    prediction.GetDisplayNode().SetVisibility(review not in ABSENT)
 
 
 def best_guess(prediction) -> Box:

@@ -12,7 +12,7 @@ from ..growth import DAYS_A_YEAR
 from ..mammogram import Header
 from ..pair import special
 from .nodes import attribute, set_attribute
-from .volumes import header_of
+from .volumes import READ_FROM, header_of
 
 _SAME = ("patient_id", "laterality", "view")
 _START = datetime.date(1900, 1, 1)
@@ -37,6 +37,9 @@ def exams_like(volume, volumes: Iterable) -> list:
 
 
 def _may_be_like(volume, like: Header, other, header: Header) -> bool:
+    if attribute(volume, READ_FROM) or attribute(other, READ_FROM):
+        # A case of a reading list keeps to itself, and who made it knew what belongs together.
+        return attribute(volume, "Series") == attribute(other, "Series")
     pairs = [(getattr(like, name), getattr(header, name)) for name in _SAME]
     if any(None in pair for pair in pairs):
         # Lesions were followed on both, but not together: when the headers were there.
@@ -132,6 +135,11 @@ def keep_series(volumes: Sequence) -> None:
             choose_exam(volume, True)
         if years is not None:
             set_attribute(volume, "Year", f"{years[number]:.4f}")
+
+
+def set_date(volume, date: datetime.date) -> None:
+    """Keep an exam's date with its volume, for where its file says none."""
+    set_attribute(volume, "Year", f"{(date - _START).days / DAYS_A_YEAR:.4f}")
 
 
 def by_date(volumes: Iterable) -> list:

@@ -11,6 +11,7 @@ from ..track import Status
 from .lesion import lesion_type
 from .nodes import new_node, node_with
 from .prediction import (
+    ABSENT,
     answers_of,
     exam_of,
     lesion_of,
@@ -144,7 +145,7 @@ def _answer(prediction) -> list[str]:
 def _measures(roi, before: Box | None, lesion) -> list[str]:
     """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes."""
     kind = lesion_type(lesion)
-    if not is_placed(roi) or review_of(roi) == "rejected":
+    if not is_placed(roi) or review_of(roi) in ABSENT:
         return ["", "", "", kind, *[""] * 5]
     box = _box_mm(roi, exam_of(roi))
     longest = max(box.width, box.height)

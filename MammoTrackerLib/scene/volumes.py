@@ -19,14 +19,17 @@ from .nodes import attribute
 from .raster import Raster
 
 INVERTED_GREY = "vtkMRMLColorTableNodeInvertedGrey"
+READ_FROM = "ReadFrom"
+"""Names the attribute with the file of a volume whose voxels are brightness."""
 
 
 def source_file(volume) -> Path | None:
     """Return the one file that the volume was read from, if it is still there."""
+    own = attribute(volume, READ_FROM)
     instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
-    name = None
-    if len(instances) == 1 and database is not None:
+    name = own or None
+    if not name and len(instances) == 1 and database is not None:
         name = database.fileForInstance(instances[0])
     storage = volume.GetStorageNode()
     if not name and storage is not None and storage.GetNumberOfFileNames() <= 1:
@@ -69,6 +72,8 @@ def header_of(volume) -> Header:
         # What refers to the file's image is not about a part of it.
         instance_uids=header.instance_uids if header.size == raster.size else (),
         inverted=display is not None and display.GetColorNodeID() == INVERTED_GREY,
+        # It is about the values in the file, not about brightness.
+        window=None if attribute(volume, READ_FROM) else header.window,
     )
     is_set = bool(attribute(volume, "SpacingSet"))
     if is_set or (header.spacing is None and not x == y == 1):

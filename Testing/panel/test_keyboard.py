@@ -52,7 +52,7 @@ def test_decisions_and_next_best_places(panel, shell, keys, followed):
 
 
 def test_they_do_nothing_where_there_are_no_results(panel, shell, pair):
-    for key in ("N", ".", "A", "X", "C", "U"):
+    for key in ("N", ".", "A", "X", "C", "U", "T", "K", "J", "B", "M"):
         shell.press(key)
     assert panel.results.selected is None
 
@@ -87,7 +87,8 @@ def test_the_tool_tips_name_the_keys(panel):
         widget.toolTip
         for widget in (
             ui.resultsTableView, ui.acceptButton, ui.rejectButton, ui.candidatesList,
-            ui.useCandidateButton,
+            ui.useCandidateButton, ui.readingTable, ui.notThereButton, ui.cannotTellButton,
+            ui.commentLineEdit, ui.nextCaseButton, ui.previousCaseButton,
         )
     )  # fmt: skip
     words = {".": "full stop", ",": "comma"}

@@ -11,6 +11,7 @@ and painted into a widget; the widget's mouse events go to the view's interactor
 
 from __future__ import annotations
 
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from types import SimpleNamespace
 import shiboken6
 import slicer
 import vtk
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import (
     QApplication,
@@ -298,6 +299,13 @@ class Application:
         self._startup = []
         self._options = SimpleNamespace(runPythonAndExit=False)
         self.exitCodes: list[int] = []
+        self._folder = tempfile.TemporaryDirectory()
+        file = str(Path(self._folder.name) / "Slicer.ini")
+        self._settings = QSettings(file, QSettings.IniFormat)
+
+    def userSettings(self) -> QSettings:
+        """Return settings that go with this process."""
+        return self._settings
 
     def connect(self, signature: str, slot) -> None:
         assert signature == "startupCompleted()", signature

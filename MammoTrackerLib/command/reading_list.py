@@ -1,0 +1,253 @@
+"""The reading list: the cases of a manifest, their order, and what a reader decides about them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..box import Box
+from ..errors import MammoTrackerError
+from ..track import Status, Track
+from .cases import Case, Cases, Exam, Item
+from .reviewed import ReviewedTable, plain, reviewed_row, table_of
+from .tables import BOX_COLUMNS, read_box, read_date, read_spacing, text_cell
+
+WORST_FIRST, AS_LISTED = "worst first", "as listed"
+_PRIOR_BOX = tuple(f"prior_{name}" for name in BOX_COLUMNS)
+_SAME_PLACE_PX = 0.001
+
+
+class ReadingList:
+    """A manifest's cases with their results, and the reader's decisions, which are on the disk.
+
+    Parameters
+    ----------
+    manifest, results
+        As for `Cases`.
+    reader
+        The reader's name, or "".
+
+    Attributes
+    ----------
+    cases, items, left_out
+        As in `Cases`: an item is what there is to decide.
+
+    Raises
+    ------
+    MammoTrackerError
+        As `Cases`, or if `ReviewedTable` refuses the decisions that are there.
+    """
+
+    def __init__(self, manifest: Path, results: Path, reader: str = "") -> None:
+        self.manifest = manifest
+        read = Cases(manifest, results)
+        self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
+        self._comments: dict[int, str] = {}
+        places = self._places()
+        self._table = ReviewedTable(table_of(results, reader), reader, places, self._fits)
+        for case in self.cases:
+            case.undecided = sum(item.place not in self._table.rows for item in case.items)
+
+    @property
+    def path(self) -> Path:
+        """Where the decisions are."""
+        return self._table.path
+
+    @property
+    def decided(self) -> int:
+        """How many of the items are decided."""
+        return len(self._table.rows)
+
+    def image(self, exam: Exam) -> tuple[Path, float | None]:
+        """Return an exam's file, and its pixel size where the manifest gives one.
+
+        Raises
+        ------
+        MammoTrackerError
+            If the row has no file, or no proper pixel size.
+        """
+        if not exam.name:
+            raise MammoTrackerError("The manifest has no file for an exam of this case.")
+        return self.manifest.parent / exam.name, read_spacing(exam.spacing)
+
+    def date(self, exam: Exam) -> datetime.date | None:
+        """Return the date that the manifest gives an exam.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it is none.
+        """
+        return read_date(exam.date)
+
+    def ordered(self, order: str) -> list[Case]:
+        """Return the cases `WORST_FIRST` or `AS_LISTED`; those that nobody tracked come last."""
+        if order == AS_LISTED:
+            return list(self.cases)
+        return sorted(self.cases, key=lambda case: case.worst)
+
+    def next_undecided(self, cases: Sequence[Case], after: Case | None) -> Case | None:
+        """Return the first case after one in which something is undecided, or before it; or None.
+
+        The case itself is only returned if it is the only one.
+        """
+        start = cases.index(after) + 1 if after in cases else 0
+        for case in (*cases[start:], *cases[:start]):
+            if case.undecided:
+                return case
+        return None
+
+    def decision_of(self, item: Item) -> tuple[str, Box | None, str]:
+        """Return what was decided, or "", its box, and the comment."""
+        row = self._table.rows.get(item.place)
+        if row is None:
+            return "", None, self._comments.get(item.place, "")
+        box = read_box(row, [f"current_{name}" for name in BOX_COLUMNS])
+        return row["decision"], box, plain(row["comment"])
+
+    def track_of(self, item: Item) -> Track | None:
+        """Return the tracker's answer; where the results lack it, as it was when it was decided.
+
+        Raises
+        ------
+        MammoTrackerError
+            As `Item.track`.
+        """
+        box = self.decision_of(item)[1]
+        if item.track is not None or box is None:
+            return item.track
+        row = self._table.rows[item.place]
+        known = [status for status in Status if status.value == row["status"]]
+        status = known[0] if known else Status.UNCERTAIN
+        return Track(item.prior_box, box, float(row["score"] or 0), status, "", (), box)
+
+    def is_decided(self, item: Item) -> bool:
+        return item.place in self._table.rows
+
+    def decide(
+        self,
+        item: Item,
+        decision: str,
+        box: Box | None = None,
+        answer: tuple[str, str] | None = None,
+    ) -> None:
+        """Keep what the reader says, on the disk when this returns.
+
+        Parameters
+        ----------
+        item
+            What it is about.
+        decision
+            One of `reviewed.DECISIONS`.
+        box
+            Where the lesion is, if it was accepted or corrected.
+        answer
+            Status and score of the tracker, if it answered anew.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it cannot be written.
+        """
+        comment = self.decision_of(item)[2]
+        item.case.undecided -= not self.is_decided(item)
+        self._comments.pop(item.place, None)
+        row = self._row(item) | reviewed_row(decision, box, comment)
+        if answer is not None:
+            row |= dict(zip(("status", "score"), answer, strict=True))
+        self._table.write(item.place, row)
+
+    def undecide(self, item: Item) -> None:
+        """Forget a decision; the comment stays until the list is closed.
+
+        Raises
+        ------
+        MammoTrackerError
+            As `decide`.
+        """
+        if self.is_decided(item):
+            self._comments[item.place] = self.decision_of(item)[2]
+            item.case.undecided += 1
+            self._table.remove(item.place)
+
+    def comment(self, item: Item, text: str) -> None:
+        """Keep the reader's words about an item, with its decision.
+
+        Raises
+        ------
+        MammoTrackerError
+            As `decide`.
+        """
+        text = " ".join(text.split())
+        if text == self.decision_of(item)[2]:
+            return
+        if self.is_decided(item):
+            row = self._table.rows[item.place]
+            self._table.write(item.place, row | {"comment": text_cell(text)})
+        else:
+            self._comments[item.place] = text
+
+    def close(self) -> None:
+        """Let others open the decisions."""
+        self._table.close()
+
+    def _places(self) -> dict[tuple[str, str], int]:
+        places: dict[tuple[str, str], int] = {}
+        for item in self.items:
+            key = text_cell(item.pair_id), text_cell(item.lesion_id)
+            if key in places:
+                raise MammoTrackerError(
+                    f"{self.manifest} has two rows that would have one name in the table of "
+                    "decisions: give each series and lesion a name of its own."
+                )
+            places[key] = item.place
+        return places
+
+    def _row(self, item: Item) -> dict[str, str]:
+        """Return what the table of decisions says about an item before it is decided."""
+        prior, current = item.case.exams[item.marked], item.case.exams[item.exam]
+        answer = item.answer
+        return {
+            "pair_id": text_cell(item.pair_id),
+            "lesion_id": text_cell(item.lesion_id),
+            "prior": self._path_cell(prior.name),
+            "current": self._path_cell(current.name),
+            "prior_spacing_mm": prior.spacing,
+            "current_spacing_mm": current.spacing,
+            "lesion_type": text_cell(item.lesion_type),
+            **dict(zip(_PRIOR_BOX, item.box, strict=True)),
+            "patient": text_cell(item.patient),
+            "status": answer.status if answer else "",
+            "score": answer.score if answer else "",
+        }
+
+    def _path_cell(self, name: str) -> str:
+        """Return an image's path, relative to the table of decisions, for its cell."""
+        if not name or os.path.isabs(name):
+            return name
+        path = os.path.join(os.path.realpath(self.manifest.parent), name)
+        try:
+            path = os.path.relpath(path, self._table.path.parent)
+        except ValueError:  # on another drive
+            return path
+        return path if text_cell(path) == path else os.path.join(os.curdir, path)
+
+    def _fits(self, place: int, row: Mapping[str, str]) -> bool:
+        """Whether a row of decisions has the boxes and exams of an item, wherever these lie now."""
+        item = self.items[place]
+        try:
+            box = read_box(row, _PRIOR_BOX)
+        except MammoTrackerError:
+            return False
+        if box is None:
+            return False
+        pairs = zip(box.as_tuple(), item.prior_box.as_tuple(), strict=True)
+        if any(abs(a - b) > _SAME_PLACE_PX for a, b in pairs):
+            return False
+        exams = item.case.exams[item.marked], item.case.exams[item.exam]
+        return all(
+            os.path.basename(row[column]) == os.path.basename(exam.name)
+            for column, exam in zip(("prior", "current"), exams, strict=True)
+        )
