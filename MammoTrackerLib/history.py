@@ -286,7 +286,7 @@ def _history(
                 highest, seen_on = result.there, k
             if not result.by_user:
                 there = presence(highest, exams.tracker.presence)
-                results[k] = _with_presence(result, there, seen_on)
+                results[k] = _with_presence(result, there, seen_on, exams.tracker.thresholds[1])
     return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
 
 
@@ -323,17 +323,19 @@ def presence(chance: float, coefficients: Sequence[float]) -> float:
     return 1 / (1 + math.exp(-bias - slope * math.log(chance / (1 - chance))))
 
 
-def _with_presence(result: ExamResult, there: float, seen_on: int) -> ExamResult:
+def _with_presence(result: ExamResult, there: float, seen_on: int, sure: float) -> ExamResult:
     """Give a result the probability that the lesion is there, and say so where it counts."""
     track, more = result.track, ""
     if not track.candidates:  # nobody looked: it is too large, or its place is beyond the image
         return replace(result, there=max(there, ABSENT))
     if there < ABSENT:
         more = f" It is probably not there ({100 * (1 - there):.0f} %)."
-        if track.status is Status.FOUND:
-            track = replace(track, status=Status.UNCERTAIN)
     elif track.status is Status.NOT_FOUND:
         more = f" It should be there, since exam {seen_on + 1} shows it: look yourself."
+    elif there < sure and track.status is Status.FOUND:
+        more = f" It may not be there ({100 * (1 - there):.0f} %)."
+    if there < sure and track.status is Status.FOUND:
+        track = replace(track, status=Status.UNCERTAIN)
     return replace(result, track=replace(track, reason=track.reason + more), there=there)
 
 

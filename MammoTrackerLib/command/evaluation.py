@@ -168,21 +168,25 @@ def _answers(results: Path) -> Iterator[tuple[Row, Callable[[Row], bool]]]:
     """Yield rows of results, of pairs or series, and what tells whether a manifest's row is it.
 
     A reviewed series has a row for each exam but the marked one, of which the pair_id is
-    ``GROUP: A>B``: exam A is marked, and this is what was found on exam B.
+    ``GROUP: A>B``: exam A is marked, and this is what was found on exam B, both as the manifest
+    lists them.
     """
     if layout_of(results) is PAIRS:
         for answer in read_rows(results, ANSWER_COLUMNS, complete=True):
             yield answer, functools.partial(has_ids_of, answer)
         return
+    group, numbers = None, {}
     for answer in read_rows(results, SERIES.results, complete=True):
-        yield answer, functools.partial(_is_exam_of, answer)
+        if answer["exam_group"] != group:
+            group, numbers = answer["exam_group"], {}
+        number = numbers.setdefault(answer["exam"], len(numbers) + 1)
+        yield answer, functools.partial(_is_exam_of, answer, str(number))
 
 
-def _is_exam_of(answer: Row, row: Row) -> bool:
+def _is_exam_of(answer: Row, number: str, row: Row) -> bool:
     group, _, exams = row["pair_id"].rpartition(": ")
     ids = {"pair_id": answer["exam_group"], "lesion_id": answer["lesion_id"]}
-    is_exam = bool(answer["number"]) and exams.rpartition(">")[2] == answer["number"]
-    return is_exam and has_ids_of(ids, row | {"pair_id": group})
+    return exams.rpartition(">")[2] == number and has_ids_of(ids, row | {"pair_id": group})
 
 
 def current_spacings(folder: Path) -> Callable[[str, str], tuple[float, float]]:

@@ -315,7 +315,9 @@ def test_a_review_of_a_series_is_evaluated(
     manifest, _ = evaluation(tmp_path)
     answer = dict.fromkeys(SERIES.results, "") | {"exam_group": "g: 1", "lesion_id": "1"}
     answer |= {"status": "found", "x0": 10, "y0": 10, "x1": 30, "y1": 20}
-    results = [answer | {"number": number, "exam": f"{number}.dcm"} for number in (1, 2, 3)]
+    # Exams are numbered as the manifest lists them, in whatever order they were followed.
+    results = [answer | {"number": number, "exam": f"{number}.dcm"} for number in (2, 1, 3)]
+    results[2]["x0"] = 20
     write_table(tmp_path / "series.csv", results)
     row = read_table(manifest)[0] | {"lesion_id": "1", "pair_id": "g: 1: 2>3"}
     write_table(tmp_path / "reviewed.csv", [row])
@@ -324,6 +326,6 @@ def test_a_review_of_a_series_is_evaluated(
     said = capsys.readouterr().out
     assert "2 rows of the results were skipped" in said
     numbers = [line for line in cells(said) if line[0] in ("tracker", "registration")]
-    assert [line[:4] for line in numbers] == [["tracker", "0", "0", "1.000"]] * 2
+    assert [line[:4] for line in numbers] == [["tracker", "0", "0", "0.500"]] * 2
     write_table(tmp_path / "reviewed.csv", [row | {"pair_id": "g: 1: 2>4"}])
     assert_refused(argv, capsys, "does not belong")
