@@ -133,9 +133,14 @@ def _check_free(page: Path) -> None:
 
 def _with_progress(rows: Iterator[list], total: int) -> Iterator[list]:
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    return track(rows, "Drawing", total=total, console=Console(stderr=True))
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("Drawing", total=total)
+        for row in rows:
+            yield row
+            progress.advance(bar)
+        progress.update(bar, completed=total)  # the exams that are marked have no card
 
 
 def _frame(about: dict) -> tuple[str, str]:
