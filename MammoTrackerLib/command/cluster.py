@@ -68,6 +68,8 @@ def connected(workers: int, scheduler: str, say: Callable[[str], None]) -> Itera
     require_distributed()
     import dask
     from distributed import Client, LocalCluster
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
     from distributed.system import MEMORY_LIMIT
 
     for name, logger in logging.root.manager.loggerDict.items():
@@ -75,6 +77,10 @@ def connected(workers: int, scheduler: str, say: Callable[[str], None]) -> Itera
             logger.setLevel(logging.CRITICAL)  # what counts is said by ourselves
     if scheduler:
         try:
+            # A client of an address that makes no sense would not be rid of for a minute.
+            kind, place = parse_address(scheduler)
+            get_backend(kind)
+            parse_host_port(place)
             client = Client(scheduler, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise MammoTrackerError(

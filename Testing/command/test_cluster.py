@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from command_line import COMMAND, assert_refused, read_table, without_seconds, write_table
@@ -199,7 +200,10 @@ def test_what_is_missing_or_wrong_is_said(manifest, tmp_path, capsys, monkeypatc
     assert_refused([*argv, "--workers", "100000"], capsys, "not enough memory")
     with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}):
         assert_refused([*argv, "--scheduler", "tcp://127.0.0.1:1"], capsys, "No scheduler")
-        assert_refused([*argv, "--scheduler", "nonsense://x"], capsys, "No scheduler")
+        for address in ("nonsense://x", "host-without-port", "http://127.0.0.1:80", "::::"):
+            with mock.patch("distributed.Client") as client:  # is rid of only after a minute
+                assert_refused([*argv, "--scheduler", address], capsys, "No scheduler")
+            assert not client.called
     with pytest.raises(SystemExit):
         main([*argv, "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"])
     monkeypatch.setitem(sys.modules, "distributed", None)
