@@ -109,6 +109,11 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
     try:
         if path.exists() and not path.is_file():
             raise MammoTrackerError(f"{path} is no file: give a comma-separated table.")
+        if path.suffix.lower() == ".parquet":
+            raise MammoTrackerError(
+                f"{path} is Parquet, which only `mammotracker batch` writes: give it as CSV, into "
+                "which pandas and pyarrow turn it."
+            )
         with path.open(newline="", encoding="utf-8-sig") as file:
             records = _records(file, path)
             _, header, _ = next(records, (1, [], True))
