@@ -33,19 +33,22 @@ define packages
 	fi
 endef
 
-.PHONY: demo test test-tracking test-training slicer-test screenshots screen checks clean
+.PHONY: demo test test-tracking test-command test-training slicer-test screenshots screen checks clean
 
 demo: $(VENV)/demo
 	$(BIN)/python Testing/demo.py
 
-# Side by side, each printed when it ends: they have an environment each.
+# Side by side, each printed when it ends.
 test:
-	$(MAKE) --jobs=2 --output-sync=target test-tracking test-training
+	$(MAKE) --jobs=3 --output-sync=target test-tracking test-command test-training
 
 test-tracking: $(VENV)/test screen checks
 	$(BIN)/ruff check .
 	$(BIN)/python -c "from importlib.util import find_spec; assert not find_spec('tensorflow')"
-	$(BIN)/python -m pytest -m "not train"
+	$(BIN)/python -m pytest -m "not train" --ignore=Testing/command
+
+test-command: $(VENV)/test checks
+	$(BIN)/python -m pytest -m "not train" Testing/command
 
 test-training: $(TRAIN)/test
 	$(TRAIN)/bin/python -m pytest -m train

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from reading_files import decided, write_pairs
 
 ROOT = Path(__file__).parents[1]
 SHOW = """
@@ -25,14 +27,14 @@ views = SideBySide(slicer.app.layoutManager())
 """
 
 
-def run(program: str, path: Path) -> str:
+def run(program: str, path: Path, status: int = 0) -> str:
     folders = [ROOT / "Testing", ROOT, ROOT / "MammoTracker"]
     run = subprocess.run(
         [sys.executable, "-c", program, str(path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.returncode == status, run.stderr[-2000:]
     return run.stdout
 
 
@@ -116,3 +118,20 @@ def test_closing_the_application_while_placing(needs_the_wheels, tmp_path):
         "print(len(slicer.util.getNodesByClass('vtkMRMLMarkupsROINode')), shell.errors)\n"
     )
     assert run(program, tmp_path).splitlines()[-1] == "1 []"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_a_decision_of_the_reading_list_survives_the_applications_death(needs_the_wheels, tmp_path):
+    write_pairs(tmp_path)
+    program = (
+        "import os, signal, sys; from pathlib import Path; import slicer_stand_in\n"
+        "shell = slicer_stand_in.start(); panel = shell.openModule('MammoTracker')\n"
+        "ui, folder = panel.ui, Path(sys.argv[1])\n"
+        "ui.manifestPathLineEdit.currentPath = str(folder / 'manifest.csv')\n"
+        "ui.readingResultsPathLineEdit.currentPath = str(folder / 'results.csv')\n"
+        "shell.click(ui.readingOpenButton)\n"
+        "shell.wait(lambda: ui.cannotTellButton.enabled and panel.exams.isComplete, 60)\n"
+        "shell.press('T'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run(program, tmp_path, -signal.SIGKILL)
+    assert decided(tmp_path / "reviewed.csv") == {("two", "mass"): "not there"}

@@ -139,7 +139,7 @@ def _requirements() -> list[Requirement]:
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, OSError):  # there, but without what says its version
         return None
 
 

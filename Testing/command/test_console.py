@@ -109,7 +109,7 @@ def test_what_nobody_expected_is_one_sentence_without_its_text(monkeypatch, caps
     def fail(arguments):
         raise error
 
-    monkeypatch.setattr(cli, "_benchmark", fail)
+    monkeypatch.setitem(cli._RUN, "benchmark", fail)
     assert_refused(["benchmark"], capsys, *words)
 
 

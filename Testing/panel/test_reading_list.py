@@ -1,19 +1,15 @@
-"""The reading list as a reader meets it: opened, decided by buttons and keys, left, killed."""
+"""The reading list as a reader meets it: opened, decided by buttons and keys, left."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from panel_steps import choose, rows_of, track
 from reading_files import OTHER, decided, row_of, write, write_pairs
 from sample_pair import SAMPLE, TRUTH
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -446,33 +442,3 @@ def test_another_pair_can_be_looked_at_while_the_list_is_open(panel, shell, list
     shell.press("J")
     wait_for(panel, shell, "three")
     assert prior.GetScene() and lesion.GetScene()
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import slicer_stand_in
-shell = slicer_stand_in.start()
-panel = shell.openModule("MammoTracker")
-ui = panel.ui
-folder = Path(sys.argv[1])
-ui.manifestPathLineEdit.currentPath = str(folder / "manifest.csv")
-ui.readingResultsPathLineEdit.currentPath = str(folder / "results.csv")
-shell.click(ui.readingOpenButton)
-shell.wait(lambda: ui.cannotTellButton.enabled and panel.exams.isComplete, 60)
-shell.press("T")
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt" or "real_slicer" in sys.modules, reason="kills a stand-in")
-def test_a_decision_survives_the_applications_death(shell, tmp_path):
-    write_pairs(tmp_path)
-    folders = [ROOT / "Testing", ROOT, ROOT / "MammoTracker"]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
-    assert decided(tmp_path / "reviewed.csv") == {("two", "mass"): "not there"}
