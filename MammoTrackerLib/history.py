@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .box import Box
 from .errors import MammoTrackerError
 from .exams import Exam, Exams
-from .lesion_size import resized
+from .lesion_size import MarkedSize
 from .mammogram import Mammogram
 from .metrics import center_distance
 from .pair import check_box_on, series_problems
@@ -141,7 +141,7 @@ def follow(
     Every exam is reached from the one on which a lesion is marked, or from the nearest before and
     after it on which the user decided. Where the answer is not sure, it is reached from the
     nearest exams with a sure one, too; the likeliest way counts. The size of a mass that stands out
-    is measured against the user's box by `lesion_size.resized`, too.
+    is measured against the user's box by `lesion_size.MarkedSize`, too.
 
     Parameters
     ----------
@@ -271,10 +271,11 @@ def _history(
     known: Mapping[int, Box | None],
     ways: Mapping[int, list[Way]],
 ) -> LesionHistory:
+    sizes: dict[int, MarkedSize] = {}
     results = {
         k: by_user(lesion, known[k])
         if k in known
-        else _measured(_combined(lesion, ways[k], exams, k), known, ways[k], exams, k)
+        else _measured(_combined(lesion, ways[k], exams, k), known, ways[k], exams, k, sizes)
         for k in range(len(exams))
     }
     # A lesion that is on an exam farther from where it is marked is on those between, too.
@@ -296,13 +297,19 @@ def _measured(
     ways: Sequence[Way],
     exams: Exams,
     number: int,
+    sizes: dict[int, MarkedSize],
 ) -> ExamResult:
-    """Correct the size of what was found, against the user's box on the exam that it is near."""
+    """Correct the size of what was found, against the user's box on the exam that it is near.
+
+    `sizes` keeps how large the lesion is there.
+    """
     if not result.track.candidates:
         return result
     anchor = next(way.source for way in ways if way.source in known)
     matrix = exams.alignment(anchor, number).matrix
-    box = resized(exams[anchor], known[anchor], exams[number], result.track.box, matrix)
+    if anchor not in sizes:
+        sizes[anchor] = MarkedSize.of(exams[anchor], known[anchor])
+    box = sizes[anchor].resized(exams[number], result.track.box, matrix)
     return replace(result, track=replace(result.track, box=box))
 
 

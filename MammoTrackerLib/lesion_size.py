@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -30,47 +32,77 @@ of their pixels there are in the box than in these where it holds a cluster; how
 MOST_CHANGE = np.log([0.4, 2.5])
 
 
-def resized(marked: Exam, lesion: Box, exam: Exam, found: Box, matrix: np.ndarray) -> Box:
-    """Correct the size of a lesion that was found, by what is seen of it on both exams.
+@dataclass(frozen=True, eq=False)
+class MarkedSize:
+    """How large a lesion is seen on the exam on which the user marked it.
 
-    The networks underestimate how much a lesion grew or shrank. Their size and that of a soft disc,
-    for a mass that stands out, or else that of the extent of its calcifications, are averaged (as
-    logarithms). On synthetic series this halved the error of masses that changed.
-
-    Parameters
+    Attributes
     ----------
-    marked, lesion
-        The exam on which the user marked it, and the box.
-    exam, found
-        Another one, and the box that was found there.
-    matrix
-        (2, 2) linear map from millimetres of the first to those of the other, `Alignment.matrix`.
-
-    Returns
-    -------
-    Box
-        With the same centre and shape; as it was where neither is seen on both.
+    longest_mm
+        The longest side of the box.
+    half_mm
+        (2,) half its sides.
+    disc_scale
+        The logarithm of a soft disc's size, of the box's, for a mass that stands out; else None.
+    specks_mm
+        How far the calcifications of a cluster reach; else None.
     """
-    half_mm = np.array([lesion.width, lesion.height]) * marked.spacing / 2
-    left, _, right = np.linalg.svd(matrix)
-    turn = left @ right
-    ratio = found.longest_side(exam.spacing) / lesion.longest_side(marked.spacing)
-    before = disc(marked.as_prior, lesion, half_mm, np.eye(2))
-    if before is not None and before[1] >= LEAST_GAIN and abs(before[0]) <= MOST_OFF:
-        after = disc(exam.as_prior, found, half_mm, turn)
-        change = None if after is None else after[0] - before[0]
-    else:
-        extents = (
-            specks_mm(marked.as_prior, lesion, half_mm, np.eye(2)),
-            specks_mm(exam.as_prior, found, half_mm * ratio, turn),
-        )
+
+    longest_mm: float
+    half_mm: np.ndarray
+    disc_scale: float | None
+    specks_mm: float | None
+
+    @classmethod
+    def of(cls, exam: Exam, box: Box) -> MarkedSize:
+        """Measure a lesion in the user's box."""
+        half_mm = np.array([box.width, box.height]) * exam.spacing / 2
+        scale = reach = None
+        fitted = disc(exam.as_prior, box, half_mm, np.eye(2))
+        if fitted is not None and fitted[1] >= LEAST_GAIN and abs(fitted[0]) <= MOST_OFF:
+            scale = fitted[0]
+        else:
+            reach = specks_mm(exam.as_prior, box, half_mm, np.eye(2))
+            if reach is not None and abs(np.log(reach / (2 * half_mm.max()))) > MOST_OFF:
+                reach = None
+        return cls(box.longest_side(exam.spacing), half_mm, scale, reach)
+
+    def resized(self, exam: Exam, found: Box, matrix: np.ndarray) -> Box:
+        """Correct the size of the lesion on another exam, by what is seen of it on both.
+
+        The networks underestimate how much a lesion grew or shrank. Their size and that of the
+        disc, or else that of the calcifications' extent, are averaged (as logarithms). On
+        synthetic series this halved the error of masses that changed.
+
+        Parameters
+        ----------
+        exam, found
+            The other exam, and the box that was found there.
+        matrix
+            (2, 2) linear map from millimetres of the first exam to those of the other,
+            `Alignment.matrix`.
+
+        Returns
+        -------
+        Box
+            With the same centre and shape; as it was where neither is seen on both.
+        """
+        left, _, right = np.linalg.svd(matrix)
+        turn = left @ right
+        ratio = found.longest_side(exam.spacing) / self.longest_mm
         change = None
-        if None not in extents and abs(np.log(extents[0] / (2 * half_mm.max()))) <= MOST_OFF:
-            change = np.log(extents[1] / extents[0])
-    if change is None:
-        return found
-    factor = float(np.exp((np.clip(change, *MOST_CHANGE) - np.log(ratio)) / 2))
-    return Box.from_center(*found.center, found.width * factor, found.height * factor)
+        if self.disc_scale is not None:
+            fitted = disc(exam.as_prior, found, self.half_mm, turn)
+            if fitted is not None:
+                change = fitted[0] - self.disc_scale
+        elif self.specks_mm is not None:
+            reach = specks_mm(exam.as_prior, found, self.half_mm * ratio, turn)
+            if reach is not None:
+                change = np.log(reach / self.specks_mm)
+        if change is None:
+            return found
+        factor = float(np.exp((np.clip(change, *MOST_CHANGE) - np.log(ratio)) / 2))
+        return Box.from_center(*found.center, found.width * factor, found.height * factor)
 
 
 def specks_mm(layers: Layers, box: Box, half_mm: np.ndarray, turn: np.ndarray) -> float | None:

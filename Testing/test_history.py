@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ class Scripted(Exams):
 def unmeasured(monkeypatch, request):
     """The scripted exams have no pixels to measure."""
     if "prior" not in request.fixturenames:
-        monkeypatch.setattr(history_module, "resized", lambda *values: values[3])
+        size = SimpleNamespace(resized=lambda exam, found, matrix: found)
+        monkeypatch.setattr(history_module.MarkedSize, "of", lambda *_: size)
 
 
 def one(exams: Exams, marked: int, decided: dict | None = None) -> LesionHistory:

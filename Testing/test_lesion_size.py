@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram
 from MammoTrackerLib.exams import Exam
-from MammoTrackerLib.lesion_size import disc, resized, specks_mm
+from MammoTrackerLib.lesion_size import MarkedSize, disc, specks_mm
 
 SPACING = 0.2
 LESION = Box(150, 250, 210, 290)
@@ -34,7 +34,7 @@ def exam(tracker, growth: float, height: float = 1.0, seed: int = 0, turned: boo
 @pytest.mark.parametrize("growth", [0.7, 1.0, 1.3, 1.8])
 def test_half_of_what_the_networks_missed_is_corrected(tracker, growth):
     before, after = exam(tracker, 1.0), exam(tracker, growth, seed=1)
-    box = resized(before, LESION, after, LESION, np.eye(2))
+    box = MarkedSize.of(before, LESION).resized(after, LESION, np.eye(2))
     assert box.center == pytest.approx(LESION.center)
     assert box.width / box.height == pytest.approx(1.5)
     assert box.width / LESION.width == pytest.approx(growth**0.5, rel=0.06)
@@ -43,7 +43,7 @@ def test_half_of_what_the_networks_missed_is_corrected(tracker, growth):
 def test_an_exam_on_its_side_is_measured_alike(tracker):
     before, after = exam(tracker, 1.0), exam(tracker, 1.4, seed=1, turned=True)
     found = Box(LESION.y0, LESION.x0, LESION.y1, LESION.x1)
-    box = resized(before, LESION, after, found, np.array([[0.0, 1.0], [1.0, 0.0]]))
+    box = MarkedSize.of(before, LESION).resized(after, found, np.array([[0.0, 1.0], [1.0, 0.0]]))
     assert box.height / found.height == pytest.approx(1.4**0.5, rel=0.06)
 
 
@@ -54,7 +54,7 @@ def test_what_is_no_such_mass_keeps_its_box(tracker, lesion, height):
     """Plain tissue, or a box that is not the mass's."""
     before, after = exam(tracker, 1.0, height), exam(tracker, 1.5, height, seed=1)
     found = Box.from_center(180, 270, 70, 50)
-    assert resized(before, lesion, after, found, np.eye(2)) == found
+    assert MarkedSize.of(before, lesion).resized(after, found, np.eye(2)) == found
 
 
 def cluster(tracker, growth: float, seed: int) -> Exam:
@@ -74,7 +74,7 @@ def cluster(tracker, growth: float, seed: int) -> Exam:
 @pytest.mark.parametrize("growth", [0.8, 1.0, 1.25])
 def test_a_cluster_is_measured_by_its_specks(tracker, growth):
     before, after = cluster(tracker, 1.0, 0), cluster(tracker, growth, 1)
-    box = resized(before, LESION, after, LESION, np.eye(2))
+    box = MarkedSize.of(before, LESION).resized(after, LESION, np.eye(2))
     assert box.width / LESION.width == pytest.approx(growth**0.5, rel=0.06)
 
 
