@@ -135,9 +135,11 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
         "--workers",
         metavar="N",
         type=int,
+        nargs="?",
+        const=0,
         default=1,
-        help="processes of one thread that track side by side; 0 for as many as this machine has "
-        "cores and memory for; more than 1 need Dask",
+        help="processes of one thread that track side by side; without N, as many as this machine "
+        "has cores and memory for; more than 1 need Dask",
     )
     where.add_argument(
         "--scheduler",

@@ -20,6 +20,7 @@ from killing_reader import environment
 
 from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import cluster, units
+from MammoTrackerLib.command.arguments import make_parser
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.command.results import Journal, Results, fingerprints
 from MammoTrackerLib.command.tables import PAIRS, failed_row
@@ -197,6 +198,7 @@ def test_what_is_missing_or_wrong_is_said(manifest, tmp_path, capsys, monkeypatc
     out = tmp_path / "out.csv"
     argv = ["batch", str(manifest), "--out", str(out)]
     assert_refused([*argv, "--workers", "-1"], capsys, "negative")
+    assert make_parser().parse_args([*argv, "--workers"]).workers == 0, "all that there are"
     assert_refused([*argv, "--workers", "100000"], capsys, "not enough memory")
     with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}):
         assert_refused([*argv, "--scheduler", "tcp://127.0.0.1:1"], capsys, "No scheduler")
