@@ -10,7 +10,7 @@ from pathlib import Path
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.command.reviewed import REVIEWED_COLUMNS
 from MammoTrackerLib.command.tables import (
-    BOX_COLUMNS,
+    PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
     Row,
     is_present,
@@ -23,7 +23,6 @@ from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable, image_key, rea
 ANNOTATION_COLUMNS = "case image lesion_type layout x0 y0 x1 y1 roi".split()
 SKIPPED_COLUMNS = ("table", "row", "image", "reason", "detail")
 LAYOUTS = ("dicom", "embed_png")
-_PRIOR_COLUMNS = tuple(f"prior_{name}" for name in BOX_COLUMNS)
 
 
 class Skipped(list):
@@ -125,7 +124,7 @@ def _of_row(path: Path, row: Row) -> Iterator[Annotation]:
         raise Unusable("no case or no image", "")
     try:
         is_there = is_present(row)
-        boxes = read_box(row, _PRIOR_COLUMNS), read_box(row, TRUTH_COLUMNS)
+        boxes = read_box(row, PRIOR_BOX_COLUMNS), read_box(row, TRUTH_COLUMNS)
     except MammoTrackerError as error:
         raise Unusable("malformed box or roi", str(error)) from None
     if boxes[0] is None:

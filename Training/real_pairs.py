@@ -22,8 +22,8 @@ from rich.progress import track
 
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.command.tables import (
-    BOX_COLUMNS,
     MANIFEST_COLUMNS,
+    PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
     is_present,
     read_box,
@@ -177,7 +177,7 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
 
 def _boxes(row: Row) -> tuple[Box, Box | None] | str:
     try:
-        prior = read_box(row, [f"prior_{name}" for name in BOX_COLUMNS])
+        prior = read_box(row, PRIOR_BOX_COLUMNS)
         if prior is None:
             return "The row has no box: fill prior_x0 to prior_y1."
         if not is_present(row):

@@ -16,9 +16,9 @@ from .evaluation import current_spacings
 from .reviewed import ACCEPTED, CANNOT_TELL, CORRECTED, DECISIONS, NOT_THERE, REJECTED
 from .scores import FEW_PATIENTS, number_and_interval
 from .tables import (
-    BOX_COLUMNS,
     ID_COLUMNS,
     MANIFEST_COLUMNS,
+    PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
     Row,
     read_box,
@@ -37,7 +37,6 @@ ANSWERS = {
 """What a reader says of a lesion: with a box, that it is not there, that the answer is wrong
 without a better one, or nothing."""
 _COLUMNS = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS, "decision")
-_PRIOR_COLUMNS = tuple(f"prior_{name}" for name in BOX_COLUMNS)
 
 
 def print_agreement(console: Console, first: Path, second: Path) -> None:
@@ -68,7 +67,7 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
         )
     pairs = [(tables[0][key], tables[1][key]) for key in common]
     for one, other in pairs:
-        if _corners(one, _PRIOR_COLUMNS, first) != _corners(other, _PRIOR_COLUMNS, second):
+        if _corners(one, PRIOR_BOX_COLUMNS, first) != _corners(other, PRIOR_BOX_COLUMNS, second):
             raise MammoTrackerError(
                 f"{second}, line {other.line}: the lesion is marked elsewhere on the prior than in "
                 f"{first}, line {one.line}. Give two reviewed tables of the same results."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from ..errors import MammoTrackerError
 from ..reading.archive import Found, read_file
+from .child import belong_to_parent
 
 LONGEST_FILE_S = 60.0
 """A header takes milliseconds; after this time, its file is taken to hang the reader."""
@@ -192,11 +192,9 @@ def read_files(
 
 def _serve(connection: Connection, folder: str, key: bytes, with_marks: bool) -> None:
     """Answer files in their order until the one who asks hangs up."""
-    import signal
     import warnings
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it decides what Ctrl-C does
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    belong_to_parent()
     warnings.simplefilter("ignore")
     with suppress(OSError):  # what readers print may quote headers
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -207,8 +205,3 @@ def _serve(connection: Connection, folder: str, key: bytes, with_marks: bool) ->
         while True:
             for path in connection.recv():
                 connection.send(read_file(Path(folder, path), key, with_marks))
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)

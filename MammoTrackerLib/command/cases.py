@@ -15,8 +15,10 @@ from .tables import (
     FAILED,
     MANIFEST_COLUMNS,
     PAIRS,
+    PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
     SERIES,
+    STATUSES,
     Layout,
     Row,
     layout_of,
@@ -27,8 +29,6 @@ from .tables import (
 )
 
 NOT_TRACKED = "not tracked yet"
-_PRIOR_BOX = tuple(f"prior_{name}" for name in BOX_COLUMNS)
-_STATUSES = [*(status.value for status in Status), FAILED]
 
 
 @dataclass(slots=True, eq=False)
@@ -176,7 +176,7 @@ class Cases:
             key = key_of(row)
             _check_new(key, rows, self._manifest, row)
             rows[key] = None
-            box = tuple(row[name] for name in _PRIOR_BOX)
+            box = tuple(row[name] for name in PRIOR_BOX_COLUMNS)
             if not _is_box(box):
                 self.left_out += 1
                 continue
@@ -288,7 +288,7 @@ def _check_answer(row: Mapping[str, str], where: str) -> None:
         is_right = status == FAILED or 0 <= float(score) <= 1
     except ValueError:
         is_right = False
-    if status not in _STATUSES or not is_right:
+    if status not in STATUSES or not is_right:
         raise MammoTrackerError(
             f"{where}: status or score is not as `mammotracker batch` writes it. Give the file "
             "that it wrote."

@@ -14,6 +14,7 @@ from ..box import Box
 from ..breast import breast_mask, wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
+from ..orientation import Turn, turned
 
 COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
 BACKGROUND, TEXT, MUTED = "#16181d", "#e8eaed", "#9aa0a6"
@@ -73,8 +74,7 @@ def draw_zoom(
         Its ``on_canvas`` says where a box of the mammogram is.
     """
     view = View(mammogram, mirrored=mirrored)
-    width, height = (side_mm / spacing for spacing in mammogram.spacing)
-    view.area = Box.from_center(*center, width, height)
+    view.area = _square(mammogram, center, side_mm)
     view.frame = frame
     size = frame[2] - frame[0], frame[3] - frame[1]
     image = _render(mammogram, view.area, size, local=True)
@@ -85,12 +85,19 @@ def draw_zoom(
 
 
 def zoom(
-    mammogram: Mammogram, center: tuple[float, float], side_mm: float, size: int
+    mammogram: Mammogram, center: tuple[float, float], side_mm: float, size: int, turn: Turn
 ) -> Image.Image:
-    """Return the square of this side around a point, in its own contrast, as size x size pixels."""
+    """Return the square of this side around a point, turned, in its own contrast.
+
+    It is grey, of size x size pixels.
+    """
+    image = _render(mammogram, _square(mammogram, center, side_mm), (size, size), local=True)
+    return Image.fromarray(np.ascontiguousarray(turned(np.asarray(image)[..., 0], turn)))
+
+
+def _square(mammogram: Mammogram, center: tuple[float, float], side_mm: float) -> Box:
     width, height = (side_mm / spacing for spacing in mammogram.spacing)
-    area = Box.from_center(*center, width, height)
-    return _render(mammogram, area, (size, size), local=True)
+    return Box.from_center(*center, width, height)
 
 
 def draw_box(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
-from ..track import Status
 from .outputs import quiet_framework
 from .scores import (
     Lesion,
@@ -23,11 +22,11 @@ from .scores import (
 from .tables import (
     ANSWER_COLUMNS,
     BOX_COLUMNS,
-    FAILED,
     MANIFEST_COLUMNS,
     PAIRS,
     REGISTRATION_COLUMNS,
     SERIES,
+    STATUSES,
     TRUTH_COLUMNS,
     Row,
     has_ids_of,
@@ -41,7 +40,6 @@ from .tables import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-STATUSES = (*(status.value for status in Status), FAILED)
 
 
 def print_evaluation(

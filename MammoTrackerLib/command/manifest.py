@@ -24,6 +24,7 @@ from .tables import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
     PAIRS,
+    PRIOR_BOX_COLUMNS,
     SERIES,
     TRUTH_COLUMNS,
     text_cell,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 JOURNAL = ".journal"
 PATIENT_COLUMNS = ("patient", "patient_id", "issuer")
-_PRIOR_BOX = tuple(f"prior_{name}" for name in BOX_COLUMNS)
 
 Exam = tuple[Image, dict[str, ImageMark]]
 """An exam of a breast in a view: its image, and its lesions by their names."""
@@ -144,7 +144,7 @@ def run_manifest(
         f"{totals['patients']} patients, {totals['lesions']} lesions."
     )
     if not has_marks:
-        names = BOX_COLUMNS if series else _PRIOR_BOX
+        names = BOX_COLUMNS if series else PRIOR_BOX_COLUMNS
         print(
             f"They have no boxes yet: fill {names[0]} to {names[-1]} before `mammotracker batch`."
         )
@@ -276,7 +276,7 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
             yield row | {"lesion_id": "1"}
         for lesion, mark in lesions.items():
             cells = row | {"lesion_id": lesion, "lesion_type": types[lesion]}
-            cells |= _corners(_PRIOR_BOX, mark)
+            cells |= _corners(PRIOR_BOX_COLUMNS, mark)
             yield cells | (_corners(TRUTH_COLUMNS, known[lesion]) if lesion in known else {})
 
 

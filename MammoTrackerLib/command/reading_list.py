@@ -12,10 +12,9 @@ from ..errors import MammoTrackerError
 from ..track import Status, Track
 from .cases import Case, Cases, Exam, Item
 from .reviewed import ReviewedTable, plain, reviewed_row, table_of
-from .tables import BOX_COLUMNS, read_box, read_date, read_spacing, text_cell
+from .tables import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS, read_box, read_date, read_spacing, text_cell
 
 WORST_FIRST, AS_LISTED = "worst first", "as listed"
-_PRIOR_BOX = tuple(f"prior_{name}" for name in BOX_COLUMNS)
 _SAME_PLACE_PX = 0.001
 
 
@@ -104,7 +103,7 @@ class ReadingList:
         row = self._table.rows.get(item.place)
         if row is None:
             return "", None, self._comments.get(item.place, "")
-        box = read_box(row, [f"current_{name}" for name in BOX_COLUMNS])
+        box = read_box(row, TRUTH_COLUMNS)
         return row["decision"], box, plain(row["comment"])
 
     def track_of(self, item: Item) -> Track | None:
@@ -217,7 +216,7 @@ class ReadingList:
             "prior_spacing_mm": prior.spacing,
             "current_spacing_mm": current.spacing,
             "lesion_type": text_cell(item.lesion_type),
-            **dict(zip(_PRIOR_BOX, item.box, strict=True)),
+            **dict(zip(PRIOR_BOX_COLUMNS, item.box, strict=True)),
             "patient": text_cell(item.patient),
             "status": answer.status if answer else "",
             "score": answer.score if answer else "",
@@ -238,7 +237,7 @@ class ReadingList:
         """Whether a row of decisions has the boxes and exams of an item, wherever these lie now."""
         item = self.items[place]
         try:
-            box = read_box(row, _PRIOR_BOX)
+            box = read_box(row, PRIOR_BOX_COLUMNS)
         except MammoTrackerError:
             return False
         if box is None:

@@ -8,8 +8,6 @@ import json
 import multiprocessing
 import os
 import queue
-import signal
-import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +24,7 @@ from ..breast import wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
+from .child import belong_to_parent
 from .drawing import thumbnail, zoom
 from .outputs import quiet_framework
 from .tables import read_spacing
@@ -193,18 +192,12 @@ class _Process:
 
 def _serve(connection: Connection, folder: str) -> None:
     """Draw what is asked for until whoever asks is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_report, daemon=True).start()
+    belong_to_parent()
     with quiet_framework(), suppress(EOFError, OSError):
         draw = card_drawer(Path(folder))
         connection.send("ready")
         while True:
             connection.send([draw(card) for card in connection.recv()])
-
-
-def _end_with_the_report() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def card_drawer(folder: Path) -> Callable[[Card], Shown]:
@@ -254,10 +247,10 @@ def _drawn(card: Card, prior: Mammogram | None, current: Mammogram | None) -> Sh
     picture = Image.new("L", (2 * TILE, TILE))
     boxes: list[list[float] | None | bool] = [None, None, None, False]
     if prior is not None and card.lesion is not None:
-        picture.paste(_tile(prior, card.lesion, field, UNTURNED), (0, 0))
+        picture.paste(zoom(prior, card.lesion.center, field, TILE, UNTURNED), (0, 0))
         boxes[0] = _in_tile(card.lesion, card.lesion, prior, field, UNTURNED)
     if current is not None and card.place is not None:
-        picture.paste(_tile(current, card.place, field, turn), (TILE, 0))
+        picture.paste(zoom(current, card.place.center, field, TILE, turn), (TILE, 0))
         boxes[3] = True
         for k, box in ((1, card.answer), (2, card.registration)):
             if box is not None:
@@ -271,11 +264,6 @@ def _drawn(card: Card, prior: Mammogram | None, current: Mammogram | None) -> Sh
     }
     _write(picture, card.path, {"note": "unfinished"} if missing else shown)
     return shown
-
-
-def _tile(mammogram: Mammogram, box: Box, field_mm: float, turn: Turn) -> Image.Image:
-    grey = np.asarray(zoom(mammogram, box.center, field_mm, TILE))[..., 0]
-    return Image.fromarray(np.ascontiguousarray(turned(grey, turn)))
 
 
 def _in_tile(

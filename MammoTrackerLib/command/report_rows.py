@@ -22,8 +22,10 @@ from .tables import (
     BOX_COLUMNS,
     FAILED,
     PAIRS,
+    PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
     SERIES,
+    STATUSES,
     Layout,
     Row,
     has_ids_of,
@@ -39,7 +41,6 @@ COLUMNS = (
     *("message", "picture", "boxes", "field", "turn", "note"),
 )
 """Of a row of the page: sizes and the shift in mm, the change of size in per cent."""
-_STATUSES = (*(status.value for status in Status), FAILED)
 _ANSWERED = (Status.FOUND.value, Status.UNCERTAIN.value)
 _IN_A_FOLDER = 1000
 _TOGETHER = 256
@@ -126,10 +127,10 @@ def _entries(results: Path, manifest: Path | None, layout: Layout) -> Iterator[_
             raise MammoTrackerError(
                 f"{results} does not belong to {manifest}: its row {number + 1} is another one."
             )
-        if answer["status"] not in _STATUSES:
+        if answer["status"] not in STATUSES:
             raise MammoTrackerError(
                 f"{results}, line {answer.line}, column status: it is none of "
-                f"{', '.join(_STATUSES)}. Give a file that `mammotracker batch` wrote."
+                f"{', '.join(STATUSES)}. Give a file that `mammotracker batch` wrote."
             )
         yield _Entry(number, results, answer, asked)
 
@@ -161,7 +162,7 @@ def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
     if asked is None:
         return values, None
     prior, current = ((asked[name], asked[f"{name}_spacing_mm"]) for name in ("prior", "current"))
-    values["marked"] = _box(asked, [f"prior_{name}" for name in BOX_COLUMNS])
+    values["marked"] = _box(asked, PRIOR_BOX_COLUMNS)
     values["spacings"] = prior[1], current[1]
     found, said = values["found"], entry.answer["message"]
     return values, Card(

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,11 +21,13 @@ from ..mammogram import Mammogram
 from ..memory import keep_freed_memory
 from ..pair import check_pair, pair_problems
 from ..tracker import LesionTracker
+from .child import belong_to_parent
 from .outputs import quiet_framework
 from .series_rows import series_follower
 from .tables import (
     BOX_COLUMNS,
     ID_COLUMNS,
+    PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
     candidates_cell,
     failed_row,
@@ -182,8 +183,7 @@ def _serve(
     connection: Connection, folder: str, force: bool, one_thread: bool, temporary: str
 ) -> None:
     """Answer rows until the batch hangs up: first with what is wrong, or "", then with results."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch itself decides what Ctrl-C does
-    threading.Thread(target=_end_with_the_batch, daemon=True).start()
+    belong_to_parent()
     if one_thread:
         os.environ.update(dict.fromkeys(_THREADS, "1"))
     if temporary:
@@ -211,11 +211,6 @@ def _serve(
                 connection.send(find_of_series(row, group) if group else find(row))
 
 
-def _end_with_the_batch() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
 def row_tracker(
     tracker: LesionTracker, folder: Path, force: bool
 ) -> Callable[[dict[str, str]], dict[str, str]]:
@@ -238,7 +233,7 @@ def row_tracker(
     def find(row: dict[str, str]) -> dict[str, str]:
         start = time.perf_counter()
         try:
-            box = read_box(row, [f"prior_{name}" for name in BOX_COLUMNS])
+            box = read_box(row, PRIOR_BOX_COLUMNS)
             if box is None:
                 raise MammoTrackerError("The row has no box: fill prior_x0 to prior_y1.")
             for name in ("prior", "current"):

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from ..growth import Growth
 from ..history import ExamResult, LesionHistory
 from ..mammogram import Mammogram
-from ..orientation import Turn, is_quarter, turned
+from ..orientation import Turn, is_quarter
 from ..track import Status
-from .drawing import BACKGROUND, MUTED, TEXT, draw_box, draw_zoom, font, lesion_color, save, wrap
+from .drawing import BACKGROUND, MUTED, TEXT, draw_box, font, lesion_color, save, wrap, zoom
 
 _TILE = 184
 _GAP = 10
@@ -137,11 +137,10 @@ def _draw_tile(
     track = result.track
     has_box = track.status is not Status.NOT_FOUND
     box = track.box if has_box else track.registration_box
-    tile = Image.new("RGB", (_TILE, _TILE), "black")
+    tile = Image.new("L", (_TILE, _TILE))
     if has_box or not result.by_user:  # else nothing says where it would be
-        draw_zoom(tile, mammogram, box.center, field_mm, (0, 0, _TILE, _TILE))
-    grey = np.ascontiguousarray(turned(np.asarray(tile)[..., 0], turn))
-    canvas.paste(Image.fromarray(grey).convert("RGB"), place)
+        tile = zoom(mammogram, box.center, field_mm, _TILE, turn)
+    canvas.paste(tile.convert("RGB"), place)
     x, y = place
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((x, y, x + _TILE - 1, y + _TILE - 1), outline="#3c4043")

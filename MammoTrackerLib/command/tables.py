@@ -13,7 +13,7 @@ from typing import TextIO
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..track import Candidate
+from ..track import Candidate, Status
 
 MANIFEST_COLUMNS = (
     "pair_id",
@@ -29,8 +29,9 @@ MANIFEST_COLUMNS = (
     "prior_y1",
 )
 ID_COLUMNS = ("pair_id", "lesion_id")
-TRUTH_COLUMNS = ("current_x0", "current_y0", "current_x1", "current_y1")
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
+PRIOR_BOX_COLUMNS = tuple(f"prior_{name}" for name in BOX_COLUMNS)
+TRUTH_COLUMNS = tuple(f"current_{name}" for name in BOX_COLUMNS)
 REGISTRATION_COLUMNS = tuple(f"registration_{name}" for name in BOX_COLUMNS)
 ANSWER_COLUMNS = (
     *ID_COLUMNS,
@@ -52,6 +53,7 @@ HISTORY_COLUMNS = (
 """Of a lesion on an exam. A change is that from the exam before on which the lesion was found; the
 total, the growth per year and the doubling time are from the first exam to the last."""
 FAILED = "failed"
+STATUSES = (*(status.value for status in Status), FAILED)
 MAX_CANDIDATES = 5
 
 
