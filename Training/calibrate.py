@@ -45,7 +45,7 @@ def collect(
     values : numpy.ndarray
         (n, 7), each row's evidence.
     right : numpy.ndarray
-        (n,) bool: the lesion is there, and the answer is at most 5 mm off.
+        (n,) bool: the lesion is there, and the answer is at most 3 mm off.
     there : numpy.ndarray
         (n,) bool: the lesion is there.
     went : numpy.ndarray

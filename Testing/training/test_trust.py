@@ -41,9 +41,9 @@ def test_lesions_that_went_are_told_from_pairs_that_are_none():
     }  # fmt: skip
 
 
-def test_an_answer_within_5_mm_is_right():
-    assert is_right(tracked("a", 10, 10, 0.9, off=4.9)[1])
-    assert not is_right(tracked("a", 10, 10, 0.9, off=5.1)[1])
+def test_an_answer_within_3_mm_is_right():
+    assert is_right(tracked("a", 10, 10, 0.9, off=2.9)[1])
+    assert not is_right(tracked("a", 10, 10, 0.9, off=3.1)[1])
     assert not is_right(tracked("a", None, 10, 0.9)[1])
 
 
@@ -73,6 +73,8 @@ def test_what_is_printed_and_drawn(capsys, tmp_path):
     print_trust(Console(width=150), rows, tmp_path / "reliability.png")
     printed = capsys.readouterr().out
     assert "6: 1.000" in printed and "1: 0.500" in printed
-    assert "true change of the longest side, masses of 8 mm and more: 0.50" in printed
+    of_masses = "change of the longest side, masses of 8 mm and more"
+    assert f"Slope of the predicted on the true {of_masses}: 0.50" in printed
+    assert f"Slope of the true on the predicted {of_masses}: 2.00" in printed
     assert "Expected calibration error: 0.194" in printed
     assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
