@@ -141,8 +141,8 @@ def unpack(out: Path, table: Path, layout: Layout) -> None:
 def read_cells(file: BinaryIO, path: Path) -> Iterator[list[str]]:
     """Read a table's header, then its rows, as the texts that they would be in CSV.
 
-    A number is as short as it can be, or as `batch` writes it if this is a table of results; true
-    is 1, false 0, a date YYYY-MM-DD, and null is empty. Only some rows are in memory.
+    A number is as Python writes it or, in a table of results, as `batch` does; true is 1, false 0,
+    a date YYYY-MM-DD, and null is empty. Only some rows are in memory.
 
     Parameters
     ----------
@@ -221,8 +221,8 @@ def _texts(column: pa.Array, decimals: int | None, path: Path, number: int, line
         ) from None
     if pa.types.is_timestamp(kind):
         return [_MIDNIGHT.sub("", text) for text in texts]
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        return texts if decimals is None else [_as_written(text, decimals) for text in texts]
+    if pa.types.is_floating(kind):
+        return [_as_written(text, decimals) for text in texts]
     for place, text in enumerate(texts):
         if "\n" in text or "\r" in text:
             raise MammoTrackerError(
@@ -232,9 +232,10 @@ def _texts(column: pa.Array, decimals: int | None, path: Path, number: int, line
     return texts
 
 
-def _as_written(text: str, decimals: int) -> str:
-    """Write a number as `batch` does, unless it has more digits."""
+def _as_written(text: str, decimals: int | None) -> str:
+    """Write a number as `batch` does where that is all of it, else as Python does."""
     if not text:
         return text
-    written = f"{float(text):.{decimals}f}"
-    return written if float(written) == float(text) else text
+    number = float(text)
+    written = str(number) if decimals is None else f"{number:.{decimals}f}"
+    return written if float(written) == number else str(number)

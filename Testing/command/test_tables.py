@@ -136,9 +136,3 @@ def test_candidates_come_back_from_their_cell():
 def test_what_is_no_candidates_cell_is_said(text):
     with pytest.raises(MammoTrackerError):
         read_candidates(text)
-
-
-def test_parquet_is_to_be_turned_into_csv(tmp_path):
-    (tmp_path / "results.parquet").write_bytes(b"PAR1")
-    with pytest.raises(MammoTrackerError, match="Parquet.*give it as CSV"):
-        list(read_rows(tmp_path / "results.parquet", ("id",)))
