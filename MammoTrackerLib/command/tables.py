@@ -344,12 +344,12 @@ def is_present(row: dict[str, str]) -> bool:
         If its column ``present`` holds something else than 1, 0 or nothing.
     """
     text = row.get("present", "")
-    if text.removesuffix(".0") not in ("", "0", "1"):  # as pandas writes them beside empty cells
+    if text not in ("", "0", "1", "0.0", "1.0"):  # the last as pandas writes it beside empty cells
         raise MammoTrackerError(
             f"The column present says {_shown(text)}: give 1 where the lesion is on the current "
             "mammogram, and 0 where it is not."
         )
-    return text.removesuffix(".0") != "0"
+    return text not in ("0", "0.0")
 
 
 def _shown(text: str) -> str:
