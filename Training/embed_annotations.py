@@ -18,7 +18,7 @@ from MammoTrackerLib.command.tables import (
     read_rows,
 )
 from MammoTrackerLib.errors import MammoTrackerError
-from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable, image_key, read_table
+from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable, image_key
 
 ANNOTATION_COLUMNS = "case image lesion_type layout x0 y0 x1 y1 roi".split()
 SKIPPED_COLUMNS = ("table", "row", "image", "reason", "detail")
@@ -54,21 +54,26 @@ def read_annotations(path: Path, skipped: Skipped) -> list[Annotation]:
     MammoTrackerError
         If it cannot be read, or lacks columns.
     """
+    if not path.exists():
+        raise MammoTrackerError(
+            f"There is no file {path}: give your own table as --annotations, and the folder of "
+            "EMBED's as --tables."
+        )
     if _is_reviewed(path):
         return _read_reviewed(path, skipped)
     annotations: dict[tuple[str, str], Annotation] = {}
-    for row, cells in read_table(path, ANNOTATION_COLUMNS):
+    for cells in read_rows(path, ANNOTATION_COLUMNS):
         try:
-            item = _annotation(row, cells)
+            item = _annotation(cells)
             if (item.case, item.key) in annotations:
                 raise Unusable("second row of one case on one image", item.case)
             annotations[item.case, item.key] = item
         except Unusable as problem:
-            skipped.add("annotations", row, image_key(cells["image"]), *problem.args)
+            skipped.add("annotations", cells.line, image_key(cells["image"]), *problem.args)
     return list(annotations.values())
 
 
-def _annotation(row: int, cells: dict[str, str]) -> Annotation:
+def _annotation(cells: Row) -> Annotation:
     case, key, kind = cells["case"], image_key(cells["image"]), cells["lesion_type"]
     if not case or not key:
         raise Unusable("no case or no image", "")
@@ -78,13 +83,13 @@ def _annotation(row: int, cells: dict[str, str]) -> Annotation:
     try:
         if not any(corners):
             roi = int(cells["roi"]) if cells["roi"] else None
-            return Annotation("annotations", row, case, key, None, "embed_png", roi, kind)
+            return Annotation("annotations", cells.line, case, key, None, "embed_png", roi, kind)
         box = Box(*(float(corner) for corner in corners)).as_tuple()
     except (ValueError, MammoTrackerError):
         raise Unusable("malformed box or roi", " ".join((*corners, cells["roi"]))) from None
     if cells["layout"] not in LAYOUTS:
         raise Unusable("unknown layout", cells["layout"])
-    return Annotation("annotations", row, case, key, box, cells["layout"], None, kind)
+    return Annotation("annotations", cells.line, case, key, box, cells["layout"], None, kind)
 
 
 def _is_reviewed(path: Path) -> bool:

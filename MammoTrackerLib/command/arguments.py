@@ -15,7 +15,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mammotracker",
         description="Find the lesion of a prior mammogram again on the current one. "
-        "For research only: not a medical device.",
+        "For research only: not a medical device. Tables are CSV or, where pyarrow is installed, "
+        "Parquet.",
     )
     parser.add_argument("--version", action="version", version=f"mammotracker {__version__}")
     commands = parser.add_subparsers(

@@ -6,6 +6,7 @@ import csv
 import datetime
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TextIO
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Candidate, Status
+from .parquet import holds_parquet, read_cells
 
 MANIFEST_COLUMNS = (
     "pair_id",
@@ -83,19 +85,23 @@ _CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|(?!")[^,\r\n]*)(?=[,\r\n]|\Z)')
 
 
 class Row(dict[str, str]):
-    """A row by the names of its columns, the line it begins in, and whether that has an end."""
+    """A row by the names of its columns, the line it begins in, and whether that has an end.
+
+    A row of Parquet has the line that it would have in CSV.
+    """
 
     line = 0
     is_finished = True
 
 
 def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Iterator[Row]:
-    """Read a comma-separated table row by row; cells are stripped.
+    """Read a comma-separated table or one in Parquet, row by row; cells are stripped texts.
 
     Parameters
     ----------
     path
-        A file in UTF-8 with a header; lines may end in LF or CRLF.
+        Parquet, as `parquet.read_cells` takes it; or a file in UTF-8 with a header, of which lines
+        may end in LF or CRLF.
     columns
         Those that it must have.
     complete
@@ -108,51 +114,40 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
         If it cannot be read, a column is missing or there twice, a quote is not closed, or a
         row has more cells than the header (or fewer, if `complete`); with line and column.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise MammoTrackerError(f"{path} is no file: give a comma-separated table.")
-        if path.suffix.lower() == ".parquet":
+    records = _records(path)
+    _, header, _ = next(records, (1, [], True))
+    _check_header(header, columns, path)
+    for line, cells, is_finished in records:
+        if len(cells) < len(header):
+            if complete and not is_finished:
+                return
+            if complete:
+                raise MammoTrackerError(
+                    f"{path}, line {line}: the row is cut after the column "
+                    f"{_name(header, len(cells) - 1)}. Delete it and those after it."
+                )
+            cells += [""] * (len(header) - len(cells))
+        if any(cells[len(header) :]):
             raise MammoTrackerError(
-                f"{path} is Parquet, which only `mammotracker batch` writes: give it as CSV, into "
-                "which pandas and pyarrow turn it."
+                f"{path}, line {line}: there are {len(cells)} cells, but {len(header)} "
+                "columns. Put cells that hold a comma in quotes."
             )
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            records = _records(file, path)
-            _, header, _ = next(records, (1, [], True))
-            _check_header(header, columns, path)
-            for line, cells, is_finished in records:
-                if len(cells) < len(header):
-                    if complete and not is_finished:
-                        return
-                    if complete:
-                        raise MammoTrackerError(
-                            f"{path}, line {line}: the row is cut after the column "
-                            f"{_name(header, len(cells) - 1)}. Delete it and those after it."
-                        )
-                    cells += [""] * (len(header) - len(cells))
-                if any(cells[len(header) :]):
-                    raise MammoTrackerError(
-                        f"{path}, line {line}: there are {len(cells)} cells, but {len(header)} "
-                        "columns. Put cells that hold a comma in quotes."
-                    )
-                row = Row(zip(header, cells, strict=False))
-                row.line, row.is_finished = line, is_finished
-                yield row
-    except FileNotFoundError:
-        raise MammoTrackerError(f"There is no file {path}.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a comma-separated text in UTF-8"
-        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+        row = Row(zip(header, cells, strict=False))
+        row.line, row.is_finished = line, is_finished
+        yield row
 
 
-def layout_of(manifest: Path) -> Layout:
-    """Tell a manifest of series, which has a column ``exam_group``, from one of pairs."""
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader([file.readline(_LONGEST_LINE)]), [])
-    except (OSError, ValueError, csv.Error):
-        return PAIRS  # reading it says what is wrong
-    return SERIES if "exam_group" in [cell.strip() for cell in header] else PAIRS
+def layout_of(table: Path) -> Layout:
+    """Tell a manifest or results of series, with a column ``exam_group``, from those of pairs.
+
+    Raises
+    ------
+    MammoTrackerError
+        As `read_rows`, if it cannot be read.
+    """
+    with closing(_records(table)) as records:
+        _, header, _ = next(records, (1, [], True))
+    return SERIES if "exam_group" in header else PAIRS
 
 
 def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]]]:
@@ -172,8 +167,27 @@ def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]
         yield from ((row, together) for row in together)
 
 
-def _records(file: TextIO, path: Path) -> Iterator[tuple[int, list[str], bool]]:
-    """Give each record's first line, its cells, and whether its last line has an end."""
+def _records(path: Path) -> Iterator[tuple[int, list[str], bool]]:
+    """Give the header's and each row's first line, its cells, and whether its last line ends."""
+    try:
+        if path.exists() and not path.is_file():
+            raise MammoTrackerError(f"{path} is no file: give a table as one file, CSV or Parquet.")
+        with path.open("rb") as file:
+            if holds_parquet(file, path):
+                file.seek(0)
+                for line, cells in enumerate(read_cells(file, path), 1):
+                    yield line, cells, True
+                return
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from _csv_records(file, path)
+    except FileNotFoundError:
+        raise MammoTrackerError(f"There is no file {path}.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a comma-separated text in UTF-8"
+        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+
+
+def _csv_records(file: TextIO, path: Path) -> Iterator[tuple[int, list[str], bool]]:
     header: list[str] = []
     lines: list[str] = []
     count = 0
@@ -240,7 +254,7 @@ def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> 
     if missing:
         raise MammoTrackerError(
             f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: "
-            "give a comma-separated table with a header line."
+            "give a comma-separated table with a header line, or one in Parquet."
         )
 
 
@@ -330,12 +344,12 @@ def is_present(row: dict[str, str]) -> bool:
         If its column ``present`` holds something else than 1, 0 or nothing.
     """
     text = row.get("present", "")
-    if text not in ("", "0", "1"):
+    if text not in ("", "0", "1", "0.0", "1.0"):  # the last as pandas writes it beside empty cells
         raise MammoTrackerError(
             f"The column present says {_shown(text)}: give 1 where the lesion is on the current "
             "mammogram, and 0 where it is not."
         )
-    return text != "0"
+    return text not in ("0", "0.0")
 
 
 def _shown(text: str) -> str:

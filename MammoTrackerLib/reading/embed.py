@@ -59,7 +59,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
     except FileNotFoundError:
         raise MammoTrackerError(
             f"There is no file {path}: give the folder of EMBED's tables (--tables, or "
-            "--embed-tables of `mammotracker manifest`), and your own table as --annotations."
+            "--embed-tables of `mammotracker manifest`)."
         ) from None
     except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is not a comma-separated table"

@@ -10,6 +10,7 @@ import pytest
 from MammoTrackerLib import Box, MammoTrackerError
 from MammoTrackerLib.command.tables import (
     candidates_cell,
+    is_present,
     one_line,
     read_box,
     read_candidates,
@@ -138,7 +139,10 @@ def test_what_is_no_candidates_cell_is_said(text):
         read_candidates(text)
 
 
-def test_parquet_is_to_be_turned_into_csv(tmp_path):
-    (tmp_path / "results.parquet").write_bytes(b"PAR1")
-    with pytest.raises(MammoTrackerError, match="Parquet.*give it as CSV"):
-        list(read_rows(tmp_path / "results.parquet", ("id",)))
+def test_a_lesion_is_present_also_as_pandas_writes_it():
+    cells = ("", "1", "0", "1.0", "0.0")
+    assert [is_present({"present": cell}) for cell in cells] == [True, True, False, True, False]
+    assert is_present({})
+    for cell in ("yes", "2", ".0", "1.00"):
+        with pytest.raises(MammoTrackerError, match="present"):
+            is_present({"present": cell})
