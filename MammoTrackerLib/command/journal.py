@@ -88,6 +88,10 @@ class Journal:
             self.set("version", str(_VERSION))
             self.set("folder", folder)
             self.set("key", secrets.token_hex(16))
+        if self.get("version") == "1":  # which had no absences; the patients' numbers stay
+            database.execute("ALTER TABLE file ADD COLUMN absences")
+            database.execute("UPDATE file SET marks = NULL WHERE is_report")
+            self.set("version", str(_VERSION))
         if self.get("version") != str(_VERSION):
             raise MammoTrackerError(
                 f"{self._path} is of another version: delete it, or choose another name for the "

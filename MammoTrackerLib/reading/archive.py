@@ -48,9 +48,6 @@ class Found(NamedTuple):
         known. None if they were not read.
     left_out
         How many marks of a report are none, by the kinds of `lesions.LEFT_OUT`, and "predicted".
-    absences
-        Of a report: (SOP Instance UID, lesion) where a user said that a lesion is not, as in
-        ``marks``.
     patient
         Digest of PatientID and its issuer; None without a PatientID.
     uid, sources
@@ -65,13 +62,15 @@ class Found(NamedTuple):
         Its size in pixels, and of a pixel in mm.
     orientation
         First letter of PatientOrientation.
+    absences
+        Of a report: (SOP Instance UID, lesion) where a user said that a lesion is not, as in
+        ``marks``.
     """
 
     reason: str | None = None
     is_report: bool = False
     marks: list[tuple] | None = None
     left_out: dict[str, int] | None = None
-    absences: list[tuple] | None = None
     patient: str | None = None
     uid: str | None = None
     sources: str = ""
@@ -87,6 +86,7 @@ class Found(NamedTuple):
     spacing_x: float | None = None
     spacing_y: float | None = None
     orientation: str = ""
+    absences: list[tuple] | None = None
 
 
 def read_file(path: Path, key: bytes, with_marks: bool) -> Found:

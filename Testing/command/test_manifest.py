@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -250,6 +252,25 @@ def test_what_is_new_is_read_and_numbers_stay(archive, capsys):
     archive.report("sr", (uid_of("1/2010LCC.dcm"), BOX, None))
     run(archive, "--resume")
     assert len(run(archive, "--resume", "--sr")) == 1
+
+
+def test_a_journal_that_knew_no_absences_is_gone_on_with(archive, tmp_path, capsys):
+    archive.exams(5, 2010, 2012)
+    first, second = archive.exams(7, 2010, 2012)
+    archive.report("sr", (first, BOX, "1.2.3"), (second, None, "1.2.3"))
+    before = run(archive, "--sr")
+    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
+        journal.execute("ALTER TABLE file DROP COLUMN absences")
+        journal.execute("UPDATE about SET value = '1' WHERE name = 'version'")
+    archive.exams(1, 2010, 2012)
+    capsys.readouterr()
+    assert run(archive, "--sr", "--resume") == before
+    assert "3 headers" in capsys.readouterr().err, "two new ones and the report"
+    assert len(run(archive, "--sr", "--resume")) == len(before)
+    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
+        journal.execute("UPDATE about SET value = '0' WHERE name = 'version'")
+    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "manifest.csv"), "--resume"]
+    assert_refused(argv, capsys, "of another version")
 
 
 def test_nothing_is_overwritten_by_mistake(archive, tmp_path, capsys):
