@@ -106,6 +106,16 @@ def group(*children) -> pydicom.Dataset:
     return item("CONTAINER", "CONTAINS", "group", children)
 
 
+def own(concept: str, value: str) -> pydicom.Dataset:
+    """Make what MammoTracker itself says of a lesion: its STATUS, or the user's DECISION."""
+    codes = []
+    for text in (concept, value):
+        one = pydicom.Dataset()
+        one.CodeValue, one.CodingSchemeDesignator, one.CodeMeaning = text, "99MAMMOTRACKER", text
+        codes.append([one])
+    return item("CODE", "CONTAINS", ConceptNameCodeSequence=codes[0], ConceptCodeSequence=codes[1])
+
+
 def report(*groups, library=()) -> pydicom.Dataset:
     """Make a report of TID 1500 around measurement groups."""
     children = []

@@ -110,6 +110,8 @@ class Exams(VTKObservationMixin):
             self._select(*(None if volume is node else volume for volume in self._selected()))
         elif node in self.series:
             self._leaving = node
+            # Where the module is left, the pair is still what was selected last.
+            self.pair = tuple(None if volume is node else volume for volume in self.pair)
             self._show()
 
     def look(self) -> None:

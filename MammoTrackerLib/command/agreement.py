@@ -13,7 +13,15 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..metrics import CLOSE_MM, center_distance, interval_of, mean_interval
 from .evaluation import current_spacings
-from .reviewed import ACCEPTED, CANNOT_TELL, CORRECTED, DECISIONS, NOT_THERE, REJECTED
+from .reviewed import (
+    ACCEPTED,
+    CANNOT_TELL,
+    CORRECTED,
+    DECISIONS,
+    NOT_THERE,
+    REJECTED,
+    UNDECIDED,
+)
 from .scores import FEW_PATIENTS, number_and_interval
 from .tables import (
     ID_COLUMNS,
@@ -86,7 +94,7 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
 
 
 def read_decisions(path: Path) -> dict[tuple[str, str], Row]:
-    """Read a reviewed table's rows by their pair_id and lesion_id.
+    """Read a reviewed table's decided rows by their pair_id and lesion_id.
 
     Raises
     ------
@@ -95,6 +103,8 @@ def read_decisions(path: Path) -> dict[tuple[str, str], Row]:
     """
     decided: dict[tuple[str, str], Row] = {}
     for row in read_rows(path, _COLUMNS):
+        if row["decision"] == UNDECIDED:
+            continue
         if row["decision"] not in DECISIONS:
             raise MammoTrackerError(
                 f"{path}, line {row.line}, column decision: it is none of {', '.join(DECISIONS)}."

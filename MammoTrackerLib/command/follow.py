@@ -24,7 +24,7 @@ from ..orientation import nearest_turn
 from ..output_folder import OutputFolder
 from ..pair import series_problems
 from ..reading.geometry import Geometry
-from ..reading.lesions import read_lesions
+from ..reading.lesions import absence_remarks, read_lesions
 from ..track import Status
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
@@ -223,7 +223,14 @@ def _read_marks(
                 of_tracking.setdefault(mark.tracking, lesion)
         elif not mark.is_predicted:
             known.decided[mark.exam] = mark.box
-    return lesions, trackings, list(file.remarks)
+    unused = 0
+    for exam, tracking in file.absences:
+        known = of_tracking.get(tracking) if tracking else None
+        if known is None or exam in (None, known.exam) or exam in known.decided:
+            unused += 1
+        else:
+            known.decided[exam] = None
+    return lesions, trackings, [*file.remarks, *absence_remarks(unused)]
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

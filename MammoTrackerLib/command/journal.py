@@ -20,7 +20,7 @@ from ..output_folder import cannot_write
 from ..reading.archive import Found
 from .archive import File
 
-_VERSION = 1  # to be raised when what is read of a file changes
+_VERSION = 2  # to be raised when what is read of a file changes
 _COMMIT_S = 2.0
 _COLUMNS = ("path", "size", "changed_ns", "seen", *Found._fields)
 
@@ -88,6 +88,10 @@ class Journal:
             self.set("version", str(_VERSION))
             self.set("folder", folder)
             self.set("key", secrets.token_hex(16))
+        if self.get("version") == "1":  # which had no absences; the patients' numbers stay
+            database.execute("ALTER TABLE file ADD COLUMN absences")
+            database.execute("UPDATE file SET marks = NULL WHERE is_report")
+            self.set("version", str(_VERSION))
         if self.get("version") != str(_VERSION):
             raise MammoTrackerError(
                 f"{self._path} is of another version: delete it, or choose another name for the "
@@ -137,6 +141,7 @@ class Journal:
         values = found._replace(
             marks=None if found.marks is None else json.dumps(found.marks),
             left_out=json.dumps(found.left_out or {}),
+            absences=json.dumps(found.absences or []),
         )
         self.database.execute(
             f"INSERT OR REPLACE INTO file VALUES ({', '.join('?' * len(_COLUMNS))})",

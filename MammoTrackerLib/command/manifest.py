@@ -20,6 +20,7 @@ from ..reading.lesions import POINT_MM
 from .archive import File, read_files, walk
 from .journal import Journal
 from .marks import ImageMark, Marks
+from .reviewed import NOT_THERE
 from .tables import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
 JOURNAL = ".journal"
 PATIENT_COLUMNS = ("patient", "patient_id", "issuer")
 
-Exam = tuple[Image, dict[str, ImageMark]]
-"""An exam of a breast in a view: its image, and its lesions by their names."""
+Exam = tuple[Image, dict[str, ImageMark], set[str]]
+"""An exam of a breast in a view: its image, its lesions by their names, and the names of those that
+are not on it, as a user said."""
 Row = dict[str, object]
+_NOT_THERE = {"present": "0", "decision": NOT_THERE}
+"""As a reviewed table has it, which is how training knows that a reader looked for the lesion."""
 
 
 def run_manifest(
@@ -122,6 +126,7 @@ def run_manifest(
         rows = _rows(chosen_images(database), marks, has_marks, series, base, totals)
         layout = SERIES if series else PAIRS
         columns = layout.manifest if series else (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)
+        columns = (*columns, *(_NOT_THERE if marks.has_absences and not series else ()))
         first = next(rows, None)
         if first is not None:
             _write(out, (*columns, "patient"), itertools.chain([first], rows), journal)
@@ -234,9 +239,15 @@ def _rows(
         patient = f"p{number:06d}"
         groups = set()
         for (side, view), group in groupby(marked, lambda exam: (exam[0].side, exam[0].view)):
-            exams = [
-                (image, {names[mark.lesion]: mark for mark in found}) for image, found in group
-            ]
+            together = list(group)
+            lesions = {mark.lesion for _, found in together for mark in found}
+            exams = []
+            for image, found in together:
+                known = {names[mark.lesion]: mark for mark in found}
+                # A series has no way to say it.
+                others = set() if series else lesions - {mark.lesion for mark in found}
+                absent = {names[lesion] for lesion in marks.absent_from(image, others)}
+                exams.append((image, known, absent))
             for row in make(f"{patient}-{side}-{view}", exams, has_marks, base):
                 totals["rows"] += 1
                 groups.add(row[id_column])
@@ -257,7 +268,7 @@ def _names(lesions: Iterable[str]) -> dict[str, str]:
 def _types(exams: Sequence[Exam]) -> dict[str, str]:
     """Return the lesions of some exams, each with its type where one of them says it."""
     types: dict[str, str] = {}
-    for _, lesions in exams:
+    for _, lesions, _ in exams:
         for lesion, mark in lesions.items():
             types[lesion] = types.get(lesion) or text_cell(mark.lesion_type)
     return types
@@ -266,7 +277,7 @@ def _types(exams: Sequence[Exam]) -> dict[str, str]:
 def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
     numbered, types = list(enumerate(exams, 1)), _types(exams)
     pairs = itertools.permutations(numbered, 2) if has_marks else itertools.pairwise(numbered)
-    for (i, (prior, lesions)), (j, (current, known)) in pairs:
+    for (i, (prior, lesions, _)), (j, (current, known, absent)) in pairs:
         row = {
             "pair_id": f"{name}-{i}-{j}",
             "prior": _cell(base, prior),
@@ -277,13 +288,14 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
         for lesion, mark in lesions.items():
             cells = row | {"lesion_id": lesion, "lesion_type": types[lesion]}
             cells |= _corners(PRIOR_BOX_COLUMNS, mark)
+            cells |= _NOT_THERE if lesion in absent else {}
             yield cells | (_corners(TRUTH_COLUMNS, known[lesion]) if lesion in known else {})
 
 
 def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
     types = _types(exams) if has_marks else {"1": ""}
     for lesion, lesion_type in types.items():
-        for image, lesions in exams:
+        for image, lesions, _ in exams:
             row = {
                 "exam_group": name,
                 "lesion_id": lesion,

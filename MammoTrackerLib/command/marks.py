@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,10 @@ from .trackable import REPORT, Image
 _PREDICTED = "predicted by MammoTracker itself"
 _OFF = "outside of their image, or of a size that no lesion has"
 _WITHOUT_BOX = "rows without a box"
+_ABSENCE = "that say that the lesion is not there"
+_OF_REPORTS = (
+    "SELECT uid, marks, left_out, absences FROM file WHERE is_report AND reason = ? ORDER BY path"
+)
 _INSERT = "INSERT INTO mark VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -58,25 +63,24 @@ class Marks:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self.left_out: Counter[str] = Counter()
-        self.points = self._used = 0
+        self.points = self._used = self._used_absences = 0
         database.execute(
             "CREATE TEMP TABLE mark "
             "(id INTEGER PRIMARY KEY, name, lesion, kind, x0, y0, x1, y1, is_box)"
         )
         database.execute("CREATE INDEX mark_name ON mark (name)")
+        database.execute("CREATE TEMP TABLE absence (name, lesion, UNIQUE (name, lesion))")
 
     def add_reports(self) -> int:
         """Take the marks of the archive's reports; returns how many reports there are."""
         seen: set[str] = set()
         count = 0
-        for uid, marks, left_out in self._database.execute(
-            "SELECT uid, marks, left_out FROM file WHERE is_report AND reason = ? ORDER BY path",
-            (REPORT,),
+        for uid, marks, left_out, absences in self._database.execute(
+            _OF_REPORTS, (REPORT,)
         ).fetchall():
             if uid in seen:
-                self.left_out["in a report that is there again (SOPInstanceUID)"] += len(
-                    json.loads(marks)
-                )
+                again = "in a report that is there again (SOPInstanceUID)"
+                self.left_out[again] += len(json.loads(marks)) + len(json.loads(absences))
                 continue
             seen |= {uid} if uid else set()
             count += 1
@@ -88,6 +92,9 @@ class Marks:
                     (name, lesion, kind, *bounds, False)
                     for name, *bounds, lesion, kind in json.loads(marks)
                 ],
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO absence VALUES (?, ?)", json.loads(absences)
             )
         return count
 
@@ -274,8 +281,25 @@ class Marks:
             found[name] = ImageMark(name, kind, box)
         return list(found.values())
 
+    @property
+    def has_absences(self) -> bool:
+        """Whether a user said in a report that a lesion is not on an image."""
+        return self._database.execute("SELECT 1 FROM absence").fetchone() is not None
+
+    def absent_from(self, image: Image, lesions: Iterable[str]) -> set[str]:
+        """Return which of these lesions are not on an image, as a user said."""
+        said = self._database.execute(
+            "SELECT lesion FROM name JOIN absence ON absence.name = name.name WHERE name.id = ?",
+            (image.id,),
+        )
+        found = {lesion for (lesion,) in said} & set(lesions)
+        self._used_absences += len(found)
+        return found
+
     def count_unused(self) -> None:
-        """Count the marks that `on` was not asked for."""
+        """Count the marks that `on` was not asked for, and what `absent_from` did not return."""
+        (absences,) = self._database.execute("SELECT COUNT(*) FROM absence").fetchone()
+        self.left_out[_ABSENCE] += max(absences - self._used_absences, 0)
         total, elsewhere = self._database.execute(
             "SELECT COUNT(*), COUNT(*) FILTER (WHERE name NOT IN (SELECT name FROM name)) FROM mark"
         ).fetchone()

@@ -11,7 +11,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Status, Track
 from .cases import Case, Cases, Exam, Item
-from .reviewed import ReviewedTable, plain, reviewed_row, table_of
+from .reviewed import UNDECIDED, ReviewedTable, plain, reviewed_row, table_of
 from .tables import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS, read_box, read_date, read_spacing, text_cell
 
 WORST_FIRST, AS_LISTED = "worst first", "as listed"
@@ -43,11 +43,10 @@ class ReadingList:
         self.manifest = manifest
         read = Cases(manifest, results)
         self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
-        self._comments: dict[int, str] = {}
         places = self._places()
         self._table = ReviewedTable(table_of(results, reader), reader, places, self._fits)
         for case in self.cases:
-            case.undecided = sum(item.place not in self._table.rows for item in case.items)
+            case.undecided = sum(not self.is_decided(item) for item in case.items)
 
     @property
     def path(self) -> Path:
@@ -57,7 +56,7 @@ class ReadingList:
     @property
     def decided(self) -> int:
         """How many of the items are decided."""
-        return len(self._table.rows)
+        return sum(row["decision"] != UNDECIDED for row in self._table.rows.values())
 
     def image(self, exam: Exam) -> tuple[Path, float | None]:
         """Return an exam's file, and its pixel size where the manifest gives one.
@@ -99,10 +98,10 @@ class ReadingList:
         return None
 
     def decision_of(self, item: Item) -> tuple[str, Box | None, str]:
-        """Return what was decided, or "", its box, and the comment."""
+        """Return what was decided, or `UNDECIDED`, its box, and the comment."""
         row = self._table.rows.get(item.place)
         if row is None:
-            return "", None, self._comments.get(item.place, "")
+            return UNDECIDED, None, ""
         box = read_box(row, TRUTH_COLUMNS)
         return row["decision"], box, plain(row["comment"])
 
@@ -123,7 +122,8 @@ class ReadingList:
         return Track(item.prior_box, box, float(row["score"] or 0), status, "", (), box)
 
     def is_decided(self, item: Item) -> bool:
-        return item.place in self._table.rows
+        row = self._table.rows.get(item.place)
+        return row is not None and row["decision"] != UNDECIDED
 
     def decide(
         self,
@@ -152,14 +152,13 @@ class ReadingList:
         """
         comment = self.decision_of(item)[2]
         item.case.undecided -= not self.is_decided(item)
-        self._comments.pop(item.place, None)
         row = self._row(item) | reviewed_row(decision, box, comment)
         if answer is not None:
             row |= dict(zip(("status", "score"), answer, strict=True))
         self._table.write(item.place, row)
 
     def undecide(self, item: Item) -> None:
-        """Forget a decision; the comment stays until the list is closed.
+        """Forget a decision; the comment stays.
 
         Raises
         ------
@@ -167,12 +166,11 @@ class ReadingList:
             As `decide`.
         """
         if self.is_decided(item):
-            self._comments[item.place] = self.decision_of(item)[2]
             item.case.undecided += 1
-            self._table.remove(item.place)
+            self._write_undecided(item, self.decision_of(item)[2])
 
     def comment(self, item: Item, text: str) -> None:
-        """Keep the reader's words about an item, with its decision.
+        """Keep the reader's words about an item, which may be undecided; on the disk, too.
 
         Raises
         ------
@@ -186,7 +184,13 @@ class ReadingList:
             row = self._table.rows[item.place]
             self._table.write(item.place, row | {"comment": text_cell(text)})
         else:
-            self._comments[item.place] = text
+            self._write_undecided(item, text)
+
+    def _write_undecided(self, item: Item, comment: str) -> None:
+        if comment:
+            self._table.write(item.place, self._row(item) | reviewed_row(UNDECIDED, None, comment))
+        else:
+            self._table.remove(item.place)
 
     def close(self) -> None:
         """Let others open the decisions."""

@@ -22,6 +22,8 @@ NOT_THERE, CANNOT_TELL = "not there", "cannot tell"
 DECISIONS = (ACCEPTED, CORRECTED, REJECTED, NOT_THERE, CANNOT_TELL)
 """Accepted and corrected have a true box, not there has none and present 0; the others have no
 truth, as the reader did not say where the lesion is."""
+UNDECIDED = ""
+"""In place of a decision, where there is only a comment so far."""
 REVIEWED_COLUMNS = (
     *MANIFEST_COLUMNS,
     *TRUTH_COLUMNS,
@@ -31,9 +33,9 @@ REVIEWED_COLUMNS = (
     "score",
     *("decision", "reader", "reviewed_at", "comment"),
 )
-"""A row is a lesion that was decided, in the manifest's order. Of a series, the prior is the exam
-on which the lesion is marked, and there is a row for each other exam. Status and score are the
-tracker's."""
+"""A row is a lesion that was decided, or that has only a comment so far (decision, present, box and
+reviewed_at are then empty), in the manifest's order. Of a series, the prior is the exam on which
+the lesion is marked, and there is a row for each other exam. Status and score are the tracker's."""
 
 _WITH_BOX = (ACCEPTED, CORRECTED)
 _PRESENT = {ACCEPTED: "1", CORRECTED: "1", NOT_THERE: "0"}
@@ -86,7 +88,7 @@ class ReviewedTable:
     Attributes
     ----------
     rows
-        The rows of the decided lesions by their places.
+        The rows of the lesions that are decided or commented on, by their places.
 
     Raises
     ------
@@ -140,7 +142,7 @@ class ReviewedTable:
             self.rows[place] = dict(row)
 
     def write(self, place: int, row: Mapping[str, str]) -> None:
-        """Put a decided lesion's row, as `reviewed_row` made it, in place of its last one.
+        """Put a lesion's row, as `reviewed_row` made it, in place of its last one.
 
         Raises
         ------
@@ -151,7 +153,7 @@ class ReviewedTable:
         self._rewrite()
 
     def remove(self, place: int) -> None:
-        """Remove a lesion's row: nothing is decided about it any more.
+        """Remove a lesion's row: nothing is said about it any more.
 
         Raises
         ------
@@ -203,7 +205,7 @@ def reviewed_row(decision: str, box: Box | None, comment: str) -> dict[str, str]
     Parameters
     ----------
     decision
-        One of `DECISIONS`.
+        One of `DECISIONS`, or `UNDECIDED`.
     box
         Where the lesion is on the current mammogram; only needed where the decision has a box.
     comment
@@ -218,7 +220,7 @@ def reviewed_row(decision: str, box: Box | None, comment: str) -> dict[str, str]
     return cells | {
         "present": _PRESENT.get(decision, ""),
         "decision": decision,
-        "reviewed_at": now.isoformat(timespec="seconds"),
+        "reviewed_at": now.isoformat(timespec="seconds") if decision else "",
         "comment": text_cell(comment),
     }
 
@@ -227,19 +229,28 @@ def _check(row: Row, where: str) -> None:
     """Refuse a row that the reading list did not write so."""
     try:
         box = read_box(row, TRUTH_COLUMNS)
-        when = datetime.datetime.fromisoformat(row["reviewed_at"])
         score = float(row["score"] or 0)
     except (MammoTrackerError, ValueError):
         raise _damaged(where) from None
     decision = row["decision"]
+    if decision == UNDECIDED:
+        is_whole = bool(row["comment"]) and not row["reviewed_at"]
+    else:
+        is_whole = decision in DECISIONS and _is_time(row["reviewed_at"])
     if (
-        decision not in DECISIONS
+        not is_whole
         or (box is None) == (decision in _WITH_BOX)
         or row["present"] != _PRESENT.get(decision, "")
-        or when.tzinfo is None
         or not math.isfinite(score)
     ):
         raise _damaged(where)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _damaged(where: str) -> MammoTrackerError:

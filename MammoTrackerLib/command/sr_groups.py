@@ -2,9 +2,9 @@
 
 Each lesion has a measurement group an exam, with one tracking UID through all of them: the box as
 a closed POLYLINE on that very image, and its longest side and area; where the lesion was not found,
-or its box rejected, the image alone. Codes are those of the standard where it has some: Certainty
-of Finding (111012, DCM) is the probability that the box is right. Those of scheme 99MAMMOTRACKER
-are ours:
+is not there, or its box was rejected, the image alone. Codes are those of the standard where it has
+some: Certainty of Finding (111012, DCM) is the probability that the box is right. Those of scheme
+99MAMMOTRACKER are ours:
 
 =============== ====================================================================
 ``STATUS``      how far the answer can be trusted: ``FOUND``, ``UNCERTAIN``,
@@ -50,6 +50,7 @@ DECISIONS = {
     "absent": "Not there, says the user",
 }
 """What the user may have said of a lesion on an exam."""
+WITHOUT_BOX = ("rejected", "absent")
 
 _FINDINGS = {
     "mass": ("4147007", "SCT", "Mass"),
@@ -98,7 +99,7 @@ def lesion_groups(
                 _percent(codes.DCM.CertaintyOfFinding, track.score),
                 _percent(_own("PRESENCE", "Probability that it is on the exam"), result.there),
             ]
-        is_there = track.status is not Status.NOT_FOUND and decision != "rejected"
+        is_there = track.status is not Status.NOT_FOUND and decision not in WITHOUT_BOX
         region = _region(track.box, header) if is_there else None
         if region is None:
             yield sr.MeasurementsAndQualitativeEvaluations(

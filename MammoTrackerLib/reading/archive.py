@@ -62,6 +62,9 @@ class Found(NamedTuple):
         Its size in pixels, and of a pixel in mm.
     orientation
         First letter of PatientOrientation.
+    absences
+        Of a report: (SOP Instance UID, lesion) where a user said that a lesion is not, as in
+        ``marks``.
     """
 
     reason: str | None = None
@@ -83,6 +86,7 @@ class Found(NamedTuple):
     spacing_x: float | None = None
     spacing_y: float | None = None
     orientation: str = ""
+    absences: list[tuple] | None = None
 
 
 def read_file(path: Path, key: bytes, with_marks: bool) -> Found:
@@ -187,15 +191,21 @@ def _report(path: Path, header: pydicom.Dataset, key: bytes, with_marks: bool) -
         report = read_report(path)
     except MammoTrackerError:
         return found._replace(reason="structured report that cannot be read", marks=[])
+
+    def lesion_of(tracking: str) -> str:
+        if not tracking:
+            return ""
+        # What is no UID is the same lesion within its report only.
+        known = () if _UID.fullmatch(tracking) else (uid or str(path),)
+        return digest(key, tracking, *known)
+
     left_out = dict(report.left_out)
     marks = []
     for mark in report.marks:
         if mark.is_predicted:
             left_out["predicted"] = left_out.get("predicted", 0) + 1
             continue
-        lesion = ""
-        if mark.tracking:  # what is no UID is the same lesion within its report only
-            known = () if _UID.fullmatch(mark.tracking) else (uid or str(path),)
-            lesion = digest(key, mark.tracking, *known)
+        lesion = lesion_of(mark.tracking)
         marks.append((mark.instance_uid, *mark.bounds, lesion, mark.lesion_type))
-    return found._replace(marks=marks, left_out=left_out)
+    absences = [(one.instance_uid, lesion_of(one.tracking)) for one in report.absences]
+    return found._replace(marks=marks, left_out=left_out, absences=absences)

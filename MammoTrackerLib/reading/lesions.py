@@ -28,6 +28,7 @@ LEFT_OUT = {
     "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
     "damaged": "without coordinates that an image has",
     "hidden": "not for presentation, by the program that made them",
+    "rejected": "rejected by the user of MammoTracker, without another place",
     "no lesion": "no lesions, but the nipple, the breast's outline or the like",
     "three-dimensional": "three-dimensional, so on no image",
     "segmentation": "DICOM segmentations, to be given as a mask (NRRD)",
@@ -67,10 +68,30 @@ class Lesion:
 
 @dataclass(frozen=True)
 class LesionFile:
-    """What a file marks: the lesions, in its order, and sentences for the user on the rest."""
+    """What a file marks.
+
+    Attributes
+    ----------
+    lesions
+        In the file's order.
+    remarks
+        Sentences for the user on the rest, but for the absences.
+    absences
+        Where a user said that a lesion is not: the exam, None if it is another image, and what
+        `Lesion.tracking` is of that lesion. Whoever does not use one says so: `absence_remarks`.
+    """
 
     lesions: tuple[Lesion, ...]
     remarks: tuple[str, ...]
+    absences: tuple[tuple[int | None, str | None], ...] = field(default=(), repr=False)
+
+
+def absence_remarks(count: int) -> list[str]:
+    """Return the sentences for the user on so many absences that are not used."""
+    if not count:
+        return []
+    groups = "1 group of the report says" if count == 1 else f"{count} groups of the report say"
+    return [f"{groups} that the lesion is not there, which was not used."]
 
 
 def read_lesions(
@@ -136,9 +157,13 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
             "SOPInstanceUID: give the exam's DICOM file."
         )
     left_out = Counter(report.left_out)
+    places = sources | own
+    absences = tuple(
+        (places.get(absence.instance_uid), absence.tracking or None) for absence in report.absences
+    )
     marks, is_on_source = [], False
     for mark in report.marks:
-        exam = (sources | own).get(mark.instance_uid)
+        exam = places.get(mark.instance_uid)
         if exam is None:
             left_out["elsewhere"] += 1
             continue
@@ -150,7 +175,7 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
             "Marks are on an image that an exam was made from: they were taken over, pixel by "
             "pixel."
         )
-    return _lesion_file(path, exams, marks, left_out, remarks)
+    return _lesion_file(path, exams, marks, left_out, remarks, absences)
 
 
 def _lesion_file(
@@ -159,6 +184,7 @@ def _lesion_file(
     marks: Sequence[tuple[Mark, int]],
     left_out: Counter[str],
     remarks: list[str],
+    absences: tuple[tuple[int | None, str | None], ...] = (),
 ) -> LesionFile:
     """Make lesions of marks on exams that can be some, and count the rest."""
     lesions = []
@@ -184,8 +210,9 @@ def _lesion_file(
         remarks.append(f"Of the marks, these were left out: {'; '.join(counts)}.")
     if not lesions:
         exam = "the exam" if len(exams) == 1 else "the exams"
+        remarks += absence_remarks(len(absences))
         raise MammoTrackerError(" ".join([f"{path} marks no lesion on {exam}.", *remarks]))
-    return LesionFile(tuple(lesions), tuple(remarks))
+    return LesionFile(tuple(lesions), tuple(remarks), absences)
 
 
 def mark_box(

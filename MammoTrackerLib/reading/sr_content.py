@@ -29,6 +29,7 @@ _GROUP, _SINGLE_FINDING, _COMPOSITE = "125007", "111059", "111015"
 _FINDING, _RENDERING_INTENT, _NOT_SHOWN = "121071", "111056", "111152"
 _TRACKING_ID, _TRACKING_UID = "112039", "112040"
 _SEGMENTS = {"121191", "121214"}
+_STATUS, _DECISION, _REJECTED, _ABSENT = "STATUS", "DECISION", "REJECTED", "ABSENT"
 # Findings of DICOM PS3.16 CID 6014 that mark no lesion: regions of interest, the breast's outline,
 # image quality, non-lesions, the nipple, the composition of the breast.
 _NO_LESIONS = {
@@ -72,6 +73,20 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """That a lesion is not on an image, as a user of MammoTracker said.
+
+    Attributes
+    ----------
+    instance_uid, tracking
+        As of a `Mark`.
+    """
+
+    instance_uid: str = field(default="", repr=False)
+    tracking: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Report:
     """What a structured report marks.
 
@@ -81,11 +96,14 @@ class Report:
         In the report's order.
     left_out
         How many marks there are that are no place on an image, or no lesion, by what they are:
-        "damaged", "hidden", "no lesion", "three-dimensional", "segmentation".
+        "damaged", "hidden", "no lesion", "rejected", "three-dimensional", "segmentation".
+    absences
+        Where lesions are not, in the report's order.
     """
 
     marks: tuple[Mark, ...]
     left_out: Counter[str]
+    absences: tuple[Absence, ...] = ()
 
 
 @dataclass(eq=False)
@@ -98,7 +116,7 @@ class _Group:
     tracking_id: str = ""
     finding: str = ""
     is_hidden: bool = False
-    own_codes: set[str] = field(default_factory=set)
+    own_codes: dict[str, str] = field(default_factory=dict)
     is_single_finding: bool = False
     is_composite: bool = False
     parent: _Group | None = None
@@ -122,12 +140,16 @@ class Reader:
         self._visit(self.root, None, False, 0)
         marks = [mark for group in self.groups for mark in self._marks_of(group)]
         marks = list(dict.fromkeys(marks))
+        absences = list(dict.fromkeys(a for group in self.groups for a in self._absences_of(group)))
         # Some programs call every lesion by the name of their tool, which is no identity then.
         uids = {group.tracking_uid for group in self.groups}
-        uses = Counter((mark.tracking, mark.instance_uid) for mark in marks)
+        uses = Counter((one.tracking, one.instance_uid) for one in (*marks, *absences))
         shared = {tracking for (tracking, _), count in uses.items() if count > 1} - uids
-        marks = [replace(m, tracking="") if m.tracking in shared else m for m in marks]
-        return Report(tuple(marks), self.left_out)
+        marks, absences = (
+            tuple(replace(one, tracking="") if one.tracking in shared else one for one in found)
+            for found in (marks, absences)
+        )
+        return Report(marks, self.left_out, absences)
 
     def _visit(
         self, item: pydicom.Dataset, group: _Group | None, is_hidden: bool, depth: int
@@ -176,7 +198,7 @@ class Reader:
             kind == "CODE"
             and _code(item, "ConceptNameCodeSequence", "CodingSchemeDesignator") == SCHEME
         ):
-            group.own_codes.add(concept)
+            group.own_codes.setdefault(concept, _code(item, "ConceptCodeSequence"))
         elif kind == "CODE" and concept == _FINDING:
             group.finding = group.finding or _code(item, "ConceptCodeSequence")
         elif kind == "IMAGE":
@@ -221,8 +243,18 @@ class Reader:
             item = below[place - 1]
         return item if item.get("ValueType") == "IMAGE" else None
 
+    def _absences_of(self, group: _Group) -> Iterator[Absence]:
+        if group.own_codes.get(_DECISION) != _ABSENT:
+            return
+        images = [image for *_, image in group.shapes if image] or group.images
+        for image in images or [self._only_image(group)]:
+            yield Absence(image, group.tracking_uid or group.tracking_id)
+
     def _marks_of(self, group: _Group) -> Iterator[Mark]:
-        if not group.shapes:
+        decision = group.own_codes.get(_DECISION)
+        if decision == _REJECTED:
+            self.left_out["rejected"] += 1
+        if not group.shapes or decision in (_REJECTED, _ABSENT):
             return
         tracking = group.tracking_uid or group.tracking_id
         above = group.parent
@@ -247,7 +279,7 @@ class Reader:
                 image,
                 tracking,
                 _TYPES.get(group.finding, ""),
-                "STATUS" in group.own_codes and "DECISION" not in group.own_codes,
+                _STATUS in group.own_codes and decision is None,
             )
 
     def _composed_uid(self, composite: _Group) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 
 from ..errors import MammoTrackerError
-from ..reading.lesions import read_lesions
+from ..reading.lesions import absence_remarks, read_lesions
 from ..reading.sr import read_report
 from .lesion import claim_lesion
 from .nodes import ROI, attribute, set_attribute
@@ -51,7 +51,7 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
         place_roi(roi, volume, lesion.box)
         claim_lesion(roi, volume, lesion.lesion_type)
         rois.append(roi)
-    return rois, file.remarks
+    return rois, (*file.remarks, *absence_remarks(len(file.absences)))
 
 
 def tracking_of(roi) -> str | None:

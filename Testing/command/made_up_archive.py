@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from dicom_files import item, write_dicom
 from pydicom import uid
-from sr_files import group, report, scoord, tracking, write_report
+from sr_files import group, image, own, report, scoord, tracking, write_report
 
 PIXELS = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
@@ -59,12 +59,20 @@ class Archive:
             for year in years
         ]
 
-    def report(self, name: str, *marks: tuple[str, tuple[float, ...], str | None]) -> Path:
-        """Write a report; a mark is an image's UID, a box, and a tracking UID or None."""
+    def report(self, name: str, *marks: tuple[str, tuple[float, ...] | None, str | None]) -> Path:
+        """Write a report; a mark is an image's UID, a box, and a tracking UID or None.
+
+        Without a box, the user says that the lesion is not there.
+        """
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         groups = []
-        for instance, (x0, y0, x1, y1), of in marks:
+        for instance, box, of in marks:
+            if box is None:
+                absent = own("DECISION", "ABSENT"), image(instance, "CONTAINS", "source")
+                groups.append(group(*tracking(of, None), *absent))
+                continue
+            x0, y0, x1, y1 = box
             outline = scoord("POLYLINE", [x0, y0, x1, y0, x1, y1, x0, y1, x0, y0], instance)
             groups.append(group(*tracking(of, None), outline))
         return write_report(path, report(*groups), SOPInstanceUID=uid_of(name))

@@ -16,7 +16,10 @@ TRUTH = ("current_x0", "current_y0", "current_x1", "current_y1")
 
 
 def reviewed(path: Path, *decisions: tuple[str, tuple[float, ...] | None], **cells) -> Path:
-    """Write a table: a lesion is a decision and its box; None for one that was not decided."""
+    """Write a table: a lesion is a decision and its box.
+
+    Of one that was not decided, there is a row if it has a comment ("?").
+    """
     rows = []
     for number, (decision, box) in enumerate(decisions):
         if not decision:
@@ -29,7 +32,8 @@ def reviewed(path: Path, *decisions: tuple[str, tuple[float, ...] | None], **cel
             "current_spacing_mm": "0.1",
             **{f"prior_{name}": k for k, name in enumerate(("x0", "y0", "x1", "y1"), 10)},
             "patient": f"p{number // 2}",
-            "decision": decision,
+            "decision": decision.strip("?"),
+            "comment": "why?" if decision == "?" else "",
         }
         rows.append(row | dict(zip(TRUTH, box or [""] * 4, strict=True)) | cells)
     write_table(path, rows)
@@ -40,12 +44,13 @@ def test_decisions_and_boxes_are_compared(tmp_path, capsys):
     box, moved, far = (100, 100, 140, 120), (120, 100, 160, 120), (140, 100, 180, 120)
     a = reviewed(
         tmp_path / "a.csv", ("accepted", box), ("accepted", box), ("corrected", box),
-        ("not there", None), ("not there", None), ("rejected", None), ("", None),
-        ("cannot tell", None),
+        ("not there", None), ("not there", None), ("rejected", None), ("?", None),
+        ("cannot tell", None), ("?", None),
     )  # fmt: skip
     b = reviewed(
         tmp_path / "b.csv", ("accepted", box), ("corrected", moved), ("corrected", far),
-        ("not there", None), ("accepted", box), ("not there", None), ("accepted", box), ("", None),
+        ("not there", None), ("accepted", box), ("not there", None), ("accepted", box), ("?", None),
+        ("?", None),
     )  # fmt: skip
     assert main(["agreement", str(a), str(b)]) == 0
     said = capsys.readouterr().out
@@ -73,6 +78,12 @@ def test_readers_who_always_say_the_same_have_no_kappa(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "kappa is not defined" in said
     assert "no lesion to which both gave a box" in said
+
+
+def test_comments_alone_are_nothing_to_compare(tmp_path, capsys):
+    a = reviewed(tmp_path / "a.csv", ("?", None), ("accepted", (1, 1, 5, 5)))
+    b = reviewed(tmp_path / "b.csv", ("accepted", (1, 1, 5, 5)), ("?", None))
+    assert_refused(["agreement", str(a), str(b)], capsys, "no lesion in common")
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path, capsys):

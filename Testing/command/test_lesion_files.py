@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from command_line import OUTPUTS, SPACING, Pair, assert_refused
-from sr_files import cad_report, finding, group, report, scoord, tracking, write_report
+from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
 
 from MammoTrackerLib import Mammogram
 from MammoTrackerLib.command.cli import main
@@ -152,3 +152,42 @@ def test_follow_takes_and_gives_reports(pair: Pair, exams: list[str], tmp_path: 
     assert [result["by_user"] for result in lesion["exams"]] == [True, False]
     assert main([*argv, "--out", str(out)]) == 0
     assert not (out / "lesions.dcm").exists()
+
+
+def test_follow_takes_over_that_a_lesion_is_not_there(
+    pair: Pair, exams: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it takes over a confirmed box; a group of another lesion, or of no exam, is named."""
+    pytest.importorskip("highdicom")
+    uids = [Mammogram.read(exam).instance_uids[0] for exam in exams]
+    absent = own("DECISION", "ABSENT")
+    groups = [
+        group(*tracking("1.2.3"), own("DECISION", "MARKED"),
+              scoord("POLYLINE", corners(pair), uids[0])),
+        # Also where it has the box that was shown.
+        group(*tracking("1.2.3"), own("STATUS", "FOUND"), absent,
+              scoord("POLYLINE", corners(pair), uids[1])),
+    ]  # fmt: skip
+    file = write_report(tmp_path / "sr.dcm", report(*groups))
+    argv = ["follow", *exams, "--on", exams[0], "--lesions"]
+    assert main([*argv, str(file), "--sr", "--out", str(tmp_path / "out")]) == 0
+    assert "group" not in capsys.readouterr().err
+    again = str(tmp_path / "out" / "lesions.dcm")
+    assert main([*argv, again, "--out", str(tmp_path / "again")]) == 0
+    for out in ("out", "again"):
+        (lesion,) = json.loads((tmp_path / out / "history.json").read_text())["lesions"]
+        told = [(result["by_user"], result["status"]) for result in lesion["exams"]]
+        assert told == [(True, "found"), (True, "not found")]
+
+    groups += [group(*tracking(uid), absent, image(of)) for uid, of in
+               (("1.9", uids[1]), ("1.2.3", uids[0]), ("1.2.3", "1.2.3.4"))]  # fmt: skip
+    write_report(file, report(*groups))
+    capsys.readouterr()
+    assert main([*argv, str(file), "--out", str(tmp_path / "out")]) == 0
+    said = "3 groups of the report say that the lesion is not there, which was not used."
+    assert said in capsys.readouterr().err
+    argv = ["track", *exams, "--lesions", str(file), "--out", str(tmp_path / "track")]
+    assert main(argv) == 0
+    assert "4 groups of the report say" in capsys.readouterr().err
+    (track,) = tracked(tmp_path / "track")
+    assert track["status"] == "found"

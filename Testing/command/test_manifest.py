@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,26 @@ def test_a_marked_exam_is_paired_with_every_other_and_known_boxes_are_the_truth(
     assert list(read_rows(archive.folder.parent / "manifest.csv", PAIRS.manifest))
 
 
+def test_where_a_lesion_is_not_is_a_truth_too(archive, capsys):
+    first, second, third = archive.exams(1, 2010, 2012, 2014)
+    (other, _) = archive.exams(1, 2010, 2012, view="MLO")
+    archive.report("sr/1", (first, BOX, "1.2.3"), (second, None, "1.2.3"), (other, BOX, "1.7"))
+    # Of another lesion, of one that is nowhere in this view or at all, and against a box.
+    archive.report("sr/2", (second, None, None), (second, None, "1.7"), (third, None, "9.9"),
+                   (first, None, "1.2.3"))  # fmt: skip
+    rows = run(archive, "--sr")
+    assert list(rows[0]) == [*MANIFEST_COLUMNS, *TRUTH_COLUMNS, "present", "decision", "patient"]
+    assert names(rows, "pair_id", "current_x0", "present", "decision") == [
+        ("p000001-L-CC-1-2", "", "0", "not there"),
+        ("p000001-L-CC-1-3", "", "", ""),
+        ("p000001-L-MLO-1-2", "", "", ""),
+    ]
+    assert counts(capsys.readouterr().out) == {"that say that the lesion is not there": 4}
+    rows = run(archive, "--sr", "--series", out="series.csv")
+    assert list(rows[0]) == [*SERIES.manifest, "patient"] and len(rows) == 5
+    assert counts(capsys.readouterr().out) == {"that say that the lesion is not there": 5}
+
+
 def test_boxes_of_a_table_go_by_path_or_uid(archive, capsys, tmp_path):
     archive.exams(1, 2010, 2012)
     archive.exams(2, 2010, 2012)
@@ -230,6 +252,25 @@ def test_what_is_new_is_read_and_numbers_stay(archive, capsys):
     archive.report("sr", (uid_of("1/2010LCC.dcm"), BOX, None))
     run(archive, "--resume")
     assert len(run(archive, "--resume", "--sr")) == 1
+
+
+def test_a_journal_that_knew_no_absences_is_gone_on_with(archive, tmp_path, capsys):
+    archive.exams(5, 2010, 2012)
+    first, second = archive.exams(7, 2010, 2012)
+    archive.report("sr", (first, BOX, "1.2.3"), (second, None, "1.2.3"))
+    before = run(archive, "--sr")
+    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
+        journal.execute("ALTER TABLE file DROP COLUMN absences")
+        journal.execute("UPDATE about SET value = '1' WHERE name = 'version'")
+    archive.exams(1, 2010, 2012)
+    capsys.readouterr()
+    assert run(archive, "--sr", "--resume") == before
+    assert "3 headers" in capsys.readouterr().err, "two new ones and the report"
+    assert len(run(archive, "--sr", "--resume")) == len(before)
+    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
+        journal.execute("UPDATE about SET value = '0' WHERE name = 'version'")
+    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "manifest.csv"), "--resume"]
+    assert_refused(argv, capsys, "of another version")
 
 
 def test_nothing_is_overwritten_by_mistake(archive, tmp_path, capsys):

@@ -139,10 +139,12 @@ def test_decisions_come_back_and_can_be_changed(files):
     opened.comment(third, "=why  not")
     opened.comment(second, "only a comment")
     assert opened.decision_of(second) == ("", None, "only a comment")
+    assert not opened.is_decided(second)
     assert opened.path.name == "reviewed-Anna.csv" and opened.path.parent == files[1].parent
     opened.close()
     opened = ReadingList(*files, reader="Anna")
-    first, _second, third = opened.items[:3]
+    first, second, third = opened.items[:3]
+    assert opened.decision_of(second) == ("", None, "only a comment")
     assert opened.decision_of(first) == ("corrected", Box(7, 8, 9, 10), "not kept yet")
     assert opened.decision_of(third) == ("rejected", None, "=why not")
     assert opened.decided == 2 and opened.cases[0].undecided == 2
@@ -150,7 +152,39 @@ def test_decisions_come_back_and_can_be_changed(files):
     opened.undecide(third)
     assert opened.decision_of(third)[2] == "=why not"
     opened.close()
-    assert decisions_in(opened.path) == [("a", "1", "accepted")]
+    assert decisions_in(opened.path) == [
+        ("a", "1", "accepted"), ("a", "2", ""), ("'=b", "1", ""),
+    ]  # fmt: skip
+
+
+def test_a_comment_on_what_is_not_decided_is_on_the_disk_and_decides_nothing(files):
+    opened = ReadingList(*files)
+    for item in opened.items:
+        opened.comment(item, f"look  again, {item.lesion_id}")
+    rows = list(read_rows(opened.path, REVIEWED_COLUMNS))
+    assert [row["comment"] for row in rows] == [f"look again, {i}" for i in (1, 2, 1, 1, 3, 1)]
+    assert {row["decision"] for row in rows} == {""}
+    opened.close()
+    opened = ReadingList(*files)
+    cases = opened.ordered(AS_LISTED)
+    assert opened.decided == 0 and [case.undecided for case in cases] == [3, 1, 1, 1]
+    assert opened.next_undecided(cases, None) is cases[0]
+    first, second = cases[1].items[0], cases[0].items[1]
+    assert opened.decision_of(first) == ("", None, "look again, 1")
+    assert opened.track_of(second).score == 0.5
+    opened.undecide(first)  # nothing was decided
+    assert opened.decision_of(first)[2] == "look again, 1"
+    opened.decide(first, "not there")
+    assert opened.decision_of(first) == ("not there", None, "look again, 1")
+    assert opened.decided == 1 and cases[1].undecided == 0
+    opened.undecide(first)
+    assert opened.decided == 0 and cases[1].undecided == 1
+    opened.comment(second, " ")
+    opened.comment(first, "")
+    opened.decide(cases[2].items[0], "rejected")
+    opened.close()
+    said = {(row["pair_id"], row["decision"]) for row in read_rows(opened.path, REVIEWED_COLUMNS)}
+    assert said == {("a", ""), ("c", "rejected"), ("d", "")}
 
 
 def test_a_row_of_the_table_is_one_of_a_manifest(listed, files):

@@ -14,6 +14,7 @@ from MammoTrackerLib import Box, MammoTrackerError
 from MammoTrackerLib.command.reviewed import (
     DECISIONS,
     REVIEWED_COLUMNS,
+    UNDECIDED,
     ReviewedTable,
     key_of,
     plain,
@@ -81,6 +82,20 @@ def test_only_what_has_a_true_box_has_one_in_the_table(path, decision):
     opened(path, "Anna").close()
 
 
+def test_a_comment_without_a_decision_is_a_row_that_decides_nothing(path):
+    table = opened(path, "Anna")
+    decide(table, 1, UNDECIDED, "=look again")
+    table.close()
+    (row,) = rows_in(path)
+    names = ("decision", "present", "reviewed_at", "current_x0", "reader", "comment")
+    assert [row[name] for name in names] == ["", "", "", "", "Anna", "'=look again"]
+    table = opened(path, "Anna")
+    assert plain(table.rows[1]["comment"]) == "=look again"
+    decide(table, 1, "accepted", "=look again")
+    table.close()
+    assert [row["decision"] for row in rows_in(path)] == ["accepted"]
+
+
 def test_it_is_gone_on_with(path):
     table = opened(path)
     decide(table, 1, "rejected", "=1+1")
@@ -143,6 +158,10 @@ def test_a_program_that_is_killed_leaves_a_whole_table_that_is_free(path):
         table.close()
 
 
+NOTHING_SAID = reviewed_row(UNDECIDED, None, "")
+WHEN = "2026-11-26T20:29:00+00:00"
+
+
 def damaged(change) -> dict[str, str]:
     return about(0) | reviewed_row("accepted", BOX, "") | {"reader": ""} | change
 
@@ -156,6 +175,12 @@ def damaged(change) -> dict[str, str]:
         ({"present": "0"}, "line 2: decision"),
         ({"reviewed_at": "26.11.2026 20:29"}, "line 2: decision"),
         ({"reviewed_at": "2026-11-26T20:29:00"}, "line 2: decision"),
+        ({"reviewed_at": ""}, "line 2: decision"),
+        # An undecided lesion has neither box nor time, but a comment.
+        ({"decision": "", "comment": "why"}, "line 2: decision"),
+        (NOTHING_SAID | {"reviewed_at": WHEN, "comment": "why"}, "line 2: decision"),
+        (NOTHING_SAID | {"present": "1", "comment": "why"}, "line 2: decision"),
+        (NOTHING_SAID, "line 2: decision"),
         ({"score": "high"}, "line 2: decision"),
         ({"reader": "Ben"}, "line 2: another reader"),
         ({"lesion_id": "z"}, "line 2: this lesion is not in the manifest"),

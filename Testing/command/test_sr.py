@@ -187,6 +187,7 @@ def test_our_reader_reads_it(path, exams):
     assert [lesion.is_predicted for lesion in found.lesions] == [True, False, False, False]
     trackings = [lesion.tracking for lesion in found.lesions]
     assert trackings[0] == trackings[1] != trackings[2] == trackings[3]
+    assert found.absences == ((2, trackings[2]),)
     assert not found.remarks
 
 
@@ -353,7 +354,8 @@ def test_a_box_over_the_edge_is_cut(tmp_path, files, exams):
 
 @pytest.mark.parametrize(
     ("decision", "count", "has_score"),
-    [("", 2, True), ("accepted", 2, False), ("corrected", 2, False), ("rejected", 1, True)],
+    [("", 2, True), ("accepted", 2, False), ("corrected", 2, False), ("rejected", 1, True),
+     ("absent", 1, False)],
 )
 def test_a_pair(tmp_path, files, exams, decision, count, has_score):
     track = Track(MARKED, FOUND, 0.5, Status.FOUND, "", (), FOUND)

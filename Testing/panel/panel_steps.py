@@ -34,3 +34,19 @@ def rows_of(panel) -> list[list[str]]:
         [model.index(row, column).data() or "" for column in range(model.columnCount())]
         for row in range(model.rowCount())
     ]
+
+
+def open_list(panel, shell, manifest, results, reader: str = "") -> None:
+    """Open a reading list, and wait until its first case is shown, or it is said why it is not."""
+    ui = panel.ui
+    ui.manifestPathLineEdit.currentPath = str(manifest)
+    ui.readingResultsPathLineEdit.currentPath = str(results)
+    ui.readerLineEdit.text = reader
+    shell.click(ui.readingOpenButton)
+    shell.wait(lambda: not ui.readingLabel.text.startswith("The exams are"), 60)
+
+
+def comment(panel, text: str) -> None:
+    """Type a comment on what is selected in a reading list, without Return at its end."""
+    panel.ui.commentLineEdit.text = text
+    panel.ui.commentLineEdit.setFocus()

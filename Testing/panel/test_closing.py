@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from panel_steps import choose
+from panel_steps import choose, comment, open_list
+from reading_files import decided, row_of, write_pairs
 
 from MammoTrackerLib import Box, Status, Track
 
@@ -43,3 +44,30 @@ def test_leaving_while_drawing_keeps_the_result(shell, marked):
     shell.clickPixel(current, 300, 600)
     shell.closeModule()
     assert scene.is_as_tracked(prediction) and scene.review_of(prediction) == ""
+
+
+def test_exams_may_be_removed_while_the_module_is_left(shell, marked):
+    panel, (prior, current, _lesion) = marked
+    panel.exit()
+    for volume in (prior, current):
+        shell.scene.RemoveNode(volume)
+    assert panel.exams.pair == (None, None) and panel.exams.series == []
+    panel.enter()
+    shell.process(0.3)
+    assert panel.exams.pair == (None, None)
+
+
+def test_a_comment_that_is_being_typed_outlives_scene_and_module(shell, tmp_path):
+    panel = shell.openModule("MammoTracker")
+    table = tmp_path / "reviewed.csv"
+    open_list(panel, shell, *write_pairs(tmp_path))
+    comment(panel, "before the scene is closed")
+    shell.scene.Clear()
+    shell.process(0.3)
+    assert row_of(table, "two")["comment"] == "before the scene is closed"
+    panel.ui.readingTable.selectRow(1)
+    shell.wait(lambda: len(panel.lesions.rois) == 2, 60)
+    comment(panel, "before the application ends")
+    shell.closeModule()
+    assert row_of(table, "one")["comment"] == "before the application ends"
+    assert decided(table) == {("one", "mass"): "", ("two", "mass"): ""}

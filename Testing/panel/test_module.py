@@ -202,6 +202,7 @@ def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
     exams, (mass, _calcs) = followed
     panel.results.select(scene.prediction_of(mass, exams[2]))
     shell.click(panel.ui.rejectButton)
+    scene.set_review(scene.prediction_of(mass, exams[1]), "not there")
     panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
     shell.click(panel.ui.reportCheckBox)
     shell.click(panel.ui.exportButton)
@@ -209,10 +210,14 @@ def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
     identity = scene.tracking_of(mass)
     shell.click(panel.ui.exportButton)
     assert scene.tracking_of(mass) == identity, "the lesion is the same in all reports"
-    count = len(panel.lesions.rois)
+    before = panel.lesions.rois
     panel.lesions.load([tmp_path / "report.dcm"])
-    loaded = panel.lesions.rois
-    assert len(loaded) > count and identity in [scene.tracking_of(roi) for roi in loaded]
+    loaded = [roi for roi in panel.lesions.rois if roi not in before]
+    of_mass = [roi for roi in loaded if scene.tracking_of(roi) == identity]
+    assert of_mass and not {scene.exam_of(roi) for roi in of_mass} & {exams[1], exams[2]}
+    (said,) = shell.messages
+    assert "1 rejected by the user" in said
+    assert "1 group of the report says that the lesion is not there" in said
     shell.messages.clear()
     # Without an exam's file, it says which.
     exams[1].SetAttribute("DICOM.instanceUIDs", None)

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from panel_steps import choose, rows_of, track
+from panel_steps import choose, comment, open_list, rows_of, track
 from reading_files import OTHER, decided, row_of, write, write_pairs
 from sample_pair import SAMPLE, TRUTH
 
@@ -30,15 +30,6 @@ def listed(panel, shell, folder):
     """A list of three cases that is open at the worst one; the table of its decisions."""
     open_list(panel, shell, *write_pairs(folder))
     return folder / "reviewed.csv"
-
-
-def open_list(panel, shell, manifest, results, reader: str = "") -> None:
-    ui = panel.ui
-    ui.manifestPathLineEdit.currentPath = str(manifest)
-    ui.readingResultsPathLineEdit.currentPath = str(results)
-    ui.readerLineEdit.text = reader
-    shell.click(ui.readingOpenButton)
-    shell.wait(lambda: not ui.readingLabel.text.startswith("The exams are"), 60)
 
 
 def case_of(panel) -> str:
@@ -217,7 +208,8 @@ def test_a_comment_is_kept_with_the_decision(panel, shell, listed):
     for key in "Ax":
         shell.press(key, ui.commentLineEdit)
     shell.press("Return", ui.commentLineEdit)
-    assert decided(listed) == {} and ui.commentLineEdit.text.lower() == "ax"
+    assert decided(listed) == {("two", "mass"): ""} and ui.commentLineEdit.text.lower() == "ax"
+    assert ui.readingProgressBar.value == 0, "a comment decides nothing"
     shell.press("T")
     assert row_of(listed, "two")["comment"].lower() == "ax"
     wait_for(panel, shell, "one")
@@ -230,6 +222,54 @@ def test_a_comment_is_kept_with_the_decision(panel, shell, listed):
     wait_for(panel, shell, "one")
     row = row_of(listed, "two")
     assert (row["comment"], row["decision"]) == ("'=other words", "not there")
+
+
+def test_a_comment_on_what_is_not_decided_is_kept_and_comes_back(panel, shell, folder):
+    ui, files = panel.ui, write_pairs(folder)
+    table = folder / "reviewed.csv"
+    open_list(panel, shell, *files)
+    panel.reading._table.columnActions()["comment"].trigger()
+    try:
+        comment(panel, "ask the others")
+        shell.click(ui.nextCaseButton)
+        wait_for(panel, shell, "one")
+        assert ui.commentLineEdit.text == ""
+        comment(panel, "of the mass")
+        ui.readingTable.selectRow(2)
+        assert ui.commentLineEdit.text == ""
+        comment(panel, "is typed while the list is closed")
+        ui.readingOpenButton.click()
+        assert set(decided(table).values()) == {""} and len(decided(table)) == 3
+        assert row_of(table, "two")["comment"] == "ask the others"
+        assert row_of(table, "one", "calcs")["comment"] == "is typed while the list is closed"
+
+        open_list(panel, shell, *files)
+        assert case_of(panel) == "two" and ui.commentLineEdit.text == "ask the others"
+        assert ui.readingProgressBar.format == "0 of 4 lesions, 0 of 3 cases"
+        assert [row[4:] for row in listed_rows(panel)] == [
+            ["", "ask the others"], ["", "of the mass"],
+            ["", "is typed while the list is closed"], ["", ""],
+        ]  # fmt: skip
+        shell.click(ui.undecidedCheckBox)
+        assert len(listed_rows(panel)) == 4
+        shell.screenshot("/tmp/module-reading-comments.png")
+        shell.press("T")
+        wait_for(panel, shell, "one")
+        assert panel.results.selected and rows_of(panel)[0][3].startswith("found\n")
+        comment(panel, "")
+        shell.press("J")
+        wait_for(panel, shell, "three")
+        assert decided(table) == {("two", "mass"): "not there", ("one", "calcs"): ""}
+        assert row_of(table, "two")["comment"] == "ask the others"
+        shell.press("B")
+        wait_for(panel, shell, "one")
+        shell.press("B")
+        wait_for(panel, shell, "two")
+        shell.click(ui.restoreButton)
+        assert decided(table)["two", "mass"] == ""
+        assert row_of(table, "two")["comment"] == ui.commentLineEdit.text == "ask the others"
+    finally:
+        panel.reading._table.columnActions()["comment"].trigger()
 
 
 def test_the_user_chooses_columns(panel, shell, listed):

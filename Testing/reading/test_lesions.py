@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_files import SECRETS, item, write_dicom
-from sr_files import cad_report, finding, group, report, scoord, tracking, write_report
+from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
 from MammoTrackerLib.command.outputs import track_as_markup
 from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.reading.geometry import Geometry
-from MammoTrackerLib.reading.lesions import POINT_MM, read_lesions
+from MammoTrackerLib.reading.lesions import POINT_MM, absence_remarks, read_lesions
 
 COLUMNS, ROWS = 600, 800
 A, B, ELSEWHERE = "1.2.3.1", "1.2.3.2", "1.2.3.9"
@@ -50,6 +50,39 @@ def test_no_mark_on_the_exam(tmp_path):
     path = write(tmp_path, outline(ELSEWHERE), outline(""))
     with pytest.raises(MammoTrackerError, match="no lesion on the exam. .* 2 on other images"):
         read_lesions(path, [exam(A)])
+
+
+def absent(instance_uid, tracking_uid="1.5"):
+    return group(*tracking(tracking_uid), own("DECISION", "ABSENT"), image(instance_uid))
+
+
+def test_where_a_lesion_is_not_is_told_by_exam_and_identity(tmp_path):
+    path = write(tmp_path, outline(), absent(B), absent(ELSEWHERE), absent(B, None))
+    found = read_lesions(path, [exam(A), exam(B)])
+    assert [lesion.exam for lesion in found.lesions] == [0]
+    assert found.absences[:2] == ((1, "1.5"), (None, "1.5")) and found.absences[2][0] == 1
+    assert not found.remarks, "whoever does not use them says so"
+    assert absence_remarks(0) == []
+    assert absence_remarks(1) == [
+        "1 group of the report says that the lesion is not there, which was not used."
+    ]
+    assert absence_remarks(3)[0].startswith("3 groups of the report say that")
+    assert "1.5" not in repr(found)
+
+
+def test_a_report_that_says_only_where_lesions_are_not(tmp_path):
+    with pytest.raises(MammoTrackerError, match="no lesion on the exam. 2 groups of the report"):
+        read_lesions(write(tmp_path, absent(A), absent(B)), [exam(A)])
+
+
+def test_a_box_that_was_rejected_is_said(tmp_path):
+    rejected = group(own("DECISION", "REJECTED"), scoord("POLYLINE", SQUARE, A))
+    found = read_lesions(write(tmp_path, outline(), rejected), [exam(A)])
+    assert len(found.lesions) == 1
+    assert found.remarks == (
+        "Of the marks, these were left out: 1 rejected by the user of MammoTracker, without "
+        "another place.",
+    )
 
 
 def test_an_exam_that_is_not_known_to_dicom(tmp_path):

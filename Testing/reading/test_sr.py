@@ -20,6 +20,7 @@ from sr_files import (
     image,
     item,
     number,
+    own,
     report,
     scoord,
     tracking,
@@ -28,7 +29,7 @@ from sr_files import (
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.reading.sr import is_report, read_report
-from MammoTrackerLib.reading.sr_content import Mark
+from MammoTrackerLib.reading.sr_content import Absence, Mark
 
 A, B = "1.2.3.1", "1.2.3.2"
 SQUARE = [10, 20, 30, 20, 30, 50, 10, 50, 10, 20]
@@ -174,6 +175,57 @@ def test_angles_mark_no_lesion(tmp_path):
 def test_three_dimensional_coordinates_are_counted(tmp_path):
     found = read(tmp_path, report(group(item("SCOORD3D", GraphicType="POINT"))))
     assert found.marks == () and found.left_out == {"three-dimensional": 1}
+
+
+# --- what the user of MammoTracker said
+
+
+def said(decision: str, *children, status: str = "FOUND", tracking_uid: str = "1.5"):
+    codes = [own("STATUS", status)] + ([own("DECISION", decision)] if decision else [])
+    return group(*tracking(tracking_uid), *codes, *children)
+
+
+def test_decisions_and_what_was_only_predicted(tmp_path):
+    square = scoord("POLYLINE", SQUARE, A)
+    for decision in ("", "MARKED", "ACCEPTED", "CORRECTED", "DRAWN", "CONFIRMED"):
+        found = read(tmp_path, report(said(decision, square)))
+        assert [mark.is_predicted for mark in found.marks] == [not decision]
+        assert not found.left_out and not found.absences
+
+
+@pytest.mark.parametrize("status", ["FOUND", "NOT_FOUND"])
+def test_a_lesion_that_is_not_there_is_no_mark(tmp_path, status):
+    """With the image alone, as it is written, and with the box that was shown."""
+    square = scoord("POLYLINE", SQUARE, B)
+    bare = scoord("POLYLINE", SQUARE)
+    for place in ([image(B, "CONTAINS", "source")], [square], [image(B, "CONTAINS"), bare]):
+        content = report(
+            said("MARKED", scoord("POLYLINE", SQUARE, A)), said("ABSENT", *place, status=status)
+        )
+        found = read(tmp_path, content)
+        assert [mark.instance_uid for mark in found.marks] == [A]
+        assert found.absences == (Absence(B, "1.5"),) and not found.left_out
+
+
+def test_an_absence_has_an_identity_and_an_image_as_a_mark_has(tmp_path):
+    absent = own("DECISION", "ABSENT")
+    by_name = group(*tracking(None, "Tool:Rectangle"), absent, image(A, "CONTAINS"))
+    twice = read(tmp_path, report(said("ABSENT", image(A)), said("ABSENT", image(A)))).absences
+    assert twice == (Absence(A, "1.5"),)
+    named = read(tmp_path, report(by_name)).absences
+    assert named == (Absence(A, "Tool:Rectangle"),)
+    shared = group(*tracking(None, "Tool:Rectangle"), scoord("POINT", [1, 2], A))
+    found = read(tmp_path, report(by_name, shared))
+    assert found.absences == (Absence(A),) and found.marks[0].tracking == ""
+    assert read(tmp_path, report(group(absent))).absences == (Absence(),)
+    assert read(tmp_path, report(group(absent), library=[A])).absences == (Absence(A),)
+    assert "Tool" not in repr(named)
+
+
+def test_a_box_that_was_rejected_is_no_mark_and_is_counted(tmp_path):
+    square = scoord("POLYLINE", SQUARE, A)
+    found = read(tmp_path, report(said("REJECTED", square), said("REJECTED", image(B))))
+    assert found.marks == () and found.left_out == {"rejected": 2} and not found.absences
 
 
 # --- Mammography CAD

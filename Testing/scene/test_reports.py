@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import SECRETS, write_dicom
 from mrml import COLUMNS, ROWS, SQUARE, add_dicom_volume, add_volume, assert_same_box
-from sr_files import code, group, item, report, scoord, tracking, write_report
+from sr_files import code, group, image, item, own, report, scoord, tracking, write_report
 
 slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
 
@@ -81,6 +81,19 @@ def test_a_report_marks_lesions_of_its_volumes(exams, tmp_path):
     assert remarks == ("Of the marks, these were left out: 1 on other images than the exams.",)
     said = str(remarks) + "".join(roi.GetName() for roi in rois)
     assert not [secret for secret in SECRETS if secret in said]
+
+
+def test_a_lesion_that_is_not_there_is_no_lesion_and_that_is_said(exams, tmp_path):
+    volumes, _ = exams
+    shown = outline(B)
+    shown.ContentSequence.append(own("DECISION", "ABSENT"))
+    absent = group(*tracking("1.6"), own("DECISION", "ABSENT"), image(B))
+    path = write_report(tmp_path / "sr.dcm", report(outline(A), shown, absent))
+    rois, remarks = load_lesions(path, volumes)
+    assert bridge.lesions(volumes[0]) == rois and bridge.lesions(volumes[1]) == []
+    assert remarks == (
+        "2 groups of the report say that the lesion is not there, which was not used.",
+    )
 
 
 def test_a_mask_is_of_the_volume_that_is_chosen(scene, exams, tmp_path):

@@ -28,7 +28,8 @@ from Training.real_pairs import RealPairs
 pytestmark = KERAS_WARNINGS
 SHIFTS = {1: (6.0, 10.0), 2: (-4.0, 6.0), 3: (0.0, 0.0)}
 """Of the exams, in pixels; lesions are marked on the third."""
-DECISIONS = ("accepted", "corrected", "not there", "rejected", "cannot tell", "", "accepted", "")
+DECISIONS = ("accepted", "corrected", "not there", "rejected", "cannot tell", "?", "accepted", "")
+"""With a question mark, there is only a comment; without anything, there is no row."""
 
 
 def moved(exam: int) -> Box:
@@ -116,11 +117,13 @@ def reviewed(circle, manifest) -> tuple[Path, Path]:
         for name in ("prior", "current"):
             row[name] = os.path.relpath(manifest.parent / row[name], table.parent)
         row |= {"status": "found", "score": "0.9", "decision": decision, "reader": "me"}
+        row |= {"decision": "", "comment": "why?"} if decision == "?" else {}
         row |= {"present": {"not there": "0", "accepted": "1", "corrected": "1"}.get(decision, "")}
         box = {"accepted": found, "corrected": true.as_tuple()}.get(decision, [""] * 4)
         rows.append(row | dict(zip(TRUTH_COLUMNS, box, strict=True)))
     write_csv(results, RESULT_COLUMNS, answers)
-    return results, write_csv(table, REVIEWED_COLUMNS, [row for row in rows if row["decision"]])
+    said = [row for row in rows if row["decision"] or row.get("comment")]
+    return results, write_csv(table, REVIEWED_COLUMNS, said)
 
 
 def test_embed_is_proposed_with_its_rois_and_types(manifest):
@@ -140,8 +143,8 @@ def test_a_reviewed_table_is_evaluated(reviewed, capsys):
     results, table = reviewed
     assert main(["evaluate", str(table), str(results)]) == 0
     said = capsys.readouterr().out
-    assert "2 rows were skipped, because they have no true box" in said
-    assert "2 rows of the results were skipped" in said
+    assert "3 rows were skipped, because they have no true box" in said
+    assert "1 rows of the results were skipped" in said
     assert "3 lesions, 3 patients" not in said and "3 lesions, 2 patients" in said
 
 
@@ -151,8 +154,8 @@ def test_a_reviewed_table_calibrates(reviewed, capsys):
     assert there.tolist() == [True, True, False, True]
     assert went.tolist() == [False, False, True, False]
     assert right.tolist()[2] is False
-    assert "2 of 6 rows" in capsys.readouterr().out
-    assert len(read_manifest(reviewed[1], needs_truth=False)) == 6
+    assert "3 of 7 rows" in capsys.readouterr().out
+    assert len(read_manifest(reviewed[1], needs_truth=False)) == 7
 
 
 def test_a_reviewed_table_trains(reviewed, tmp_path, capsys):
@@ -161,9 +164,9 @@ def test_a_reviewed_table_trains(reviewed, tmp_path, capsys):
     pairs = RealPairs.prepare(arguments, program.settings_of(arguments))
     assert [lesion.current_box is not None for lesion in pairs.lesions] == [True, True, False, True]
     assert pairs.lesions[1].current_box == moved(2)
-    assert "2 of 6 rows cannot be used" in capsys.readouterr().out
+    assert "3 of 7 rows cannot be used" in capsys.readouterr().out
     reasons = Counter(row["reason"] for row in read_csv(tmp_path / "skipped.csv"))
-    assert reasons == {"The row has no true box: fill current_x0 to current_y1.": 2}
+    assert reasons == {"The row has no true box: fill current_x0 to current_y1.": 3}
     (scene,) = pairs.scenes(0)
     assert np.isfinite(scene.search_raw).all()
 
@@ -185,7 +188,7 @@ def test_a_reviewed_table_annotates_embed(circle, reviewed, tmp_path):
             known = [moved(k).x0 for k in SHIFTS] + [moved(1).x0 + 2]
             assert min(abs(x0 * 0.07 / SPACING - x) for x in known) < 0.5
     assert circle.reasons() == {
-        ("annotations", "the reader did not say where it is"): 2,
+        ("annotations", "the reader did not say where it is"): 3,
         ("annotations", "its case has one exam only in this view"): 1,
         ("metadata", "ROI of no case: no annotation in this breast and view"): 1,
     }
