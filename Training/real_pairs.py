@@ -22,6 +22,7 @@ from rich.progress import track
 
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.command.tables import (
+    IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
@@ -106,8 +107,7 @@ class RealPairs:
         rows = list(read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)))
         pairs: dict[tuple[str, ...], list[int]] = {}
         for number, row in enumerate(rows):
-            names = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
-            pairs.setdefault(tuple(row[name] for name in names), []).append(number)
+            pairs.setdefault(tuple(row[name] for name in IMAGE_COLUMNS), []).append(number)
         cache = arguments.cache or arguments.run / "cache"
         for folder in (cache, arguments.run):
             folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from ..growth import Change
 from .outputs import COORDINATES, box_as_json, image_as_json, is_own_picture, is_own_roi
 from .sr import is_own_report
 from .strip import Strip
-from .tables import BOX_COLUMNS, HISTORY_COLUMNS, text_cell
+from .tables import BOX_COLUMNS, HISTORY_COLUMNS, box_cells, text_cell
 
 COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
 """Of history.csv."""
@@ -129,8 +129,7 @@ def history_rows(strip: Strip, years: Sequence[float | None]) -> list[dict[str, 
             "reached_from": " ".join(str(source + 1) for source in result.sources),
             "message": text_cell(result.track.reason),
         }
-        numbers = zip(BOX_COLUMNS, result.track.box.as_tuple(), strict=True)
-        row |= {name: f"{number:.3f}" for name, number in numbers}
+        row |= box_cells(result.track.box, BOX_COLUMNS)
         if size is not None:
             row |= {
                 "longest_mm": f"{size.longest_mm:.2f}",

@@ -27,6 +27,7 @@ from .tables import (
     PRIOR_BOX_COLUMNS,
     SERIES,
     TRUTH_COLUMNS,
+    box_cells,
     text_cell,
 )
 from .trackable import Image, choose_images, chosen_images, gather_images, reasons_of
@@ -275,8 +276,8 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
             yield row | {"lesion_id": "1"}
         for lesion, mark in lesions.items():
             cells = row | {"lesion_id": lesion, "lesion_type": types[lesion]}
-            cells |= _corners(PRIOR_BOX_COLUMNS, mark)
-            yield cells | (_corners(TRUTH_COLUMNS, known[lesion]) if lesion in known else {})
+            cells |= box_cells(mark.box, PRIOR_BOX_COLUMNS)
+            yield cells | (box_cells(known[lesion].box, TRUTH_COLUMNS) if lesion in known else {})
 
 
 def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
@@ -289,11 +290,7 @@ def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -
                 "exam": _cell(base, image),
                 "lesion_type": lesion_type,
             }
-            yield row | (_corners(BOX_COLUMNS, lesions[lesion]) if lesion in lesions else {})
-
-
-def _corners(columns: Sequence[str], mark: ImageMark) -> Row:
-    return {name: f"{value:.3f}" for name, value in zip(columns, mark.box.as_tuple(), strict=True)}
+            yield row | (box_cells(lesions[lesion].box, BOX_COLUMNS) if lesion in lesions else {})
 
 
 def _cell(base: str, image: Image) -> str:

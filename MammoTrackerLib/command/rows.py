@@ -12,7 +12,6 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ..box import Box
 from ..errors import MammoTrackerError
 from ..global_search import Alignment, align
 from ..mammogram import Mammogram
@@ -27,6 +26,7 @@ from .tables import (
     ID_COLUMNS,
     PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
+    box_cells,
     candidates_cell,
     failed_row,
     read_box,
@@ -233,14 +233,10 @@ def row_tracker(
             "score": f"{track.score:.4f}",
             "message": text_cell(" ".join((track.reason, *further, *remarks))),
         }
-        result |= _rounded(BOX_COLUMNS, track.box)
-        result |= _rounded(REGISTRATION_COLUMNS, track.registration_box)
+        result |= box_cells(track.box, BOX_COLUMNS)
+        result |= box_cells(track.registration_box, REGISTRATION_COLUMNS)
         result["candidates"] = candidates_cell(track.candidates)
         result["seconds"] = f"{time.perf_counter() - start:.3f}"
         return result
 
     return find
-
-
-def _rounded(columns: tuple[str, ...], box: Box) -> dict[str, str]:
-    return {name: f"{value:.3f}" for name, value in zip(columns, box.as_tuple(), strict=True)}

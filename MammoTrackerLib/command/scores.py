@@ -23,7 +23,7 @@ from ..metrics import (
 from ..output_folder import cannot_write
 from ..track import Status
 from .packages import require
-from .tables import FAILED, one_line
+from .tables import FAILED, STATUSES, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -210,7 +210,7 @@ def print_statuses(console: Console, lesions: Sequence[Lesion], judged: str) -> 
     table.add_column("status")
     for name in ("is there", f"of these > {WRONG_MM:g} mm off", "is not there"):
         table.add_column(name, justify="right")
-    for status in (*(status.value for status in Status), FAILED):
+    for status in STATUSES:
         chosen = [lesion for lesion in lesions if lesion.status == status]
         if status == FAILED and not chosen:
             continue
