@@ -212,14 +212,14 @@ def shown_on(rows: list[dict[str, str]]) -> dict[str, list[tuple[dict[str, str],
     return {rows[0][exam]: [(row, f"{exam}_") for row in rows] for exam in ("prior", "current")}
 
 
-def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path, most: int = 12) -> None:
-    """Draw pairs of a manifest with their boxes, prior left, three a row, or series, one a row.
+def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path) -> None:
+    """Draw a manifest's first 12 pairs, prior left, three a row, or series, one a row.
 
-    Boxes are green, and red on the prior where the current lacks the lesion.
+    Their boxes are green, and red on the prior where the current lacks the lesion.
     """
     height, tiles = 560, []
     group = "exam_group" if "exam_group" in rows[0] else "pair_id"
-    for name in list(dict.fromkeys(row[group] for row in rows))[:most]:
+    for name in list(dict.fromkeys(row[group] for row in rows))[:12]:
         chosen = [row for row in rows if row[group] == name]
         parts = []
         for file, lesions in shown_on(chosen).items():

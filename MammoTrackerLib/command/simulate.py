@@ -285,8 +285,8 @@ def _warp(pixels: np.ndarray, spacing: np.ndarray, displacement: np.ndarray) -> 
     return out
 
 
-def _outline(box: Box, count: int = 40) -> np.ndarray:
-    """Points (4 count, 2) along the edge of the ellipse that a box encloses, in pixels."""
-    angle = np.linspace(0, 2 * np.pi, 4 * count, endpoint=False)
+def _outline(box: Box) -> np.ndarray:
+    """Points (160, 2) along the edge of the ellipse that a box encloses, in pixels."""
+    angle = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     x, y = box.center
     return np.stack([x + box.width / 2 * np.cos(angle), y + box.height / 2 * np.sin(angle)], axis=1)

@@ -37,10 +37,10 @@ def breast(seed: int, shift: Sequence[float] = (0, 0)) -> np.ndarray:
     return np.where(inside, 8000 + 1200 * texture + 5000 * blob, 0).astype(np.uint16)
 
 
-def pair_of(seed: int = 0, mirrored: bool = False) -> tuple[Mammogram, Mammogram]:
-    current = breast(seed, SHIFT)
+def pair_of(mirrored: bool = False) -> tuple[Mammogram, Mammogram]:
+    current = breast(0, SHIFT)
     return (
-        Mammogram(breast(seed).astype(float), SPACING),
+        Mammogram(breast(0).astype(float), SPACING),
         Mammogram((current[:, ::-1] if mirrored else current).astype(float), SPACING),
     )
 
