@@ -168,7 +168,7 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
             result.append(pair)
             continue
         point = next(points)
-        if max(pair[0].width * spacing[0], pair[0].height * spacing[1]) > settings.max_lesion_mm:
+        if pair[0].longest_side(spacing) > settings.max_lesion_mm:
             result.append(f"The lesion is longer than {settings.max_lesion_mm:g} mm.")
         else:
             result.append(Lesion(*files, *pair, point, matrix))
