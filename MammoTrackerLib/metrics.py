@@ -121,10 +121,7 @@ def bootstrap(
 
 
 def mean_interval(
-    values: Sequence[float] | np.ndarray,
-    patients: Sequence[str],
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
+    values: Sequence[float] | np.ndarray, patients: Sequence[str]
 ) -> tuple[float, float]:
     """Give the mean of one value per lesion a 95 % interval, as `bootstrap` does.
 
@@ -140,14 +137,11 @@ def mean_interval(
     if not len(values):
         raise MammoTrackerError("There is no value to give an interval.")
     _check_lengths(len(values), patients)
-    return interval_of(lambda w: values @ w / w.sum(), patients, resamples, seed)
+    return interval_of(lambda w: values @ w / w.sum(), patients)
 
 
 def interval_of(
-    statistic: Callable[[np.ndarray], float],
-    patients: Sequence[str],
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
+    statistic: Callable[[np.ndarray], float], patients: Sequence[str]
 ) -> tuple[float, float]:
     """Give any statistic a 95 % interval, as `bootstrap` does.
 
@@ -157,10 +151,8 @@ def interval_of(
         Called with how often each lesion (n,) is in a draw; NaN where it is not defined.
     patients
         Whose lesion each is.
-    resamples, seed
-        As for `bootstrap`.
     """
-    return _interval(np.array([statistic(w) for w in _draws(patients, resamples, seed)]))
+    return _interval(np.array([statistic(w) for w in _draws(patients, RESAMPLES, SEED)]))
 
 
 def overlaps(predicted: Sequence[Box | None], truth: Sequence[Box]) -> np.ndarray:

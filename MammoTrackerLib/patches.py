@@ -148,7 +148,7 @@ def reduce_to(
     return reduce(mammogram.pixels, factor[1], factor[0]), factor
 
 
-def cut(image: np.ndarray, factor: np.ndarray, frame: PatchFrame, order: int = 1) -> np.ndarray:
+def cut(image: np.ndarray, factor: np.ndarray, frame: PatchFrame) -> np.ndarray:
     """Resample the patch from an image of ``factor`` mammogram pixels; 0 outside the image.
 
     Returns
@@ -164,7 +164,7 @@ def cut(image: np.ndarray, factor: np.ndarray, frame: PatchFrame, order: int = 1
         matrix,
         offset,
         (frame.side_px, frame.side_px),
-        order=order,
+        order=1,
         output=np.float32,
         prefilter=False,
     )

@@ -83,18 +83,14 @@ def temporary_folder(home: Path, prefix: str) -> Iterator[Path]:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, its lock last: if that is interrupted, the next one goes on."""
-    with suppress(OSError):
-        for entry in [entry for entry in folder.iterdir() if entry.name != _LOCK]:
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove(folder: Path) -> None:
     # Windows keeps a file until the last process that had it open is gone.
     for _ in range(20 if os.name == "nt" else 1):
+        with suppress(OSError):
+            for entry in [entry for entry in folder.iterdir() if entry.name != _LOCK]:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return

@@ -16,14 +16,14 @@ SPACING = (0.1, 0.2)
 DATES = [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1), datetime.date(2022, 1, 1)]
 
 
-def history(*widths_mm: float | None, marked: int = 0, by_user=()) -> LesionHistory:
+def history(*widths_mm: float | None, marked: int = 0) -> LesionHistory:
     """Make a history of boxes so wide and half as high; None where it was not found."""
     results = []
     for k, width in enumerate(widths_mm):
         box = Box(0, 0, (width or 1) / SPACING[0], (width or 1) / 2 / SPACING[1])
         status = Status.NOT_FOUND if width is None else Status.FOUND
         track = Track(box, box, 1.0, status, "", (), box)
-        results.append(ExamResult(track, (), k == marked or k in by_user, 1.0))
+        results.append(ExamResult(track, (), k == marked, 1.0))
     return LesionHistory(marked, tuple(results))
 
 

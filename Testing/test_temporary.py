@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,16 @@ def test_what_was_left_in_the_middle_of_making_or_removing_is_cleared(tmp_path):
         (folder / "c").symlink_to(tmp_path / ".mine-users")
     assert names(tmp_path) == {".mine-new", ".mine-users"}
     assert names(tmp_path / ".mine-users") == {"note"}
+
+
+def test_a_removal_that_is_interrupted_has_left_the_lock(tmp_path, monkeypatch):
+    def interrupted(folder: Path, ignore_errors: bool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path, ".mine-") as folder:
+        (folder / "image").write_text("pixels")
+    assert names(folder) == {"mammotracker.lock"}
 
 
 def test_a_file_is_locked_once(tmp_path):

@@ -270,13 +270,11 @@ def expose(
     return np.clip(x, window[0], window[1]).astype(np.float32)
 
 
-def stroke(
-    shape: tuple[int, int], points: np.ndarray, width_px: float, closed: bool = False
-) -> np.ndarray:
+def stroke(shape: tuple[int, int], points: np.ndarray, width_px: float) -> np.ndarray:
     """Draw a line through points (n, 2) in pixels: (rows, columns) float32, 0 to 1."""
     layer = np.zeros(shape, np.uint8)
     path = np.round((points - 0.5) * 16).astype(np.int32)
-    cv2.polylines(layer, [path], closed, 255, max(1, round(width_px)), cv2.LINE_AA, 4)
+    cv2.polylines(layer, [path], False, 255, max(1, round(width_px)), cv2.LINE_AA, 4)
     return layer.astype(np.float32) / np.float32(255)
 
 

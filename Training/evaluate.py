@@ -26,7 +26,7 @@ from MammoTrackerLib.command.scores import (
     print_found,
     print_scores,
 )
-from MammoTrackerLib.command.tables import FAILED
+from MammoTrackerLib.command.tables import FAILED, STATUSES
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
 
@@ -118,7 +118,7 @@ def print_configurations(
 
 def print_statuses(lesions: Sequence[Lesion]) -> None:
     """Print how often each status is given, and how often it is wrong."""
-    for status in (*(status.value for status in Status), FAILED):
+    for status in STATUSES:
         chosen = [lesion for lesion in lesions if lesion.status == status]
         if status == FAILED and not chosen:
             continue

@@ -15,7 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from MammoTrackerLib.command.tables import BOX_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
+from MammoTrackerLib.growth import DAYS_A_YEAR
 
 from .sources import (
     HELD_OUT_SEED,
@@ -38,7 +40,6 @@ PAIR_SPACING_MM = 0.14
 """Finer than what is trained on, so that specks pass the same reduction as in a real image."""
 GENERATED = 16
 """Number of procedurally made women."""
-SIDES = ("x0", "y0", "x1", "y1")
 COLUMNS = (
     "pair_id lesion_id patient prior current prior_spacing_mm current_spacing_mm lesion_type "
     "prior_x0 prior_y0 prior_x1 prior_y1 current_x0 current_y0 current_x1 current_y1 present"
@@ -125,7 +126,7 @@ def write_series(
     ):
         name = f"{number:04d}_{k}.png"
         write_image(image, out / name)
-        date = FIRST_EXAM + datetime.timedelta(days=round(365.25 * years))
+        date = FIRST_EXAM + datetime.timedelta(days=round(DAYS_A_YEAR * years))
         exams.append({"exam": name, "spacing_mm": f"{spacing:.5f}", "date": date.isoformat()})
     rows = []
     for lesion, followed in enumerate(series.lesions):
@@ -133,7 +134,7 @@ def write_series(
         base["lesion_type"] = followed.kind
         for k, (exam, box) in enumerate(zip(exams, followed.boxes, strict=True)):
             row = base | exam | {"present": "0" if box is None else "1"}
-            for side in SIDES if box else ():
+            for side in BOX_COLUMNS if box else ():
                 row[f"true_{side}"] = f"{getattr(box, side):.2f}"
                 if k == series.marked:
                     row[side] = row[f"true_{side}"]
@@ -164,7 +165,7 @@ def write_pair(
         row = base | {"lesion_id": str(lesion), "lesion_type": kind}
         row["present"] = "0" if current is None else "1"
         for exam, box in (("prior", prior), ("current", current)):
-            for side in SIDES if box else ():
+            for side in BOX_COLUMNS if box else ():
                 row[f"{exam}_{side}"] = f"{getattr(box, side):.2f}"
         if pair.slides:
             slide = pair.slides[lesion]
@@ -212,14 +213,14 @@ def shown_on(rows: list[dict[str, str]]) -> dict[str, list[tuple[dict[str, str],
     return {rows[0][exam]: [(row, f"{exam}_") for row in rows] for exam in ("prior", "current")}
 
 
-def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path, most: int = 12) -> None:
-    """Draw pairs of a manifest with their boxes, prior left, three a row, or series, one a row.
+def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path) -> None:
+    """Draw a manifest's first 12 pairs, prior left, three a row, or series, one a row.
 
-    Boxes are green, and red on the prior where the current lacks the lesion.
+    Their boxes are green, and red on the prior where the current lacks the lesion.
     """
     height, tiles = 560, []
     group = "exam_group" if "exam_group" in rows[0] else "pair_id"
-    for name in list(dict.fromkeys(row[group] for row in rows))[:most]:
+    for name in list(dict.fromkeys(row[group] for row in rows))[:12]:
         chosen = [row for row in rows if row[group] == name]
         parts = []
         for file, lesions in shown_on(chosen).items():
@@ -230,7 +231,8 @@ def draw_sheet(rows: list[dict[str, str]], folder: Path, path: Path, most: int =
             image = cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_GRAY2BGR)
             for row, prefix in lesions:
                 if row.get(f"{prefix}x0"):
-                    x0, y0, x1, y1 = (round(float(row[f"{prefix}{s}"]) * scale) for s in SIDES)
+                    corners = (float(row[f"{prefix}{name}"]) for name in BOX_COLUMNS)
+                    x0, y0, x1, y1 = (round(corner * scale) for corner in corners)
                     colour = (0, 220, 0) if row["present"] == "1" else (0, 0, 255)
                     cv2.rectangle(image, (x0, y0), (x1, y1), colour, 1)
                     cv2.putText(image, row["lesion_type"][0], (x0, y0 - 3), 0, 0.4, colour, 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
 from MammoTrackerLib.command.tables import (
     BOX_COLUMNS,
+    IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     TRUTH_COLUMNS,
     is_present,
@@ -61,8 +62,7 @@ def has_truth(row: Row) -> bool:
 
 def pairs_of(rows: Sequence[Row]) -> list[list[Row]]:
     """Group the rows of each pair of images, in order."""
-    key = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
-    return [list(group) for _, group in groupby(rows, lambda row: [row[k] for k in key])]
+    return [list(g) for _, g in groupby(rows, lambda row: [row[name] for name in IMAGE_COLUMNS])]
 
 
 def read_exam(folder: Path, row: Row, exam: str) -> Mammogram:

@@ -22,6 +22,7 @@ from rich.progress import track
 
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.command.tables import (
+    IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
@@ -106,8 +107,7 @@ class RealPairs:
         rows = list(read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)))
         pairs: dict[tuple[str, ...], list[int]] = {}
         for number, row in enumerate(rows):
-            names = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
-            pairs.setdefault(tuple(row[name] for name in names), []).append(number)
+            pairs.setdefault(tuple(row[name] for name in IMAGE_COLUMNS), []).append(number)
         cache = arguments.cache or arguments.run / "cache"
         for folder in (cache, arguments.run):
             folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
             result.append(pair)
             continue
         point = next(points)
-        if max(pair[0].width * spacing[0], pair[0].height * spacing[1]) > settings.max_lesion_mm:
+        if pair[0].longest_side(spacing) > settings.max_lesion_mm:
             result.append(f"The lesion is longer than {settings.max_lesion_mm:g} mm.")
         else:
             result.append(Lesion(*files, *pair, point, matrix))

@@ -26,6 +26,8 @@ from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_ti
 from .pasted import Pasted, paste
 from .sources import Source
 
+MOST_LESIONS = 4
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -225,10 +227,9 @@ def make_pair(
     rng: np.random.Generator,
     source: Source,
     others: list[Source],
-    lesions: int = 4,
     rolled: float = 0.0,
 ) -> Pair:
-    """Make a whole pair of the hard kind from one mammogram, with up to so many marked lesions.
+    """Make a whole pair of the hard kind from one mammogram, with up to `MOST_LESIONS` marked.
 
     Between the exams the breast is rolled by so many degrees: its tissue then lies in layers that
     slide, and all else is as without.
@@ -250,11 +251,11 @@ def make_pair(
     new: list[Box] = []
     slides: list[Slide] = []
     wanted_new = int(rng.integers(1, 4)) if rng.random() < d.distract else 0
-    for _ in range(50 * lesions):
-        if len(marked) == lesions and len(new) == wanted_new:
+    for _ in range(50 * MOST_LESIONS):
+        if len(marked) == MOST_LESIONS and len(new) == wanted_new:
             break
         p = (spots[rng.integers(len(spots))][::-1] + 0.5 - side / 2) * pixel
-        is_new = len(marked) == lesions
+        is_new = len(marked) == MOST_LESIONS
         marks = replace(d, lesion=1.0, vanished=0.0) if is_new else d
         k = int(of_layers.integers(len(prior.fields)))
         pasted = replace(paste(rng, source, prior.fields[k].at(p)[0], marks), layer=k)

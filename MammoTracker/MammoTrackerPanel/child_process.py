@@ -48,10 +48,10 @@ class ChildProcess:
     """
 
     def __init__(self, arguments: list[str], directory: Path) -> None:
-        self.onOutput: Callable[[str], None] = _ignore
-        self.onLog: Callable[[str], None] = _ignore
-        self.onExit: Callable[[int], None] = _ignore
-        self.onPoll: Callable[[], None] = lambda: None
+        self.onOutput: Callable[[str], None] = ignore
+        self.onLog: Callable[[str], None] = ignore
+        self.onExit: Callable[[int], None] = ignore
+        self.onPoll: Callable[[], None] = ignore
         stack = ExitStack()
         # What a Slicer that was killed has left goes when the next one makes its folder.
         folder = temporary_folder(Path(tempfile.gettempdir()), "MammoTracker-")
@@ -147,7 +147,7 @@ class ChildProcess:
         self._lines[index].extend(line.decode(errors="replace").rstrip("\r") for line in lines)
 
 
-def _ignore(_: object) -> None:
+def ignore(*_arguments: object) -> None:
     """Stand in for a callback that nobody set."""
 
 

@@ -63,7 +63,7 @@ class Pane:
         return self.toWorld(np.array(scene.Raster(self.volume).size) / 2)
 
     def longestMm(self, box) -> float:
-        return max(box.width * self._spacing[0], box.height * self._spacing[1])
+        return box.longest_side(self._spacing)
 
     def fittingMmPerPixel(self) -> float:
         """Return the scale at which the whole image just fits into the view."""

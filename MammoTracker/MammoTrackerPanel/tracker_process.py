@@ -20,7 +20,7 @@ from MammoTrackerLib.history import LesionHistory
 from MammoTrackerLib.marked import MarkedLesion
 from MammoTrackerLib.worker import exam_file, write_mammogram
 
-from .child_process import ChildProcess
+from .child_process import ChildProcess, ignore
 
 LOADING_SHARE = 0.5
 AT_A_TIME_S = 0.1
@@ -52,15 +52,15 @@ class TrackerProcess:
     """
 
     def __init__(self) -> None:
-        self.onReady: Callable[[dict], None] = _ignore
-        self.onProgress: Callable[[float, str], None] = _ignore
-        self.onAligned: Callable[[np.ndarray, list[str]], None] = _ignore
-        self.onTrack: Callable[[int, Track], None] = _ignore
-        self.onRegistered: Callable[[int, int, np.ndarray], None] = _ignore
-        self.onHistory: Callable[[int, LesionHistory], None] = _ignore
-        self.onDone: Callable[[], None] = _ignore
-        self.onFailed: Callable[[str], None] = _ignore
-        self.onLog: Callable[[str], None] = _ignore
+        self.onReady: Callable[[dict], None] = ignore
+        self.onProgress: Callable[[float, str], None] = ignore
+        self.onAligned: Callable[[np.ndarray, list[str]], None] = ignore
+        self.onTrack: Callable[[int, Track], None] = ignore
+        self.onRegistered: Callable[[int, int, np.ndarray], None] = ignore
+        self.onHistory: Callable[[int, LesionHistory], None] = ignore
+        self.onDone: Callable[[], None] = ignore
+        self.onFailed: Callable[[str], None] = ignore
+        self.onLog: Callable[[str], None] = ignore
         self._child: ChildProcess | None = None
         self._info: dict | None = None
         self._isReady = False
@@ -307,7 +307,3 @@ def _whyItEnded(status: int, lastLines: Sequence[str]) -> str:
         "The tracking process ended too early (exit code {status}): track again. If it happens "
         "again, the log says why."
     ).format(status=status)
-
-
-def _ignore(*_arguments: object) -> None:
-    """Stand in for a callback that nobody set."""

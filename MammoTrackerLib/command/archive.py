@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections import Counter, deque
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import MammoTrackerError
 from ..reading.archive import Found, read_file
-from .child import belong_to_parent
+from .child import Child
 
 LONGEST_FILE_S = 60.0
 """A header takes milliseconds; after this time, its file is taken to hang the reader."""
@@ -86,16 +85,9 @@ class _Reader:
         self._start()
 
     def _start(self) -> None:
-        # Spawned, not forked: neither locks nor threads are inherited, as on every system.
-        context = multiprocessing.get_context("spawn")
         try:
-            self.connection, there = context.Pipe()
-            self._process = context.Process(
-                target=_serve, args=(there, *self._arguments), daemon=True
-            )
-            self._process.start()
-            there.close()
-            self.connection.recv()
+            self.child = Child(_serve, *self._arguments)
+            self.child.connection.recv()
         except (EOFError, OSError) as error:
             why = getattr(error, "strerror", None) or "it ended at once"
             raise MammoTrackerError(
@@ -110,13 +102,13 @@ class _Reader:
     def _send(self) -> None:
         self.since = time.monotonic()
         with suppress(OSError):  # it has ended, which is seen when its answer is asked for
-            self.connection.send([file.path for file in self.files])
+            self.child.connection.send([file.path for file in self.files])
 
     def answers(self) -> Iterator[tuple[File, Found]]:
         """Yield what has arrived; if the process ended, start it anew."""
         try:
-            while self.files and self.connection.poll():
-                found = self.connection.recv()
+            while self.files and self.child.connection.poll():
+                found = self.child.connection.recv()
                 self.since = time.monotonic()
                 yield self.files.popleft(), found
         except (EOFError, OSError):
@@ -124,7 +116,7 @@ class _Reader:
 
     def restart(self, why: str) -> Iterator[tuple[File, Found]]:
         """Start anew with the files that are left; one at which this happens twice is answered."""
-        self.close()
+        self.child.kill()
         file = self.files[0]
         self._tries[file.path] += 1
         if self._tries[file.path] == 2:
@@ -133,13 +125,6 @@ class _Reader:
         self._start()
         if self.files:
             self._send()
-
-    def close(self) -> None:
-        with suppress(AttributeError, AssertionError, OSError):  # it was not started
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-            self.connection.close()
 
 
 def read_files(
@@ -177,7 +162,7 @@ def read_files(
                 if number == len(readers):
                     readers.append(_Reader((str(folder), key, with_marks)))
                 readers[number].give(batch)
-            busy = {reader.connection: reader for reader in readers if reader.files}
+            busy = {reader.child.connection: reader for reader in readers if reader.files}
             if not busy:
                 return
             for connection in wait(list(busy), timeout=1.0):
@@ -187,14 +172,13 @@ def read_files(
                     yield from reader.restart(HUNG)
     finally:
         for reader in readers:
-            reader.close()
+            reader.child.kill()
 
 
 def _serve(connection: Connection, folder: str, key: bytes, with_marks: bool) -> None:
     """Answer files in their order until the one who asks hangs up."""
     import warnings
 
-    belong_to_parent()
     warnings.simplefilter("ignore")
     with suppress(OSError):  # what readers print may quote headers
         nowhere = os.open(os.devnull, os.O_WRONLY)

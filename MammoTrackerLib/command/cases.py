@@ -13,6 +13,7 @@ from .reviewed import key_of, plain
 from .tables import (
     BOX_COLUMNS,
     FAILED,
+    IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     PAIRS,
     PRIOR_BOX_COLUMNS,
@@ -171,7 +172,7 @@ class Cases:
 
     def _read_pairs(self, rows: dict) -> None:
         cases: dict[tuple[str, ...], Case] = {}
-        columns = ("pair_id", "prior", "current", "prior_spacing_mm", "current_spacing_mm")
+        columns = ("pair_id", *IMAGE_COLUMNS)
         for row in read_rows(self._manifest, MANIFEST_COLUMNS):
             key = key_of(row)
             _check_new(key, rows, self._manifest, row)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
+from .packages import require
 from .results import Journal, fingerprints
 from .tables import Layout, failed_row
 from .units import DEATHS, Answer, Unit, read_units, track_unit
@@ -38,13 +39,11 @@ def require_distributed() -> None:
     MammoTrackerError
         If it is missing, or does not start.
     """
-    try:
-        import distributed  # noqa: F401
-    except Exception as error:  # what is not made for this Python fails in many ways
-        raise MammoTrackerError(
-            "More than one worker needs the Python package distributed: install it by `pip install "
-            "'mammotracker[cluster]'`, or leave --workers and --scheduler away."
-        ) from error
+    require(
+        "More than one worker needs the Python package distributed: install it by `pip install "
+        "'mammotracker[cluster]'`, or leave --workers and --scheduler away.",
+        "distributed",
+    )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ..growth import DAYS_A_YEAR, growth
 from ..mammogram import Mammogram
 from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
-from ..orientation import nearest_turn
+from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
 from ..pair import series_problems
 from ..reading.geometry import Geometry
@@ -106,7 +106,7 @@ def run_follow(
                 path = folder / f"lesion-{number}-exam-{k + 1}.mrk.json"
                 path.write_text(json.dumps(markup, indent=2) + "\n")
         turns = [
-            nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else ((1, 0), (0, 1))
+            nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else UNTURNED
             for k in range(len(exams))
         ]
         draw_strip([readers[k] for k in order], strips, years, turns, folder / "strip.png")

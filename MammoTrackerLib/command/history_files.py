@@ -11,10 +11,17 @@ from pathlib import Path
 from .. import __version__
 from ..exams import Exam
 from ..growth import Change
-from .outputs import COORDINATES, box_as_json, image_as_json, is_own_picture, is_own_roi
+from .outputs import (
+    COORDINATES,
+    box_as_json,
+    candidates_as_json,
+    image_as_json,
+    is_own_picture,
+    is_own_roi,
+)
 from .sr import is_own_report
 from .strip import Strip
-from .tables import BOX_COLUMNS, HISTORY_COLUMNS, text_cell
+from .tables import BOX_COLUMNS, HISTORY_COLUMNS, box_cells, text_cell
 
 COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
 """Of history.csv."""
@@ -83,16 +90,7 @@ def _lesion_as_json(number: int, strip: Strip, exams: Sequence[Exam]) -> dict:
                 "reached_from": [source + 1 for source in result.sources],
                 "box": box_as_json(result.track.box, exam.header),
                 "size": None if size is None else vars(size),
-                "candidates": [
-                    {
-                        "box": box_as_json(candidate.box, exam.header),
-                        "tracking_score": float(candidate.tracking_score),
-                        "similarity_score": None
-                        if candidate.similarity_score is None
-                        else float(candidate.similarity_score),
-                    }
-                    for candidate in result.track.candidates
-                ],
+                "candidates": candidates_as_json(result.track, exam.header),
             }
             for k, (result, size, exam) in enumerate(
                 zip(history.results, growth.sizes, exams, strict=True)
@@ -129,8 +127,7 @@ def history_rows(strip: Strip, years: Sequence[float | None]) -> list[dict[str, 
             "reached_from": " ".join(str(source + 1) for source in result.sources),
             "message": text_cell(result.track.reason),
         }
-        numbers = zip(BOX_COLUMNS, result.track.box.as_tuple(), strict=True)
-        row |= {name: f"{number:.3f}" for name, number in numbers}
+        row |= box_cells(result.track.box, BOX_COLUMNS)
         if size is not None:
             row |= {
                 "longest_mm": f"{size.longest_mm:.2f}",

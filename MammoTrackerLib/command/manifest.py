@@ -18,7 +18,7 @@ from ..output_folder import OutputFolder
 from ..reading.archive import read_patient
 from ..reading.lesions import POINT_MM
 from .archive import File, read_files, walk
-from .journal import Journal
+from .inventory import Inventory
 from .marks import ImageMark, Marks
 from .reviewed import NOT_THERE
 from .tables import (
@@ -28,6 +28,7 @@ from .tables import (
     PRIOR_BOX_COLUMNS,
     SERIES,
     TRUTH_COLUMNS,
+    box_cells,
     text_cell,
 )
 from .trackable import Image, choose_images, chosen_images, gather_images, reasons_of
@@ -35,7 +36,6 @@ from .trackable import Image, choose_images, chosen_images, gather_images, reaso
 if TYPE_CHECKING:
     from rich.console import Console
 
-JOURNAL = ".journal"
 PATIENT_COLUMNS = ("patient", "patient_id", "issuer")
 
 Exam = tuple[Image, dict[str, ImageMark], set[str]]
@@ -93,7 +93,7 @@ def run_manifest(
     """
     if not folder.is_dir():
         raise MammoTrackerError(f"{folder} is no folder: give the one that holds the archive.")
-    journal_path = out.with_name(out.name + JOURNAL)
+    journal_path = out.with_name(f"{out.name}.journal")
     for path in (out, patients) if not resume else ():
         if path is not None and os.path.lexists(path):
             raise MammoTrackerError(
@@ -109,10 +109,10 @@ def run_manifest(
     base = _base(folder, out)
     own = [out, journal_path, journal_path.with_name(journal_path.name + "-journal")]
     own += [patients] if patients else []
-    with Journal(journal_path, folder, resume) as journal:
-        _check_unchanged(out, journal)
-        left_out = _read_headers(journal, folder, own, reports, workers)
-        database = journal.database
+    with Inventory(journal_path, folder, resume) as inventory:
+        _check_unchanged(out, inventory)
+        left_out = _read_headers(inventory, folder, own, reports, workers)
+        database = inventory.database
         gather_images(database)
         marks = Marks(database)
         has_marks = boxes is not None or reports or embed_tables is not None
@@ -120,7 +120,7 @@ def run_manifest(
         if boxes is not None:
             marks.add_table(boxes, folder)
         if embed_tables is not None:
-            marks.add_embed(embed_tables, folder, journal.key)
+            marks.add_embed(embed_tables, folder, inventory.key)
         choose_images(database, has_marks, series)
         totals: Counter[str] = Counter()
         rows = _rows(chosen_images(database), marks, has_marks, series, base, totals)
@@ -129,7 +129,7 @@ def run_manifest(
         columns = (*columns, *(_NOT_THERE if marks.has_absences and not series else ()))
         first = next(rows, None)
         if first is not None:
-            _write(out, (*columns, "patient"), itertools.chain([first], rows), journal)
+            _write(out, (*columns, "patient"), itertools.chain([first], rows), inventory)
         marks.count_unused()
         if patients is not None and first is not None:
             _write_patients(patients, folder, database)
@@ -170,10 +170,10 @@ def _base(folder: Path, out: Path) -> str:
     return base
 
 
-def _check_unchanged(out: Path, journal: Journal) -> None:
+def _check_unchanged(out: Path, inventory: Inventory) -> None:
     """Refuse to replace a manifest that somebody has filled in."""
     if os.path.lexists(out):
-        written = (journal.get("written") or "").split()
+        written = (inventory.get("written") or "").split()
         if not out.is_file() or _digest(out) not in written:
             raise MammoTrackerError(
                 f"{out} was changed since it was written: choose another name for the new one."
@@ -189,9 +189,9 @@ def _digest(path: Path) -> str:
 
 
 def _read_headers(
-    journal: Journal, folder: Path, own: Sequence[Path], with_marks: bool, workers: int
+    inventory: Inventory, folder: Path, own: Sequence[Path], with_marks: bool, workers: int
 ) -> Counter[str]:
-    """Read what the journal does not know yet; returns how many are no files to read, by why."""
+    """Read what the inventory does not know yet; returns how many are no files to read, by why."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -214,12 +214,12 @@ def _read_headers(
     )
     with progress:
         bar = progress.add_task("Reading", total=None, rate="-")
-        unread = journal.unread(files(), with_marks)
-        for file, found in read_files(folder, unread, journal.key, with_marks, workers):
-            journal.add(file, found)
+        unread = inventory.unread(files(), with_marks)
+        for file, found in read_files(folder, unread, inventory.key, with_marks, workers):
+            inventory.add(file, found)
             speed = progress.tasks[0].speed
             progress.update(bar, advance=1, rate=f"{speed:.0f}" if speed else "-")
-    journal.finish_walk()
+    inventory.finish_walk()
     return left_out
 
 
@@ -287,9 +287,9 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
             yield row | {"lesion_id": "1"}
         for lesion, mark in lesions.items():
             cells = row | {"lesion_id": lesion, "lesion_type": types[lesion]}
-            cells |= _corners(PRIOR_BOX_COLUMNS, mark)
+            cells |= box_cells(mark.box, PRIOR_BOX_COLUMNS)
             cells |= _NOT_THERE if lesion in absent else {}
-            yield cells | (_corners(TRUTH_COLUMNS, known[lesion]) if lesion in known else {})
+            yield cells | (box_cells(known[lesion].box, TRUTH_COLUMNS) if lesion in known else {})
 
 
 def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
@@ -302,11 +302,7 @@ def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -
                 "exam": _cell(base, image),
                 "lesion_type": lesion_type,
             }
-            yield row | (_corners(BOX_COLUMNS, lesions[lesion]) if lesion in lesions else {})
-
-
-def _corners(columns: Sequence[str], mark: ImageMark) -> Row:
-    return {name: f"{value:.3f}" for name, value in zip(columns, mark.box.as_tuple(), strict=True)}
+            yield row | (box_cells(lesions[lesion].box, BOX_COLUMNS) if lesion in lesions else {})
 
 
 def _cell(base: str, image: Image) -> str:
@@ -315,16 +311,16 @@ def _cell(base: str, image: Image) -> str:
     return path if text_cell(path) == path else f"./{path}"
 
 
-def _write(out: Path, columns: Sequence[str], rows: Iterable[Row], journal: Journal) -> None:
+def _write(out: Path, columns: Sequence[str], rows: Iterable[Row], inventory: Inventory) -> None:
     with OutputFolder(out.parent) as folder:
         part = folder / out.name
         with part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        new, before = _digest(part), journal.get("written") or ""
-        journal.set("written", f"{before} {new}")
-    journal.set("written", new)
+        new, before = _digest(part), inventory.get("written") or ""
+        inventory.set("written", f"{before} {new}")
+    inventory.set("written", new)
 
 
 def _lists_patients(path: Path) -> bool:

@@ -58,16 +58,7 @@ def tracks_as_json(
                 "prior_box": box_as_json(track.prior_box, prior),
                 "box": box_as_json(track.box, current),
                 "registration_box": box_as_json(track.registration_box, current),
-                "candidates": [
-                    {
-                        "box": box_as_json(candidate.box, current),
-                        "tracking_score": float(candidate.tracking_score),
-                        "similarity_score": None
-                        if candidate.similarity_score is None
-                        else float(candidate.similarity_score),
-                    }
-                    for candidate in track.candidates
-                ],
+                "candidates": candidates_as_json(track, current),
             }
             for number, track in enumerate(tracks, 1)
         ],
@@ -94,6 +85,20 @@ def box_as_json(box: Box, image: Header | Mammogram) -> dict:
         "width_mm": round(width, 3),
         "height_mm": round(height, 3),
     }
+
+
+def candidates_as_json(track: Track, image: Header | Mammogram) -> list[dict]:
+    """Describe where else a lesion may be, the best place first."""
+    return [
+        {
+            "box": box_as_json(candidate.box, image),
+            "tracking_score": float(candidate.tracking_score),
+            "similarity_score": None
+            if candidate.similarity_score is None
+            else float(candidate.similarity_score),
+        }
+        for candidate in track.candidates
+    ]
 
 
 def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:

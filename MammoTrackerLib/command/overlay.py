@@ -25,6 +25,7 @@ from .drawing import (
     thumbnail,
     wrap,
 )
+from .outputs import size_mm
 
 _WIDTH = 1280
 _MARGIN = 12
@@ -234,7 +235,7 @@ def _draw_lesion(
     x, y = place
     draw = ImageDraw.Draw(canvas)
     line_color = lesion_color(number)
-    sizes = [_size_mm(track.prior_box, left), _size_mm(_answer(track), right)]
+    sizes = [size_mm(track.prior_box, left.mammogram), size_mm(_answer(track), right.mammogram)]
     side_mm = max(30.0, 2.2 * max(max(size) for size in sizes))
     for offset, view, box, boxes, title in (
         (0, left, track.prior_box, _prior_boxes(track), "prior"),
@@ -266,7 +267,3 @@ def _draw_lesion(
             fill=line_color if index == 0 else MUTED,
             font=font(14 if index == 0 else 13),
         )
-
-
-def _size_mm(box: Box, view: View) -> tuple[float, float]:
-    return box.width * view.mammogram.spacing[0], box.height * view.mammogram.spacing[1]

@@ -1,8 +1,9 @@
-"""The Python packages that the command needs: tried first, so that one that fails is named."""
+"""The Python packages that the command needs: tried first, so that one that is missing is named."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 from ..errors import MammoTrackerError
 
@@ -27,3 +28,11 @@ def check_packages() -> None:
                 f"({type(error).__name__}): install it again, or see whether PYTHONPATH names the "
                 "packages of another Python or program."
             ) from error
+
+
+def require(message: str, *modules: str) -> ModuleType:
+    """Import what not everybody has installed; return its last module, or raise the message."""
+    try:
+        return [import_module(name) for name in modules][-1]
+    except Exception as error:  # what is not made for this Python fails in many ways
+        raise MammoTrackerError(message) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import MammoTrackerError
 from ..output_folder import cannot_write
+from .packages import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,15 +61,12 @@ def require_pyarrow() -> None:
     MammoTrackerError
         If pyarrow is missing, or does not start.
     """
-    try:
-        import pyarrow.csv
-        import pyarrow.parquet  # noqa: F401
-    except Exception as error:  # what is not made for this Python fails in many ways
-        raise MammoTrackerError(
-            "Parquet needs the Python package pyarrow: install it by `pip install "
-            "'mammotracker[cluster]'` (in Slicer by `PythonSlicer -m pip install pyarrow`), or use "
-            "CSV in its place, as `mammotracker batch --out RESULTS.csv` writes it."
-        ) from error
+    message = (
+        "Parquet needs the Python package pyarrow: install it by `pip install "
+        "'mammotracker[cluster]'` (in Slicer by `PythonSlicer -m pip install pyarrow`), or use "
+        "CSV in its place, as `mammotracker batch --out RESULTS.csv` writes it."
+    )
+    require(message, "pyarrow", "pyarrow.csv", "pyarrow.parquet")
 
 
 def pack(table: Path, out: Path, layout: Layout) -> None:

@@ -6,15 +6,11 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
 from ..mammogram import Mammogram
-
-if TYPE_CHECKING:
-    pass
 
 MapPoints = Callable[[np.ndarray], np.ndarray]
 """Maps (n, 2) x, y pixels of the prior to (n, 2) pixels of the current."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import multiprocessing
 import os
 import queue
 from collections import defaultdict, deque
@@ -24,7 +23,7 @@ from ..breast import wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
-from .child import belong_to_parent
+from .child import Child
 from .drawing import thumbnail, zoom
 from .outputs import quiet_framework
 from .tables import read_spacing
@@ -134,19 +133,17 @@ class _Process:
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder.absolute())
-        self._process: multiprocessing.Process | None = None
-        self._connection: Connection | None = None
+        self._child: Child | None = None
         self._is_closed = False
 
     def draw(self, cards: Sequence[Card], is_second: bool = False) -> list[Shown]:
         """Draw cards; those that end the process twice, or take too long in it, say so."""
         why = "was ended"
         try:
-            if self._process is None:
-                self._start()
-            self._connection.send(cards)
-            if self._connection.poll(LONGEST_PICTURES_S + len(cards)):
-                return self._connection.recv()
+            connection = self._connected()
+            connection.send(cards)
+            if connection.poll(LONGEST_PICTURES_S + len(cards)):
+                return connection.recv()
             why = "took too long"
         except (EOFError, OSError, ValueError, TypeError):  # the latter two of one closed meanwhile
             pass
@@ -168,31 +165,26 @@ class _Process:
         self._is_closed = True
         self._end()
 
-    def _start(self) -> None:
+    def _connected(self) -> Connection:
+        """Return the connection to the process, which is started if there is none."""
+        child = self._child
+        if child is None and not self._is_closed:
+            child = self._child = Child(_serve, self._folder)
+            if not child.connection.poll(LONGEST_START_S):
+                raise EOFError
+            child.connection.recv()
         if self._is_closed:
             raise EOFError
-        # Spawned, not forked: neither locks nor threads are inherited, as on every system.
-        context = multiprocessing.get_context("spawn")
-        self._connection, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, self._folder), daemon=True)
-        self._process.start()
-        there.close()
-        if not self._connection.poll(LONGEST_START_S):
-            raise EOFError
-        self._connection.recv()
+        return child.connection
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            with suppress(AssertionError, ValueError, OSError):
-                process.kill()
-                process.join()
-            self._connection.close()
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
 
 
 def _serve(connection: Connection, folder: str) -> None:
     """Draw what is asked for until whoever asks is gone."""
-    belong_to_parent()
     with quiet_framework(), suppress(EOFError, OSError):
         draw = card_drawer(Path(folder))
         connection.send("ready")

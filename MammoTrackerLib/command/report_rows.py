@@ -21,6 +21,7 @@ from .tables import (
     ANSWER_COLUMNS,
     BOX_COLUMNS,
     FAILED,
+    IMAGE_COLUMNS,
     PAIRS,
     PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
@@ -45,7 +46,6 @@ _ANSWERED = (Status.FOUND.value, Status.UNCERTAIN.value)
 _IN_A_FOLDER = 1000
 _TOGETHER = 256
 """At most as many lesions of a pair are drawn in one go."""
-_IMAGES = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
 _PATH = re.compile(r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\][^\s'\"]*[^\s'\".,:;)]")
 _VERSION_OF_PICTURES = 1
 _FARTHEST_PX = 1e6
@@ -143,7 +143,7 @@ def _groups(entries: Iterator[_Entry], layout: Layout) -> Iterator[list[_Entry]]
             return (entry.answer["exam_group"],)
         if entry.asked is None:
             return ()
-        return tuple(entry.asked[name] for name in _IMAGES)
+        return tuple(entry.asked[name] for name in IMAGE_COLUMNS)
 
     for _, group in groupby(entries, key):
         if layout is SERIES:
@@ -156,7 +156,7 @@ def _groups(entries: Iterator[_Entry], layout: Layout) -> Iterator[list[_Entry]]
 def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
     """Return what is shown of a lesion, and what is drawn."""
     asked = entry.asked
-    values = _common(entry, "pair_id", [asked[name] for name in _IMAGES[:2]] if asked else [])
+    values = _common(entry, "pair_id", [asked[name] for name in IMAGE_COLUMNS[:2]] if asked else [])
     registration = entry.box(REGISTRATION_COLUMNS)
     values["registration"] = registration
     if asked is None:

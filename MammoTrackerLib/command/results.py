@@ -19,13 +19,20 @@ from ..errors import MammoTrackerError
 from ..networks.card import read_card
 from ..output_folder import cannot_write
 from ..temporary import lock
-from .tables import BOX_COLUMNS, FAILED, PAIRS, Layout, has_ids_of, read_groups, read_rows
+from .tables import (
+    BOX_COLUMNS,
+    FAILED,
+    IMAGE_COLUMNS,
+    PAIRS,
+    PRIOR_BOX_COLUMNS,
+    Layout,
+    has_ids_of,
+    read_groups,
+    read_rows,
+)
 
 _SAMPLES, _SAMPLE_BYTES = 16, 8192
-_MADE_FROM = (
-    *("prior", "current", "prior_spacing_mm", "current_spacing_mm"),
-    *("prior_x0", "prior_y0", "prior_x1", "prior_y1"),
-)
+_MADE_FROM = (*IMAGE_COLUMNS, *PRIOR_BOX_COLUMNS)
 _SERIES_MADE_FROM = ("lesion_id", "exam", "spacing_mm", "date", "lesion_type", *BOX_COLUMNS)
 
 

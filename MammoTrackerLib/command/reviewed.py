@@ -15,7 +15,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..output_folder import cannot_write
 from ..temporary import lock
-from .tables import MANIFEST_COLUMNS, TRUTH_COLUMNS, Row, read_box, read_rows, text_cell
+from .tables import MANIFEST_COLUMNS, TRUTH_COLUMNS, Row, box_cells, read_box, read_rows, text_cell
 
 ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
 NOT_THERE, CANNOT_TELL = "not there", "cannot tell"
@@ -211,11 +211,9 @@ def reviewed_row(decision: str, box: Box | None, comment: str) -> dict[str, str]
     comment
         The reader's words.
     """
-    has_box = decision in _WITH_BOX
     cells = dict.fromkeys(TRUTH_COLUMNS, "")
-    if has_box:
-        numbers = zip(TRUTH_COLUMNS, box.as_tuple(), strict=True)
-        cells = {name: f"{value:.3f}" for name, value in numbers}
+    if decision in _WITH_BOX:
+        cells = box_cells(box, TRUTH_COLUMNS)
     now = datetime.datetime.now(datetime.timezone.utc)
     return cells | {
         "present": _PRESENT.get(decision, ""),

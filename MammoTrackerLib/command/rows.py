@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -14,14 +12,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ..box import Box
 from ..errors import MammoTrackerError
 from ..global_search import Alignment, align
 from ..mammogram import Mammogram
 from ..memory import keep_freed_memory
 from ..pair import check_pair, pair_problems
 from ..tracker import LesionTracker
-from .child import belong_to_parent
+from .child import Child
 from .outputs import quiet_framework
 from .series_rows import series_follower
 from .tables import (
@@ -29,6 +26,7 @@ from .tables import (
     ID_COLUMNS,
     PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
+    box_cells,
     candidates_cell,
     failed_row,
     read_box,
@@ -73,7 +71,7 @@ class RowProcess:
     ) -> None:
         self._arguments = str(folder.absolute()), force, one_thread
         self._tries, self._most_memory, self._home = tries, most_memory, home
-        self._process: multiprocessing.Process | None = None
+        self._child: Child | None = None
         self._temporary = ""
         self._failed: tuple[list[dict[str, str]], str] = [], ""
 
@@ -94,16 +92,16 @@ class RowProcess:
             return failed_row(row, self._failed[1], 0.0)
         longest = LONGEST_ROW_S + LONGEST_EXAM_S * len({other["exam"] for other in group})
         for _ in range(self._tries):
-            if self._process is None:
+            if self._child is None:
                 self._start()
             try:
-                self._connection.send((row, group))
+                self._child.connection.send((row, group))
                 why = self._waited(longest)
                 if not why:
-                    return self._connection.recv()
-                self.close()
+                    return self._child.connection.recv()
             except (EOFError, OSError):
-                why = f"ended ({self._end()})"
+                why = f"ended ({self._child.how_it_ended()})"
+            self.close()
         often = "twice" if self._tries == 2 else f"{self._tries} times"
         message = (
             f"The process that worked on this {'series' if group else 'row'} {why}, {often}: a "
@@ -116,7 +114,7 @@ class RowProcess:
     def _waited(self, longest: float) -> str:
         """Wait for an answer, and say what is wrong if the process is not to go on."""
         end = time.monotonic() + longest
-        while not self._connection.poll(longest if self._most_memory is None else _LOOK_S):
+        while not self._child.connection.poll(longest if self._most_memory is None else _LOOK_S):
             if time.monotonic() >= end:
                 return f"took more than {longest:.0f} s"
             if self._most_memory is not None and self._memory() > self._most_memory:
@@ -127,31 +125,27 @@ class RowProcess:
         import psutil
 
         try:
-            return psutil.Process(self._process.pid).memory_info().rss
+            return psutil.Process(self._child.process.pid).memory_info().rss
         except psutil.Error:  # it has just ended, as the connection will say
             return 0
 
     def close(self) -> None:
         """End the process, and remove what it left."""
-        if self._process is not None:
-            self._process.kill()
-            self._end()
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _start(self) -> None:
-        # Spawned, not forked: neither locks nor threads are inherited, as on every system.
-        context = multiprocessing.get_context("spawn")
         with suppress(OSError):
             self._temporary = tempfile.mkdtemp(dir=self._home)
         try:
-            self._connection, there = context.Pipe()
-            self._process = context.Process(
-                target=_serve, args=(there, *self._arguments, self._temporary), daemon=True
-            )
-            self._process.start()
-            there.close()
-            problem = self._connection.recv()
+            self._child = Child(_serve, *self._arguments, self._temporary)
+            problem = self._child.connection.recv()
         except (EOFError, OSError) as error:
-            why = getattr(error, "strerror", None) or self._end()
+            why = getattr(error, "strerror", None) or self._child.how_it_ended()
+            self.close()
             raise MammoTrackerError(
                 f"The process that tracks could not be started ({why}): see whether `mammotracker "
                 "track` works, or close other programs."
@@ -160,30 +154,11 @@ class RowProcess:
             self.close()
             raise MammoTrackerError(problem)
 
-    def _end(self) -> str:
-        """Tidy up after the process, and say how it ended."""
-        process, self._process = self._process, None
-        self._connection.close()
-        status = None
-        with suppress(AssertionError):  # it was never started
-            process.join(5)
-            process.kill()
-            process.join()
-            status = process.exitcode
-            process.close()
-        if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-        if status is not None and status < 0:
-            with suppress(ValueError):
-                return signal.Signals(-status).name
-        return f"exit code {status}"
-
 
 def _serve(
     connection: Connection, folder: str, force: bool, one_thread: bool, temporary: str
 ) -> None:
     """Answer rows until the batch hangs up: first with what is wrong, or "", then with results."""
-    belong_to_parent()
     if one_thread:
         os.environ.update(dict.fromkeys(_THREADS, "1"))
     if temporary:
@@ -258,14 +233,10 @@ def row_tracker(
             "score": f"{track.score:.4f}",
             "message": text_cell(" ".join((track.reason, *further, *remarks))),
         }
-        result |= _rounded(BOX_COLUMNS, track.box)
-        result |= _rounded(REGISTRATION_COLUMNS, track.registration_box)
+        result |= box_cells(track.box, BOX_COLUMNS)
+        result |= box_cells(track.registration_box, REGISTRATION_COLUMNS)
         result["candidates"] = candidates_cell(track.candidates)
         result["seconds"] = f"{time.perf_counter() - start:.3f}"
         return result
 
     return find
-
-
-def _rounded(columns: tuple[str, ...], box: Box) -> dict[str, str]:
-    return {name: f"{value:.3f}" for name, value in zip(columns, box.as_tuple(), strict=True)}

@@ -22,7 +22,8 @@ from ..metrics import (
 )
 from ..output_folder import cannot_write
 from ..track import Status
-from .tables import FAILED, one_line
+from .packages import require
+from .tables import FAILED, STATUSES, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -209,7 +210,7 @@ def print_statuses(console: Console, lesions: Sequence[Lesion], judged: str) -> 
     table.add_column("status")
     for name in ("is there", f"of these > {WRONG_MM:g} mm off", "is not there"):
         table.add_column(name, justify="right")
-    for status in (*(status.value for status in Status), FAILED):
+    for status in STATUSES:
         chosen = [lesion for lesion in lesions if lesion.status == status]
         if status == FAILED and not chosen:
             continue
@@ -293,17 +294,12 @@ def draw_success(lesions: Sequence[Lesion], methods: Sequence[str], path: Path) 
         If matplotlib is missing, or the file cannot be written.
     """
     check_plot(path)
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MammoTrackerError(
-            "Drawing success plots needs matplotlib: run `pip install matplotlib`."
-        ) from None
-
+    message = "Drawing success plots needs matplotlib: run `pip install matplotlib`."
+    drawing = require(message, "matplotlib.figure")
     groups = by_kind(lesions)
     if len(groups) == 2:
         del groups["all"]
-    figure = Figure(figsize=(4.2 * len(groups), 4.2), layout="constrained")
+    figure = drawing.Figure(figsize=(4.2 * len(groups), 4.2), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
     for panel, (kind, chosen) in zip(axes, groups.items(), strict=True):
         truth = [lesion.truth for lesion in chosen]

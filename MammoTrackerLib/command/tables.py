@@ -17,22 +17,12 @@ from ..errors import MammoTrackerError
 from ..track import Candidate, Status
 from .parquet import holds_parquet, read_cells
 
-MANIFEST_COLUMNS = (
-    "pair_id",
-    "lesion_id",
-    "prior",
-    "current",
-    "prior_spacing_mm",
-    "current_spacing_mm",
-    "lesion_type",
-    "prior_x0",
-    "prior_y0",
-    "prior_x1",
-    "prior_y1",
-)
 ID_COLUMNS = ("pair_id", "lesion_id")
+IMAGE_COLUMNS = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
+"""Rows that are alike in them are of one pair of images."""
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 PRIOR_BOX_COLUMNS = tuple(f"prior_{name}" for name in BOX_COLUMNS)
+MANIFEST_COLUMNS = (*ID_COLUMNS, *IMAGE_COLUMNS, "lesion_type", *PRIOR_BOX_COLUMNS)
 TRUTH_COLUMNS = tuple(f"current_{name}" for name in BOX_COLUMNS)
 REGISTRATION_COLUMNS = tuple(f"registration_{name}" for name in BOX_COLUMNS)
 ANSWER_COLUMNS = (
@@ -307,6 +297,11 @@ def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
             f"{columns[0]} to {columns[-1]} are {', '.join(map(_shown, cells))}: give four numbers."
         ) from None
     return Box(*numbers)
+
+
+def box_cells(box: Box, columns: Sequence[str]) -> dict[str, str]:
+    """Write a box into four cells, as `read_box` reads it."""
+    return {name: f"{value:.3f}" for name, value in zip(columns, box.as_tuple(), strict=True)}
 
 
 def candidates_cell(candidates: Sequence[Candidate]) -> str:

@@ -15,11 +15,10 @@ from ..errors import MammoTrackerError
 from ..networks.card import read_card
 from .results import Journal, fingerprints
 from .rows import RowProcess
-from .tables import PAIRS, Layout, Row, read_groups
+from .tables import IMAGE_COLUMNS, PAIRS, Layout, Row, read_groups
 
 DEATHS = 3
 """How often a worker, or the process in which it tracks, may die of a pair or series."""
-_OF_A_PAIR = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
 _ROWS_AT_ONCE = 100
 _IDLE_S = 60.0
 
@@ -173,4 +172,4 @@ def _sent(row: Row, layout: Layout) -> dict[str, str]:
 def _unit_key(row: Row, layout: Layout) -> tuple[str, ...]:
     if layout is not PAIRS:
         return (row["exam_group"],)
-    return tuple(row[name] for name in _OF_A_PAIR)
+    return tuple(row[name] for name in IMAGE_COLUMNS)

@@ -17,7 +17,6 @@ from .nodes import ROI
 from .raster import Raster
 from .rois import place_roi
 
-SEGMENTATION = "vtkMRMLSegmentationNode"
 _MOST_LESIONS = 100
 # What is smaller was painted by accident, or is left of what was erased.
 _SMALLEST_PX = 3

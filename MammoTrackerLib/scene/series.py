@@ -64,7 +64,7 @@ def _when(volume, header: Header | None = None) -> tuple[bool, datetime.date]:
     return date is None, date or _START
 
 
-def _date_of(volume, header: Header | None = None) -> datetime.date | None:
+def _date_of(volume, header: Header | None) -> datetime.date | None:
     """Return an exam's date, or one that is right beside those of its series."""
     date, year = (header or header_of(volume)).date, attribute(volume, "Year")
     if date is None and year:

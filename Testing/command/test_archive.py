@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from made_up_archive import Archive
 from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import archive as archive_file
 from MammoTrackerLib.command.archive import File, read_files, walk
+from MammoTrackerLib.command.child import Child
 from MammoTrackerLib.command.cli import main
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -128,3 +130,23 @@ def test_a_reader_that_cannot_start_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(archive_file, "_serve", print)
     with pytest.raises(MammoTrackerError, match="could not be started"):
         list(read_files(tmp_path, iter([File("a", 1, 1)]), b"key", False, 1))
+
+
+def end_when_asked(connection, *_arguments):
+    connection.send(True)
+    connection.recv()
+
+
+def test_a_reader_that_cannot_start_again_is_said(tmp_path, monkeypatch):
+    started = []
+
+    def once(_serve, *arguments):
+        if started:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(Child(end_when_asked, *arguments))
+        return started[0]
+
+    monkeypatch.setattr(archive_file, "Child", once)
+    with pytest.raises(MammoTrackerError, match="could not be started"):
+        list(read_files(tmp_path, iter([File("a", 1, 1)]), b"key", False, 1))
+    assert not started[0].process.is_alive()

@@ -31,7 +31,7 @@ dask = pytest.importorskip("dask", reason="the extra cluster is not installed")
 SECRETS = ("DOE^JANE", "/secret/archive/1.dcm", "12.25")
 
 
-def long_manifest(path: Path, pairs: int, lesions: int = 2) -> Path:
+def long_manifest(path: Path, pairs: int) -> Path:
     """Write a table of pairs that do not exist, for workers that only sleep."""
     row = {"prior_spacing_mm": SECRETS[2], "current_spacing_mm": "", "lesion_type": "", "mrn": "x"}
     row |= {f"prior_{name}": "1" for name in ("x0", "y0", "x1", "y1")}
@@ -40,7 +40,7 @@ def long_manifest(path: Path, pairs: int, lesions: int = 2) -> Path:
         | {"pair_id": f"{SECRETS[0]}-{pair}", "lesion_id": str(k)}
         | {"prior": SECRETS[1], "current": f"{pair}.png"}
         for pair in range(pairs)
-        for k in range(lesions)
+        for k in range(2)
     ]
     write_table(path, rows)
     return path

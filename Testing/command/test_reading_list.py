@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from pathlib import Path
 
 import pytest
+from reading_files import write
 
 from MammoTrackerLib import Box, MammoTrackerError, Status
 from MammoTrackerLib.command.reading_list import AS_LISTED, WORST_FIRST, ReadingList
@@ -23,15 +23,6 @@ from MammoTrackerLib.command.tables import (
 
 PRIOR = ("1", "2", "31.5", "42")
 FOUND = ("5", "6", "35", "46")
-
-
-def write(path: Path, columns, rows) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 def lesion(pair: str, name: str, **cells: str) -> dict[str, str]:

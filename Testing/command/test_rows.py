@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from dataclasses import replace
@@ -160,6 +161,18 @@ def test_networks_that_do_not_load_are_the_batchs_error(monkeypatch, tmp_path):
     with pytest.raises(MammoTrackerError, match="no runtime"):
         process.find({})
     process.close()
+
+
+def test_a_process_that_cannot_be_had_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    def refused(*_arguments):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(rows, "Child", refused)
+    process = rows.RowProcess(tmp_path, False, home=str(tmp_path))
+    with pytest.raises(MammoTrackerError, match="could not be started"):
+        process.find({})
+    process.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_takes_too_much_memory_is_ended(manifest, tmp_path, monkeypatch):

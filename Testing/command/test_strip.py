@@ -32,11 +32,9 @@ def strip(*found: Status | None, marked: int = 0) -> Strip:
     return Strip(history, growth(history, [IMAGE.spacing] * len(found), [None] * len(found)))
 
 
-def drawn(path: Path, strips: list[Strip], years=None, turns=None) -> np.ndarray:
+def drawn(path: Path, strips: list[Strip]) -> np.ndarray:
     count = len(strips[0].history.results)
-    readers = [lambda: IMAGE] * count
-    years = [None] * count if years is None else years
-    draw_strip(readers, strips, years, turns or [UNTURNED] * count, path)
+    draw_strip([lambda: IMAGE] * count, strips, [None] * count, [UNTURNED] * count, path)
     return np.asarray(Image.open(path))
 
 

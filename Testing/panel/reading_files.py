@@ -58,6 +58,7 @@ def write_pairs(folder: Path, cases: dict = CASES, **images: str) -> tuple[Path,
 
 
 def write(path: Path, columns, rows) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()

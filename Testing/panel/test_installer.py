@@ -23,16 +23,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def write_wheel(folder: Path, name: str, version: str, requires=(), padding: int = 0) -> Path:
+def write_wheel(folder: Path, name: str, version: str, requires=()) -> Path:
     """Write a wheel that holds one empty module."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     files = {
-        f"{name}.py": os.urandom(padding) if padding else b"",
-        f"{info}/METADATA": (
-            metadata + "".join(f"Requires-Dist: {r}\n" for r in requires)
-        ).encode(),
+        f"{name}.py": b"",
+        f"{info}/METADATA": metadata.encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""

@@ -13,6 +13,7 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
+from both_shells import Database, on_chart
 
 ROOT = Path(__file__).parents[2]
 WINDOW_SIZE = 1500, 950
@@ -26,41 +27,6 @@ def start() -> Shell:
     if _shell is None:
         _shell = Shell()
     return _shell
-
-
-class Database:
-    """``slicer.dicomDatabase``, in which nothing has to be imported."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, str] = {}
-
-    def fileForInstance(self, uid: str) -> str:
-        return self.files.get(uid, "")
-
-    # Each file is a series of its own; all are of one study of one patient.
-
-    def seriesForFile(self, name: str) -> str:
-        return name if name in self.files.values() else ""
-
-    def studyForSeries(self, _series: str) -> str:
-        return "study"
-
-    def patientForStudy(self, _study: str) -> str:
-        return "patient"
-
-    def studiesForPatient(self, _patient: str) -> list[str]:
-        return ["study"]
-
-    def seriesForStudy(self, _study: str) -> list[str]:
-        return list(self.files.values())
-
-    def fieldForSeries(self, field: str, series: str) -> str:
-        import pydicom
-
-        return str(pydicom.dcmread(series, stop_before_pixels=True)[field].value)
-
-    def filesForSeries(self, series: str) -> list[str]:
-        return [series]
 
 
 class Shell:
@@ -255,7 +221,7 @@ class Shell:
     def clickPlot(self, node, x: float, y: float) -> None:
         """Click a place in a plot view, in the units of its axes."""
         view = slicer.app.layoutManager().viewWidget(node).plotView()
-        u, v = _on_chart(view.chart(), x, y)
+        u, v = on_chart(view.chart(), x, y)
         place = u, view.height - 1 - v
         self._move(view, place)
         self._press(view, place)
@@ -290,18 +256,6 @@ class Shell:
         """Save what the window shows as a PNG."""
         self.process(0.3)
         self.window.grab().save(str(path))
-
-
-def _on_chart(chart, x: float, y: float) -> tuple[int, int]:
-    """Return where a place of a chart is on the screen, from the lower left."""
-    place = []
-    for number, value in ((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y)):
-        axis = chart.GetAxis(number)
-        first, last = axis.GetPoint1(), axis.GetPoint2()
-        share = (value - axis.GetMinimum()) / (axis.GetMaximum() - axis.GetMinimum())
-        index = 0 if number == vtk.vtkAxis.BOTTOM else 1
-        place.append(round(first[index] + share * (last[index] - first[index])))
-    return tuple(place)
 
 
 def _parents(widget):

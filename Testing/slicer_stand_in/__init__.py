@@ -9,12 +9,13 @@ wheel has, each file saying which of Slicer's sources its members were checked a
     ctkSliderWidget, ctkPathLineEdit.
 ``application.py``
     slicer.app, qMRMLLayoutManager, qSlicerSingletonViewFactory, qMRMLSliceWidget, qMRMLSliceView,
-    slicer.dicomDatabase, and slicer.util's loadVolume, loadMarkups, saveNode, saveScene and
-    loadScene.
+    and slicer.util's loadVolume, loadMarkups, saveNode, saveScene and loadScene.
 ``plot_view.py``
     qMRMLPlotWidget, qMRMLPlotView.
 ``python_base.py``
     ScriptedLoadableModule and its three companions, parameterNodeWrapper, i18n, SampleData.
+``both_shells.py``, beside this folder
+    slicer.dicomDatabase.
 This file
     The modules ``qt`` and ``ctk`` with PythonQt's property syntax, slicer.util's loadUI,
     childWidgetVariables, modulePath, mainWindow and message boxes, the main window, and what a
@@ -33,6 +34,8 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+
+from both_shells import Database, on_chart
 
 ROOT = Path(__file__).parents[2]
 TRUE_PROPERTY = 2
@@ -142,7 +145,7 @@ class Shell:
         slicer.modules = SimpleNamespace(
             sampleDataSources={}, markupsLogic=self._core.markups_logic._logic
         )
-        slicer.dicomDatabase = application.Database()
+        slicer.dicomDatabase = Database()
         manager = application.qMRMLLayoutManager(self.scene, self._core.app_logic, place)
         slicer.app = application.Application(self._qApplication, manager, self._core.app_logic)
         for name in ("loadVolume", "loadMarkups", "saveNode", "saveScene", "loadScene"):
@@ -361,7 +364,7 @@ class Shell:
         from PySide6.QtTest import QTest
 
         view = slicer.app.layoutManager().viewWidget(node).plotView()
-        u, v = _on_chart(view.chart(), x, y)
+        u, v = on_chart(view.chart(), x, y)
         QTest.mouseClick(view, Qt.LeftButton, Qt.NoModifier, QPoint(u, view.height() - 1 - v))
         self.process(0.2)
 
@@ -399,20 +402,6 @@ class Shell:
 
         self.process(0.3)
         QWidget.grab(self.window).save(str(path))
-
-
-def _on_chart(chart, x: float, y: float) -> tuple[int, int]:
-    """Return where a place of a chart is on the screen, from the lower left."""
-    import vtk
-
-    place = []
-    for number, value in ((vtk.vtkAxis.BOTTOM, x), (vtk.vtkAxis.LEFT, y)):
-        axis = chart.GetAxis(number)
-        first, last = axis.GetPoint1(), axis.GetPoint2()
-        share = (value - axis.GetMinimum()) / (axis.GetMaximum() - axis.GetMinimum())
-        index = 0 if number == vtk.vtkAxis.BOTTOM else 1
-        place.append(round(first[index] + share * (last[index] - first[index])))
-    return tuple(place)
 
 
 def _make_qt() -> None:

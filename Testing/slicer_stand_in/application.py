@@ -20,7 +20,7 @@ import shiboken6
 import slicer
 import vtk
 from PySide6.QtCore import QSettings, Qt, QTimer
-from PySide6.QtGui import QImage, QPainter
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QApplication,
     QHBoxLayout,
@@ -32,9 +32,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 from trame_slicer.views import SliceView
-from vtk.util.numpy_support import vtk_to_numpy
 
-from .plot_view import qMRMLPlotWidget
+from .plot_view import qMRMLPlotWidget, rendered
 
 
 class qMRMLSliceView(QWidget):
@@ -86,17 +85,7 @@ class qMRMLSliceView(QWidget):
         if not self.isVisible() or not self._isReady:
             return
         self._annotate()
-        window = self.renderWindow()
-        window.Render()
-        grabber = vtk.vtkWindowToImageFilter()
-        grabber.SetInput(window)
-        grabber.ReadFrontBufferOff()
-        grabber.ShouldRerenderOff()
-        grabber.Update()
-        width, height, _ = grabber.GetOutput().GetDimensions()
-        pixels = vtk_to_numpy(grabber.GetOutput().GetPointData().GetScalars())
-        pixels = pixels.reshape(height, width, -1)[::-1, :, :3].copy()
-        self._image = QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888).copy()
+        self._image = rendered(self.renderWindow())
         self.update()
 
     def _annotate(self) -> None:
@@ -339,41 +328,6 @@ class Application:
 
     def restoreOverrideCursor(self) -> None:
         pass
-
-
-class Database:
-    """``slicer.dicomDatabase``: which file an instance is in."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, str] = {}
-
-    def fileForInstance(self, uid: str) -> str:
-        return self.files.get(uid, "")
-
-    # Each file is a series of its own; all are of one study of one patient.
-
-    def seriesForFile(self, name: str) -> str:
-        return name if name in self.files.values() else ""
-
-    def studyForSeries(self, _series: str) -> str:
-        return "study"
-
-    def patientForStudy(self, _study: str) -> str:
-        return "patient"
-
-    def studiesForPatient(self, _patient: str) -> list[str]:
-        return ["study"]
-
-    def seriesForStudy(self, _study: str) -> list[str]:
-        return list(self.files.values())
-
-    def fieldForSeries(self, field: str, series: str) -> str:
-        import pydicom
-
-        return str(pydicom.dcmread(series, stop_before_pixels=True)[field].value)
-
-    def filesForSeries(self, series: str) -> list[str]:
-        return [series]
 
 
 def loadVolume(path, properties=None, returnNode=False):

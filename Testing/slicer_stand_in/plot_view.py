@@ -125,16 +125,7 @@ class qMRMLPlotView(QWidget):
         window.SetSize(self.width(), self.height())
         self._interactor.SetSize(self.width(), self.height())
         self._context.GetScene().SetDirty(True)
-        window.Render()
-        grabber = vtk.vtkWindowToImageFilter()
-        grabber.SetInput(window)
-        grabber.ReadFrontBufferOff()
-        grabber.ShouldRerenderOff()
-        grabber.Update()
-        width, height, _ = grabber.GetOutput().GetDimensions()
-        pixels = vtk_to_numpy(grabber.GetOutput().GetPointData().GetScalars())
-        pixels = pixels.reshape(height, width, -1)[::-1, :, :3].copy()
-        self._image = QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888).copy()
+        self._image = rendered(window)
         self.update()
 
     # QWidget
@@ -182,3 +173,17 @@ class qMRMLPlotWidget(QWidget):
 
     def plotView(self) -> qMRMLPlotView:
         return self._view
+
+
+def rendered(window) -> QImage:
+    """Render a window, and return what it shows then."""
+    window.Render()
+    grabber = vtk.vtkWindowToImageFilter()
+    grabber.SetInput(window)
+    grabber.ReadFrontBufferOff()
+    grabber.ShouldRerenderOff()
+    grabber.Update()
+    width, height, _ = grabber.GetOutput().GetDimensions()
+    pixels = vtk_to_numpy(grabber.GetOutput().GetPointData().GetScalars())
+    pixels = pixels.reshape(height, width, -1)[::-1, :, :3].copy()
+    return QImage(pixels.data, width, height, 3 * width, QImage.Format_RGB888).copy()

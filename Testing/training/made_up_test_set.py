@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from command_line import write_table
 from scipy import ndimage
 
 from MammoTrackerLib import Box, Mammogram, Status, Track
@@ -37,20 +37,17 @@ def breast(seed: int, shift: Sequence[float] = (0, 0)) -> np.ndarray:
     return np.where(inside, 8000 + 1200 * texture + 5000 * blob, 0).astype(np.uint16)
 
 
-def pair_of(seed: int = 0, mirrored: bool = False) -> tuple[Mammogram, Mammogram]:
-    current = breast(seed, SHIFT)
+def pair_of(mirrored: bool = False) -> tuple[Mammogram, Mammogram]:
+    current = breast(0, SHIFT)
     return (
-        Mammogram(breast(seed).astype(float), SPACING),
+        Mammogram(breast(0).astype(float), SPACING),
         Mammogram((current[:, ::-1] if mirrored else current).astype(float), SPACING),
     )
 
 
 def write_manifest(folder: Path, rows: list[dict]) -> Path:
     path = folder / "manifest.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, rows)
     return path
 
 
@@ -122,11 +119,3 @@ def run_evaluate(manifest: Path, *arguments: object) -> str:
         patch.setattr(sys, "argv", ["evaluate", str(manifest), *map(str, arguments)])
         evaluate.main()
     return screen.getvalue()
-
-
-def cells(output: str) -> list[list[str]]:
-    return [
-        [cell.strip() for cell in line.strip("│").split("│")]
-        for line in output.splitlines()
-        if line.startswith("│")
-    ]

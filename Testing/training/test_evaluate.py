@@ -6,7 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from made_up_test_set import TRUTH, cells, run_evaluate, write_manifest
+from command_line import cells
+from made_up_test_set import TRUTH, run_evaluate, write_manifest
 from PIL import Image
 
 

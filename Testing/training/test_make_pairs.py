@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from MammoTrackerLib.command.tables import BOX_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from Training import make_pairs, train_tracking
 from Training.sources import (
@@ -60,8 +61,8 @@ def test_pairs_do_not_depend_on_the_number_of_workers(tmp_path: Path):
     assert set(patient.values()) == {"a", "b"}
     for row in rows:
         assert row["lesion_type"] in ("mass", "calcification", "tissue")
-        assert all(row[f"prior_{side}"] for side in make_pairs.SIDES)
-        assert all(row[f"current_{side}"] for side in make_pairs.SIDES) == (row["present"] == "1")
+        assert all(row[f"prior_{side}"] for side in BOX_COLUMNS)
+        assert all(row[f"current_{side}"] for side in BOX_COLUMNS) == (row["present"] == "1")
         assert 0.13 < float(row["prior_spacing_mm"]) < 0.2
         image = cv2.imread(str(tmp_path / "one" / row["prior"]), cv2.IMREAD_ANYDEPTH)
         assert image.dtype == np.uint16

@@ -40,9 +40,9 @@ def followed(true: list, predicted: list, scores: list, kind: str = "mass", move
     )  # fmt: skip
 
 
-def many(count: int, seed: int = 0) -> list[Followed]:
+def many(count: int) -> list[Followed]:
     """Make lesions that stay or grow, and half of them vanish; sizes repeat to 5 % and 0.3 mm."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     lesions = []
     for number in range(count):
         side, growth = rng.uniform(5, 25), (1.0, 1.5)[number % 2]

@@ -7,13 +7,13 @@ import weakref
 from pathlib import Path
 
 import pytest
+from command_line import cells
 from made_up_test_set import (
     LESION,
     SHIFT,
     SPACING,
     StandIn,
     breast,
-    cells,
     run_evaluate,
     write_manifest,
 )

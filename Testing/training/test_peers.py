@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_test_set import LESION, TRUTH, cells, pair_of
+from command_line import cells
+from made_up_test_set import LESION, TRUTH, pair_of
 from rich.console import Console
 
 from MammoTrackerLib import Box, Mammogram

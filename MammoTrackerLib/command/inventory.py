@@ -25,15 +25,17 @@ _COMMIT_S = 2.0
 _COLUMNS = ("path", "size", "changed_ns", "seen", *Found._fields)
 
 
-class Journal:
-    """The journal of a manifest, locked while it is open.
+class Inventory:
+    """What was read of an archive's files, for its manifest; locked while it is open.
+
+    To who runs the command, its file is the manifest's journal.
 
     Parameters
     ----------
     path
         Its file.
     folder
-        The archive; a journal is of one.
+        The archive; an inventory is of one.
     resume
         Go on with what is there.
 
@@ -122,7 +124,7 @@ class Journal:
         self._committed = time.monotonic()
 
     def unread(self, files: Iterator[File], with_marks: bool) -> Iterator[File]:
-        """Yield the files that are not in the journal, or changed since; keep note of the others.
+        """Yield the files that are not in it, or changed since; keep note of the others.
 
         A report whose marks are asked for, and were not read, is yielded, too.
         """
@@ -160,7 +162,7 @@ class Journal:
             self.database.execute("COMMIT")
         self.database.close()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Inventory:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
