@@ -144,7 +144,9 @@ class RowProcess:
             self._child = Child(_serve, *self._arguments, self._temporary)
             problem = self._child.connection.recv()
         except (EOFError, OSError) as error:
-            why = getattr(error, "strerror", None) or self._child.how_it_ended()
+            why = getattr(error, "strerror", None) or "it did not start"
+            if self._child is not None:
+                why = self._child.how_it_ended()
             self.close()
             raise MammoTrackerError(
                 f"The process that tracks could not be started ({why}): see whether `mammotracker "
