@@ -15,7 +15,7 @@ from .lesion_size import MarkedSize
 from .mammogram import Mammogram
 from .metrics import center_distance
 from .pair import check_box_on, series_problems
-from .track import Status, Track
+from .track import Status, Track, as_percent
 
 if TYPE_CHECKING:
     from .tracker import LesionTracker
@@ -336,11 +336,11 @@ def _with_presence(result: ExamResult, there: float, seen_on: int, sure: float) 
     if not track.candidates:  # nobody looked: it is too large, or its place is beyond the image
         return replace(result, there=max(there, ABSENT))
     if there < ABSENT:
-        more = f" It is probably not there ({100 * (1 - there):.0f} %)."
+        more = f" It is probably not there ({as_percent(1 - there)})."
     elif track.status is Status.NOT_FOUND:
         more = f" It should be there, since exam {seen_on + 1} shows it: look yourself."
     elif there < sure and track.status is Status.FOUND:
-        more = f" It may not be there ({100 * (1 - there):.0f} %)."
+        more = f" It may not be there ({as_percent(1 - there)})."
     if there < sure and track.status is Status.FOUND:
         track = replace(track, status=Status.UNCERTAIN)
     return replace(result, track=replace(track, reason=track.reason + more), there=there)
@@ -357,7 +357,7 @@ def _combined(lesion: Box, ways: Sequence[Way], exams: Exams, number: int) -> Ex
         (same if off <= AGREE_MM else apart).append(way)
     status, reason = best.track.status, best.track.reason
     if best.chance < best.track.score:
-        reason = f"{reason} In all, from exam {best.source + 1}: {100 * best.chance:.0f} %."
+        reason = f"{reason} In all, from exam {best.source + 1}: {as_percent(best.chance)}."
         if best.chance < found and status is Status.FOUND:
             status = Status.UNCERTAIN
         if best.chance < uncertain:

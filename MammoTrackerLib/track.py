@@ -17,6 +17,22 @@ class Status(str, Enum):
     REGISTRATION = "kept from registration"
 
 
+def as_percent(probability: float) -> str:
+    """Write a probability for people: no estimate is certain, so none is 0 or 100 %."""
+    if 0 < probability < 0.005:
+        return "<1 %"
+    if 0.995 <= probability < 1:
+        return ">99 %"
+    return f"{100 * probability:.0f} %"
+
+
+def as_decimals(probability: float) -> str:
+    """Write a probability with two decimals, as `as_percent` neither 0 nor 1."""
+    if 0 < probability < 1:
+        probability = min(max(probability, 0.01), 0.99)
+    return f"{probability:.2f}"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A place where the lesion may be.

@@ -17,7 +17,7 @@ from .networks.runtime import Networks, asked_for, open_networks
 from .pair import check_box, check_pair
 from .score_refinement import refine
 from .settings import Settings
-from .track import Candidate, Status, Track
+from .track import Candidate, Status, Track, as_percent
 
 RIVAL_SHARE = 0.7
 MIN_BREAST = 0.5
@@ -264,7 +264,7 @@ class LesionTracker:
         if calibration is not None:
             found = calibration["found_score"]
             uncertain = calibration["uncertain_score"]
-            what = f"probability {100 * score:.0f} %"
+            what = f"probability {as_percent(score)}"
         remarks = list(alignment.warnings)
         best, *others = candidates
         if rival_share(best, others) > RIVAL_SHARE:

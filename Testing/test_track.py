@@ -8,6 +8,7 @@ import numpy as np
 
 from MammoTrackerLib import Box, Candidate, Status, Track
 from MammoTrackerLib.command.simulate import FILM_LESION
+from MammoTrackerLib.track import as_decimals, as_percent
 
 
 def test_a_track_survives_json():
@@ -20,3 +21,11 @@ def test_a_track_survives_json():
             FILM_LESION, candidates[0].box, 0.1, status, "Why.", candidates, Box(1, 2, 3, 4)
         )
         assert Track.from_dict(json.loads(json.dumps(track.as_dict()))) == track
+
+
+def test_no_estimate_is_shown_as_certain():
+    chances = (0.9999, 0.995, 0.994, 0.62, 0.006, 0.004)
+    assert [as_percent(c) for c in chances] == [">99 %", ">99 %", "99 %", "62 %", "1 %", "<1 %"]
+    assert [as_decimals(c) for c in chances] == ["0.99", "0.99", "0.99", "0.62", "0.01", "0.01"]
+    # What the user decided is, and where nothing was looked for there is no estimate.
+    assert as_percent(1.0) == "100 %" and as_decimals(0.0) == "0.00"

@@ -59,21 +59,23 @@ def changeOf(known, titles: list[str]) -> tuple[str, str]:
 
 def presenceOf(known, titles: list[str]) -> list[tuple[str, str]]:
     """Return in short, and in a sentence, that a lesion came or went, where it did."""
+    from MammoTrackerLib.track import as_percent
+
     numbers, history, found = known.numbers, known.history, []
     if history.new:
         first, chance = history.new
         where = titles[numbers[first]]
-        sentence = _("New on {exam}: not there before (probability {chance:.0f} %).")
-        found.append(
-            (_("new {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
+        sentence = _("New on {exam}: not there before (probability {chance}).").format(
+            exam=where, chance=as_percent(chance)
         )
+        found.append((_("new {exam}").format(exam=where), sentence))
     if history.gone:
         last, chance = history.gone
         where = titles[numbers[last]]
-        sentence = _("Gone on {exam} (probability {chance:.0f} %).")
-        found.append(
-            (_("gone {exam}").format(exam=where), sentence.format(exam=where, chance=100 * chance))
+        sentence = _("Gone on {exam} (probability {chance}).").format(
+            exam=where, chance=as_percent(chance)
         )
+        found.append((_("gone {exam}").format(exam=where), sentence))
     return found
 
 

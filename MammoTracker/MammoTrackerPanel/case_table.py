@@ -167,6 +167,8 @@ class CaseTable:
 
 def _texts(item, readingList) -> dict[str, str]:
     """Return what the table says of an item, by column."""
+    from MammoTrackerLib.track import as_decimals
+
     decision, _box, comment = readingList.decision_of(item)
     return {
         "case": item.case.name,
@@ -174,7 +176,7 @@ def _texts(item, readingList) -> dict[str, str]:
         "exam": f"{item.marked + 1} > {item.exam + 1}",
         "type": item.lesion_type,
         "status": _(item.status),
-        "probability": f"{item.score:.2f}" if item.score is not None else "",
+        "probability": as_decimals(item.score) if item.score is not None else "",
         "decision": _(decision),
         "comment": comment,
     }

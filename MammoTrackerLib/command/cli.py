@@ -158,7 +158,7 @@ def _print_tracks(tracks: Sequence[Track], current: Mammogram) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..track import Status
+    from ..track import Status, as_decimals
     from .outputs import size_mm
 
     table = Table(header_style="bold")
@@ -170,8 +170,9 @@ def _print_tracks(tracks: Sequence[Track], current: Mammogram) -> None:
             place = ", ".join(f"{value:.1f}" for value in track.box.as_tuple())
             size = "{:.1f} x {:.1f}".format(*size_mm(track.box, current))
         table.add_row(
-            str(number), track.status.value, f"{track.score:.2f}", place, size, escape(track.reason)
-        )
+            str(number), track.status.value, as_decimals(track.score), place, size,
+            escape(track.reason),
+        )  # fmt: skip
     _console().print(table)
 
 

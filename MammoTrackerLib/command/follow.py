@@ -25,7 +25,7 @@ from ..output_folder import OutputFolder
 from ..pair import series_problems
 from ..reading.geometry import Geometry
 from ..reading.lesions import absence_remarks, read_lesions
-from ..track import Status
+from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
@@ -247,7 +247,7 @@ def _print_strips(console: Console, strips: Sequence[Strip]) -> None:
             track = result.track
             cell = "marked" if k == strip.history.marked else track.status.value
             if not result.by_user and track.status is not Status.NOT_FOUND:
-                cell += f" {100 * track.score:.0f} %"
+                cell += f" {as_percent(track.score)}"
             cells.append(cell if size is None else f"{cell}\n{size.longest_mm:.1f} mm")
         table.add_row(str(number), *cells, summary(strip))
     console.print(table)

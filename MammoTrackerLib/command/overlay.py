@@ -11,7 +11,7 @@ from ..box import Box
 from ..breast import wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
-from ..track import Status, Track
+from ..track import Status, Track, as_decimals
 from .drawing import (
     BACKGROUND,
     MUTED,
@@ -124,7 +124,7 @@ def _answer(track: Track) -> Box:
 
 def _verdict(track: Track) -> str:
     if track.status in (Status.FOUND, Status.UNCERTAIN):
-        return f"{track.status.value} {track.score:.2f}"
+        return f"{track.status.value} {as_decimals(track.score)}"
     return track.status.value
 
 

@@ -13,7 +13,7 @@ from ..growth import Growth
 from ..history import ExamResult, LesionHistory
 from ..mammogram import Mammogram
 from ..orientation import Turn, is_quarter
-from ..track import Status
+from ..track import Status, as_percent
 from .drawing import BACKGROUND, MUTED, TEXT, draw_box, font, lesion_color, save, wrap, zoom
 
 _TILE = 184
@@ -103,9 +103,9 @@ def summary(strip: Strip) -> str:
     parts = []
     new, gone = strip.history.new, strip.history.gone
     if new is not None:
-        parts.append(f"new on exam {new[0] + 1} ({100 * new[1]:.0f} %)")
+        parts.append(f"new on exam {new[0] + 1} ({as_percent(new[1])})")
     if gone is not None:
-        parts.append(f"gone on exam {gone[0] + 1} ({100 * gone[1]:.0f} %)")
+        parts.append(f"gone on exam {gone[0] + 1} ({as_percent(gone[1])})")
     change = strip.growth.overall
     if change is not None:
         text = (
@@ -168,11 +168,11 @@ def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str
     elif result.by_user:
         how = "set by the user" if size is not None else "not there, says the user"
     elif track.status is Status.NOT_FOUND and result.there < 0.5:
-        how = f"not there {100 * (1 - result.there):.0f} %"
+        how = f"not there {as_percent(1 - result.there)}"
     elif track.status is Status.REGISTRATION:
         how = "from registration"
     else:
-        how = f"{track.status.value} {100 * track.score:.0f} %"
+        how = f"{track.status.value} {as_percent(track.score)}"
     if size is None:
         return [when, how]
     error = f" ± {size.error_mm:.1f}" if size.error_mm else ""

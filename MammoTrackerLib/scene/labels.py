@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import vtk
 
-from ..track import Status
+from ..track import Status, as_decimals
 from .lesion import lesions
 from .nodes import new_node, node_with
 from .prediction import exam_of, lesion_of, prediction_of, review_of, score_of, status_of
@@ -69,7 +69,7 @@ def _label(prediction) -> str:
         return f"{name}  {review_of(prediction)}"
     if status == Status.REGISTRATION.value:
         return f"{name}  {status}"
-    return f"{name}  {status} {score_of(prediction):.2f}"
+    return f"{name}  {status} {as_decimals(score_of(prediction))}"
 
 
 def _new_label_node(volume):

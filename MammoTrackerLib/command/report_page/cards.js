@@ -2,7 +2,10 @@
 "use strict";
 
 function percent(value) {
-  return value === null ? "" : `${Math.round(100 * value)} %`;
+  if (value === null) return "";
+  if (value >= 0.995 && value < 1) return ">99 %"; // no estimate is certain
+  if (value > 0 && value < 0.005) return "<1 %";
+  return `${Math.round(100 * value)} %`;
 }
 
 function signed(value) {
