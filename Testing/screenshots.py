@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from MammoTrackerLib import Box, Mammogram
 from MammoTrackerLib.command.batch import run_batch
+from MammoTrackerLib.command.cli import main as mammotracker
 from MammoTrackerLib.command.simulate import simulate_follow_up, write_dicom
 
 DOCS = Path(__file__).parents[1] / "Docs"
@@ -67,9 +70,11 @@ def main() -> int:
     shell.process(0.5)
     with tempfile.TemporaryDirectory() as folder:
         draw_reading_list(shell, panel, Path(folder))
+        draw_report(Path(folder))
     panel.cleanup()
     print(
-        "Drawn into Docs: exams.png, results.png, registration.png, series.png, reading-list.png"
+        "Drawn into Docs: exams.png, results.png, registration.png, series.png, reading-list.png, "
+        "report.png"
     )
     return 0
 
@@ -89,6 +94,25 @@ def draw_reading_list(shell, panel, folder: Path) -> None:
     shell.press("C")
     shell.screenshot(DOCS / "reading-list.png")
     shell.click(ui.readingOpenButton)
+
+
+def draw_report(folder: Path) -> None:
+    """Draw the report of the same batch, in Chromium."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        sys.exit("Install Debian's chromium to draw the report.")
+    page = folder / "report"
+    mammotracker(
+        ["report", str(folder / "results.csv"), "--manifest", str(folder / "manifest.csv"),
+         "--out", str(page)]
+    )  # fmt: skip
+    subprocess.run(
+        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         "--disable-background-networking", f"--user-data-dir={folder / 'browser'}",
+         "--window-size=1280,1100", "--virtual-time-budget=5000",
+         f"--screenshot={DOCS / 'report.png'}", (page / "index.html").as_uri()],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
 
 
 def write_pairs(folder: Path) -> Path:

@@ -120,7 +120,8 @@ class Histogram {
     }
     values.sort((a, b) => a - b);
     const middle = values.length ? (values[(values.length - 1) >> 1] + values[values.length >> 1]) / 2 : null;
-    this.summary.textContent = middle === null ? "none" : `median ${this.shown(middle)}, n = ${values.length.toLocaleString("en")}`;
+    const shown = middle === null || this.unit !== "share" ? this.shown(middle) : percent(middle);
+    this.summary.textContent = middle === null ? "none" : `median ${shown}, n = ${values.length.toLocaleString("en")}`;
     this.bars.forEach(({ group, parts, title, total }, k) => {
       let y = BASE;
       const sum = counts[k].reduce((a, b) => a + b, 0);
