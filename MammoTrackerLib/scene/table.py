@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import vtk
 
 from ..box import Box
-from ..track import Status, as_decimals
+from ..track import Status
 from .lesion import lesion_type
 from .nodes import new_node, node_with
 from .prediction import (
@@ -138,7 +138,7 @@ def table_rows(node) -> list[list[str]]:
 def _answer(prediction) -> list[str]:
     """Return status, review and score."""
     is_registration = status_of(prediction) == Status.REGISTRATION.value
-    score = "" if is_registration else as_decimals(score_of(prediction))
+    score = "" if is_registration else f"{score_of(prediction):.4f}"
     return [status_of(prediction), review_of(prediction), score]
 
 

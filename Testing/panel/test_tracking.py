@@ -23,7 +23,7 @@ def test_a_lesion_is_tracked_and_shown(panel, shell, pair):
     assert row[0] == "Lesion 1" and row[1].startswith(f"{longest - was:+.1f} mm\n")
     assert row[2:] == [f"marked\n{was:.1f} mm", f"found\n{longest:.1f} mm"]
     (row,) = details_of(prior, current)
-    assert row[:4] == ["Lesion 1", "found", "", f"{scene.score_of(prediction):.2f}"]
+    assert row[:4] == ["Lesion 1", "found", "", f"{scene.score_of(prediction):.4f}"]
     assert float(row[4]) == pytest.approx(longest, abs=0.06) and row[7] == "mass"
     assert float(row[8]) == pytest.approx(box.center[0] * 0.15, abs=0.06)
     assert float(row[10]) == pytest.approx(box.width * 0.15, abs=0.06)

@@ -30,7 +30,7 @@ def test_export(scene, pair, tmp_path):
     with files[0].open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["Lesion"] for row in rows] == ["A/B: 1", "a/b: 1", "results"]
-    assert rows[0]["Score"] == "0.47"
+    assert rows[0]["Score"] == "0.4711"
     markup = json.loads(files[-1].read_text())["markups"][0]
     assert (markup["type"], markup["controlPoints"][0]["positionStatus"]) == ("ROI", "defined")
     np.testing.assert_allclose(markup["size"], roi.GetSize())

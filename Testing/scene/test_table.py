@@ -28,11 +28,11 @@ def test_table(scene, pair):
     assert tuple(first) == bridge.COLUMNS
     assert first == {
         "Lesion": "Tumour, left", "Type": "mass", "Status": "found", "Review": "",
-        "Score": "0.47", "Centre x (mm)": "3.8", "Centre y (mm)": "4.5", "Width (mm)": "2.5",
+        "Score": "0.4711", "Centre x (mm)": "3.8", "Centre y (mm)": "4.5", "Width (mm)": "2.5",
         "Height (mm)": "3.0", "Area (mm2)": "7.5", "Longest (mm)": "3.0", "Change (mm)": "+1.0",
         "Change (%)": "+50",
     }  # fmt: skip
-    assert (second["Status"], second["Score"]) == ("not found", "0.02")
+    assert (second["Status"], second["Score"]) == ("not found", "0.0200")
     assert {second[name] for name in bridge.COLUMNS[5:]} == {""}
 
     # The user renames the lesion.
