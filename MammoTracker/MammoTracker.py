@@ -78,9 +78,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.timeLine = TimeLine(slicer.app.layoutManager(), self._onTimeChosen)
         self.exams = Exams(ui, self._onExamsShown, self._enable, self.onSideBySide)
         self.lesions = LesionList(ui, self._onLesionsChanged)
-        self.results = ResultList(
-            ui, self._onResultSelected, self._onBoxesChanged, self._onDecided
-        )
+        self.results = ResultList(ui, self._onResultSelected, self._onBoxesChanged, self._onDecided)
         self.reading = ReadingList(ui, self.exams, self.lesions, self.results, self.views)
         self.keyboard = Keyboard(self.results.actions() | self.reading.actions())
         self.installation = Setup(ui, self._enable)

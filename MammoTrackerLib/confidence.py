@@ -36,9 +36,7 @@ RIVAL_IOU = 0.1
 LEAST_SCORE = 1e-4
 
 
-def evidence(
-    candidates: Sequence[Candidate], registered: Box, alignment: Alignment
-) -> np.ndarray:
+def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignment) -> np.ndarray:
     """Collect what the probability rests on.
 
     Parameters

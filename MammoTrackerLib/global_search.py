@@ -216,9 +216,7 @@ class _Fit:
     agreement: float
 
 
-def _fitted(
-    fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTransform
-) -> _Fit:
+def _fitted(fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTransform) -> _Fit:
     """Refine a start by the two affine stages."""
     affine, stage = start, "start"
     dice = dice_of(fixed, moving, affine)
@@ -351,9 +349,7 @@ def _is_better(fit: _Fit, other: _Fit, gain: float) -> bool:
     return worth > max((MIN_GAIN if gain else 1.0) * other.worth, MIN_WORTH)
 
 
-def _with_bspline(
-    fixed: Picture, fit: _Fit, before: Reduced
-) -> tuple[sitk.Transform, str, float]:
+def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Transform, str, float]:
     """Refine by a B-spline, if that is sound: the map, the stage and the outlines' overlap."""
     try:
         spline = _register_bspline(fixed, fit.moving, fit.affine, before)

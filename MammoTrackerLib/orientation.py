@@ -42,9 +42,7 @@ def turned_size(size: np.ndarray, turn: Turn) -> np.ndarray:
     return size[::-1] if is_quarter(turn) else size
 
 
-def stated_turn(
-    prior: tuple[str, str] | None, current: tuple[str, str] | None
-) -> Turn | None:
+def stated_turn(prior: tuple[str, str] | None, current: tuple[str, str] | None) -> Turn | None:
     """Say how the current must be turned to lie as the prior, from what both headers say.
 
     Parameters

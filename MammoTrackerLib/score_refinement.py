@@ -106,6 +106,4 @@ def _refined(
     box = candidate.box
     if is_corrected:
         box = frame.box_to_image(corrected(frame.box_to_patch(box), correction))
-    return replace(
-        candidate, box=box, similarity_score=float(similarity), local_box=candidate.box
-    )
+    return replace(candidate, box=box, similarity_score=float(similarity), local_box=candidate.box)

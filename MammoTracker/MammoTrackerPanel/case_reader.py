@@ -78,9 +78,7 @@ class CaseReader:
             raise MammoTrackerError(answer["error"])
         try:
             return [
-                ReadExam(
-                    np.load(exam["file"], allow_pickle=False), exam["spacing"], exam["window"]
-                )
+                ReadExam(np.load(exam["file"], allow_pickle=False), exam["spacing"], exam["window"])
                 for exam in answer["exams"]
             ]
         except (OSError, ValueError):

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-
 def print_evaluation(
     console: Console, manifest: Path, results: Path, plot: Path | None = None
 ) -> None:

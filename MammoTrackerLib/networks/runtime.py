@@ -20,9 +20,7 @@ _PACKAGES = {"litert": ("ai_edge_litert",), "tensorflow": ("tensorflow", "keras"
 Networks = LiteRTNetworks | KerasNetworks
 
 
-def open_networks(
-    settings: Settings, folder: Path, card: dict, runtime: str = "auto"
-) -> Networks:
+def open_networks(settings: Settings, folder: Path, card: dict, runtime: str = "auto") -> Networks:
     """Load the networks of a folder of weights.
 
     Parameters

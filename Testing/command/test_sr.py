@@ -354,8 +354,13 @@ def test_a_box_over_the_edge_is_cut(tmp_path, files, exams):
 
 @pytest.mark.parametrize(
     ("decision", "count", "has_score"),
-    [("", 2, True), ("accepted", 2, False), ("corrected", 2, False), ("rejected", 1, True),
-     ("absent", 1, False)],
+    [
+        ("", 2, True),
+        ("accepted", 2, False),
+        ("corrected", 2, False),
+        ("rejected", 1, True),
+        ("absent", 1, False),
+    ],
 )
 def test_a_pair(tmp_path, files, exams, decision, count, has_score):
     track = Track(MARKED, FOUND, 0.5, Status.FOUND, "", (), FOUND)

@@ -46,9 +46,13 @@ def write_pairs(folder: Path, cases: dict = CASES, **images: str) -> tuple[Path,
                 places = f"{_cell(TRUTH)} 0.5; {_cell(OTHER)} 0.25"
                 results.append(
                     {
-                        "pair_id": case, "lesion_id": lesion, "status": status,
-                        "score": f"{score:.4f}", "message": "It was looked for.",
-                        "candidates": places, **dict(zip(BOX_COLUMNS, _texts(TRUTH), strict=True)),
+                        "pair_id": case,
+                        "lesion_id": lesion,
+                        "status": status,
+                        "score": f"{score:.4f}",
+                        "message": "It was looked for.",
+                        "candidates": places,
+                        **dict(zip(BOX_COLUMNS, _texts(TRUTH), strict=True)),
                     }  # fmt: skip
                 )
     return (

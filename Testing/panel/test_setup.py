@@ -25,9 +25,7 @@ def test_tracking_asks_first(panel, shell, pair, incomplete):
     assert panel.ui.installButton.visible
 
 
-def test_tracking_goes_on_once_everything_is_installed(
-    panel, shell, pair, incomplete, monkeypatch
-):
+def test_tracking_goes_on_once_everything_is_installed(panel, shell, pair, incomplete, monkeypatch):
     from MammoTrackerPanel import installer
 
     running = []
