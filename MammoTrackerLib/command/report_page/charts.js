@@ -74,7 +74,7 @@ class Histogram {
   }
 
   shown(value) {
-    if (this.unit === "share") return `${Math.round(100 * value)} %`;
+    if (this.unit === "share") return percent(value);
     const sign = this.unit === "%" && value > 0 ? "+" : "";
     return `${sign}${Math.round(10 * value) / 10} ${this.unit}`;
   }
@@ -120,8 +120,7 @@ class Histogram {
     }
     values.sort((a, b) => a - b);
     const middle = values.length ? (values[(values.length - 1) >> 1] + values[values.length >> 1]) / 2 : null;
-    const shown = middle === null || this.unit !== "share" ? this.shown(middle) : percent(middle);
-    this.summary.textContent = middle === null ? "none" : `median ${shown}, n = ${values.length.toLocaleString("en")}`;
+    this.summary.textContent = middle === null ? "none" : `median ${this.shown(middle)}, n = ${values.length.toLocaleString("en")}`;
     this.bars.forEach(({ group, parts, title, total }, k) => {
       let y = BASE;
       const sum = counts[k].reduce((a, b) => a + b, 0);
