@@ -33,6 +33,11 @@ def as_decimals(probability: float) -> str:
     return f"{probability:.2f}"
 
 
+def described(status: str, score: float, reason: str) -> str:
+    """Say what became of a lesion, in the text by which an ROI in a file is known for a result."""
+    return f"{status}, score {as_decimals(score)}: {reason}"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A place where the lesion may be.

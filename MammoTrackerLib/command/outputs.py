@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..box import Box
 from ..reading.geometry import Geometry
-from ..track import Status, Track, as_decimals
+from ..track import Status, Track, described
 from .sr import is_own_report
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:
     """Make a Slicer Markups document; a lesion that was not found is an ROI that is not placed."""
     found = track.status is not Status.NOT_FOUND
     name = f"Lesion {number}" + ("" if track.status is Status.FOUND else f" ({track.status.value})")
-    description = f"{track.status.value}, score {as_decimals(track.score)}: {track.reason}"
+    description = described(track.status.value, track.score, track.reason)
     markup = {
         "type": "ROI",
         "name": name,

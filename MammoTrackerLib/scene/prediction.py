@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from ..box import Box
-from ..track import Candidate, Status, Track, as_decimals
+from ..track import Candidate, Status, Track, described
 from .lesion import lesions
 from .nodes import (
     ROI,
@@ -150,8 +150,7 @@ def set_review(prediction, review: str) -> None:
     """Set what the user says; a prediction that is rejected or not there is hidden."""
     set_attribute(prediction, "Review", review)
     # By this, its file is known for a result when it is loaded: see `is_loaded_result`.
-    score = as_decimals(score_of(prediction))
-    text = f"{status_of(prediction)}, score {score}: {reason_of(prediction)}"
+    text = described(status_of(prediction), score_of(prediction), reason_of(prediction))
     for index in range(prediction.GetNumberOfControlPoints()):
         prediction.SetNthControlPointDescription(index, text)
     prediction.GetDisplayNode().SetVisibility(review not in ABSENT)
