@@ -288,11 +288,14 @@ class Marks:
 
     def absent_from(self, image: Image, lesions: Iterable[str]) -> set[str]:
         """Return which of these lesions are not on an image, as a user said."""
+        lesions = set(lesions)
+        if not lesions:
+            return lesions
         said = self._database.execute(
             "SELECT lesion FROM name JOIN absence ON absence.name = name.name WHERE name.id = ?",
             (image.id,),
         )
-        found = {lesion for (lesion,) in said} & set(lesions)
+        found = {lesion for (lesion,) in said} & lesions
         self._used_absences += len(found)
         return found
 
