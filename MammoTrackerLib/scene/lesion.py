@@ -10,6 +10,7 @@ from ..track import Status
 from .nodes import PREFIX, ROI, attribute, nodes_with, set_attribute
 from .raster import Raster
 from .rois import box_of, draw_as_outline, paint
+from .volumes import keep_spacing
 
 LESION_TYPES = ("mass", "calcification")
 COLORS = (
@@ -78,6 +79,7 @@ def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> No
     set_attribute(roi, "Role", "lesion")
     set_lesion_type(roi, lesion_type)
     roi.SetNodeReferenceID(PREFIX + "Prior", prior.GetID())
+    keep_spacing(prior)
     roi.CreateDefaultDisplayNodes()
     display = roi.GetDisplayNode()
     default = roi.GetScene().GetDefaultNodeByClass("vtkMRMLMarkupsDisplayNode") or type(display)()

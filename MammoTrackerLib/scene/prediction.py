@@ -29,6 +29,7 @@ from .rois import (
     show_only_in,
     unplace,
 )
+from .volumes import keep_spacing
 
 ABSENT = ("rejected", "not there")
 """Reviews that hide a prediction."""
@@ -46,6 +47,7 @@ def show_track(lesion, current, track: Track):
         lesion that was not found it has no place.
     """
     scene = current.GetScene()
+    keep_spacing(current)
     roi = prediction_of(lesion, current)
     if roi is None:
         roi = new_node(scene, ROI, "", "prediction", Lesion=lesion, Current=current)

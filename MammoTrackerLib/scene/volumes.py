@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from slicer.util import arrayFromVolume
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
 from ..pair import special
-from .nodes import attribute
+from .nodes import attribute, set_attribute
 from .raster import Raster
 
 INVERTED_GREY = "vtkMRMLColorTableNodeInvertedGrey"
@@ -53,8 +54,9 @@ def _dicom_header(volume) -> Header | None:
 def header_of(volume) -> Header:
     """Return what is known about a mammogram from its DICOM file, else from the volume node.
 
-    What `set_spacing` was given wins. A volume of 1 mm x 1 mm has no known spacing, since that
-    is what Slicer assumes where a file says nothing. Inverted is what is shown in the inverted
+    What `set_spacing` was given wins, and where the file is not at hand, what `keep_spacing` kept.
+    A volume of 1 mm x 1 mm has no known spacing, since that is what Slicer assumes where a file
+    says nothing. Inverted is what is shown in the inverted
     grey: the voxels of a MONOCHROME1 file are not, since Slicer mirrors them when it reads.
 
     Raises
@@ -75,10 +77,31 @@ def header_of(volume) -> Header:
         # It is about the values in the file, not about brightness.
         window=None if attribute(volume, READ_FROM) else header.window,
     )
+    if header.spacing is None:
+        header = replace(header, spacing=_kept_spacing(volume, (x, y)))
     is_set = bool(attribute(volume, "SpacingSet"))
     if is_set or (header.spacing is None and not x == y == 1):
         header = replace(header, spacing=(x, y))
     return header
+
+
+def keep_spacing(volume) -> None:
+    """Keep with the volume the pixel size that its file tells, for where a scene comes without it.
+
+    Slicer does not know of magnification, and of no size but the detector's.
+    """
+    header = _dicom_header(volume)
+    if header is not None and header.spacing is not None:
+        x, y, _ = Raster(volume).spacing
+        text = json.dumps([*header.spacing, x, y])
+        if attribute(volume, "Spacing") != text:
+            set_attribute(volume, "Spacing", text)
+
+
+def _kept_spacing(volume, own: tuple[float, float]) -> tuple[float, float] | None:
+    """Return what was kept, unless the volume's own spacing has become another one."""
+    *kept, x, y = json.loads(attribute(volume, "Spacing") or "[0, 0]")
+    return tuple(kept) if kept and np.allclose((x, y), own, rtol=1e-4, atol=0) else None
 
 
 def mammogram_of(volume) -> Mammogram:

@@ -141,3 +141,32 @@ def test_no_patient_in_the_nodes(scene, tmp_path, values):
     bridge.update_table(volume, volume)
     scene.WriteToMRB(str(tmp_path / "scene.mrb"))
     assert b"SECRET-ID" not in (tmp_path / "scene.mrb").read_bytes()
+
+
+@pytest.mark.parametrize("own", [0.2, 1.0], ids=["the detector's", "none"])
+def test_true_sizes_survive_a_scene_that_comes_without_its_files(scene, tmp_path, values, own):
+    """What the volume's own spacing is not, as Slicer reads it: of a magnified view, or unknown."""
+    exams = []
+    for name in "ab":
+        path = write_dicom(
+            tmp_path / f"{name}.dcm", values, ImagerPixelSpacing=[0.2, 0.2],
+            EstimatedRadiographicMagnificationFactor=2, SOPInstanceUID=f"1.2.{ord(name)}",
+        )  # fmt: skip
+        exams.append(add_dicom_volume(scene, path))
+        exams[-1].SetName(name)
+        exams[-1].SetSpacing(own, own, 1)
+    lesion = add_lesion(scene, exams[0], SQUARE)
+    bridge.show_track(lesion, exams[1], make_track(Box(0, 0, 20, 30)))
+    rows = rows_of(bridge.update_table(*exams))
+    assert (rows[0]["Width (mm)"], rows[0]["Height (mm)"]) == ("2.0", "3.0")
+    scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    for name in "ab":
+        (tmp_path / f"{name}.dcm").unlink()
+    scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    exams = [scene.GetFirstNodeByName(name) for name in "ab"]
+    assert [bridge.header_of(exam).spacing for exam in exams] == [pytest.approx((0.1, 0.1))] * 2
+    assert rows_of(bridge.update_table(*exams)) == rows
+    # Who gives the volume another spacing, in the module Volumes, knows better.
+    exams[0].SetSpacing(0.05, 0.05, 1)
+    assert bridge.header_of(exams[0]).spacing == (0.05, 0.05)
