@@ -33,12 +33,13 @@ class CandidateList:
         self._prediction = prediction
         texts = []
         for candidate in scene.candidates_of(prediction)[1:] if prediction else ():
-            x, y = scene.center_mm(candidate.box, scene.exam_of(prediction))
-            texts.append(
-                _("{number}. score {score:.2f}, at {x:.0f}, {y:.0f} mm").format(
-                    number=len(texts) + 2, score=candidate.score, x=x, y=y
-                )
+            text = _("{number}. score {score:.2f}").format(
+                number=len(texts) + 2, score=candidate.score
             )
+            place = scene.center_mm(candidate.box, scene.exam_of(prediction))
+            if place is not None:
+                text += _(", at {x:.0f}, {y:.0f} mm").format(x=place[0], y=place[1])
+            texts.append(text)
         if (prediction, texts) != self._listed:
             self._listed = prediction, texts
             self._ui.candidatesList.clear()

@@ -72,9 +72,10 @@ def box_if_placed(roi) -> Box | None:
         return None
 
 
-def center_mm(box: Box, volume) -> tuple[float, float]:
-    """Return a box's centre in true mm from the image's top-left corner."""
-    return box.scaled(*header_of(volume).spacing).center
+def center_mm(box: Box, volume) -> tuple[float, float] | None:
+    """Return a box's centre in true mm from the image's top-left corner; None if unknown."""
+    spacing = header_of(volume).spacing
+    return None if spacing is None else box.scaled(*spacing).center
 
 
 def unplace(roi) -> None:

@@ -45,7 +45,8 @@ def update_table(prior, current):
     -------
     vtkMRMLTableNode
         `COLUMNS` of text, one row per prediction, measures in true mm from the current's
-        top-left corner. A prediction without a place, or a rejected one, has no measures.
+        top-left corner. A prediction without a place, or a rejected one, has no measures, nor
+        has any where a pixel size is unknown.
     """
     node = results_table(prior, current)
     if node is None:
@@ -145,9 +146,10 @@ def _answer(prediction) -> list[str]:
 def _measures(roi, before: Box | None, lesion) -> list[str]:
     """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes."""
     kind = lesion_type(lesion)
-    if not is_placed(roi) or review_of(roi) in ABSENT:
+    is_known = is_placed(roi) and review_of(roi) not in ABSENT
+    box = _box_mm(roi, exam_of(roi)) if is_known else None
+    if box is None:
         return ["", "", "", kind, *[""] * 5]
-    box = _box_mm(roi, exam_of(roi))
     longest = max(box.width, box.height)
     changes = ["", ""]
     if before is not None:
@@ -157,5 +159,7 @@ def _measures(roi, before: Box | None, lesion) -> list[str]:
     return [f"{longest:.1f}", *changes, kind, *others]
 
 
-def _box_mm(roi, volume) -> Box:
-    return bounds_of(roi, volume).scaled(*header_of(volume).spacing)
+def _box_mm(roi, volume) -> Box | None:
+    """Return a placed ROI's box in true mm, or None where the pixel size is unknown."""
+    spacing = header_of(volume).spacing
+    return None if spacing is None else bounds_of(roi, volume).scaled(*spacing)

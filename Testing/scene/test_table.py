@@ -18,7 +18,8 @@ def test_table(scene, pair):
     prior, current = pair
     assert bridge.results_table(prior, current) is None
     lesion = add_lesion(scene, prior, Box(4, 9, 14, 15), "Tumour, left", "mass")  # 2 x 1.8 mm
-    roi = bridge.show_track(lesion, current, make_track(Box(10, 12, 20, 24)))
+    answer = make_track(Box(10, 12, 20, 24), prior_box=Box(4, 9, 14, 15))
+    roi = bridge.show_track(lesion, current, answer)
     gone = add_lesion(scene, prior, SQUARE, "Lesion 2")
     bridge.show_track(gone, current, make_track(status=Status.NOT_FOUND, score=0.02))
     table = bridge.update_table(prior, current)
@@ -99,3 +100,19 @@ def test_the_table_of_a_series_has_a_row_for_each_lesion_and_exam(scene):
     assert (last["Longest (mm)"], last["Change (mm)"], last["Change (%)"]) == ("1.8", "-0.6", "-25")
     assert roi.GetName() == "Tumour (exam 1)"
     assert [row["Type"] for row in (first, second, last)] == ["mass"] * 3
+
+
+def test_where_a_pixel_size_is_unknown_there_are_no_measures(scene):
+    """As in a scene of a version that did not keep what the files, which are gone, had said."""
+    spacings = {"a": (1, 1, 1), "b": (1, 1, 1), "c": (0.2, 0.2, 2)}
+    exams = [add_volume(scene, name=name, spacing=mm) for name, mm in spacings.items()]
+    lesions = [add_lesion(scene, exam, SQUARE, exam.GetName()) for exam in exams]
+    for exam in exams[1:]:
+        bridge.show_track(lesions[0], exam, make_track())
+    (row,) = rows_of(bridge.update_table(*exams[:2]))
+    assert (row["Status"], row["Width (mm)"], row["Longest (mm)"]) == ("found", "", "")
+    (row,) = rows_of(bridge.update_table(exams[0], exams[2]))
+    assert (row["Width (mm)"], row["Change (mm)"]) == ("1.6", "")
+    rows = rows_of(bridge.update_series_table(exams, lesions))
+    assert [row["Width (mm)"] for row in rows] == ["", "", "1.6", "", "1.8"]
+    assert bridge.center_mm(SQUARE, exams[0]) is None
