@@ -26,6 +26,9 @@ def answerOf(roi, size) -> tuple[str, str]:
         short = {"kept from registration": _("registered")}
         status = scene.review_of(roi) or scene.status_of(roi)
         text, reason = _(short.get(status, status)), scene.reason_of(roi)
+        if scene.is_outdated_answer(roi):
+            text = _("outdated")
+            reason = _("The lesion's box was changed since it was looked for: track again.")
     return (f"{text}\n{size.longest_mm:.1f} mm" if size else text), reason
 
 
@@ -94,7 +97,8 @@ def detailsOf(prediction, sentence: str, isSeries: bool) -> str:
     from MammoTrackerLib import scene
 
     lesion, volume = scene.lesion_of(prediction), scene.exam_of(prediction)
-    lines = [f"{lesion.GetName()}: {scene.reason_of(prediction)}"]
+    _text, reason = answerOf(prediction, None)
+    lines = [f"{lesion.GetName()}: {reason}"]
     box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
     if box and spacing:
         size, center = box.scaled(*spacing), scene.center_mm(box, volume)

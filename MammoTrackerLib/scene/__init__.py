@@ -19,6 +19,7 @@ from .growth_chart import growth_chart, update_growth_chart
 from .history import (
     decisions,
     is_outdated,
+    is_outdated_answer,
     known_of,
     marked_lesion,
     set_outdated,
@@ -144,6 +145,7 @@ __all__ = [
     "is_as_tracked",
     "is_loaded_result",
     "is_outdated",
+    "is_outdated_answer",
     "is_placed",
     "is_prediction",
     "is_wall_left",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ..box import Box
 from ..errors import MammoTrackerError
@@ -22,6 +25,7 @@ from .prediction import (
     best_guess,
     decision_of,
     exam_of,
+    lesion_of,
     prediction_of,
     reason_of,
     review_of,
@@ -33,6 +37,9 @@ from .rois import bounds_of, box_if_placed, box_of, is_placed
 from .series import dates_of, keep_series
 from .volumes import header_of
 
+SAME_PX = 0.1
+"""So far a lesion's box may be off, by rounding, from what it was when it was looked for."""
+
 
 def show_history(lesion, volumes: Sequence, history: LesionHistory) -> None:
     """Show where a lesion was found on the exams that it was followed on.
@@ -40,11 +47,12 @@ def show_history(lesion, volumes: Sequence, history: LesionHistory) -> None:
     What the user has decided is left as it is.
     """
     keep_series(volumes)
+    marked = history.results[history.marked].track.prior_box
     for volume, result in zip(volumes, history.results, strict=True):
         roi = prediction_of(lesion, volume)
         if result.by_user or volume is exam_of(lesion) or (roi is not None and review_of(roi)):
             continue
-        roi = show_track(lesion, volume, result.track)
+        roi = show_track(lesion, volume, result.track, marked)
         set_attribute(roi, "There", repr(float(result.there)))
         roi.RemoveNodeReferenceIDs(PREFIX + "Source")
         for source in result.sources:
@@ -95,6 +103,21 @@ def is_outdated(lesion) -> bool:
     return bool(attribute(lesion, "Outdated"))
 
 
+def is_outdated_answer(prediction) -> bool:
+    """Whether the lesion's box was changed after it was looked for, and the user decided nothing.
+
+    Of an answer of a version that did not keep the box, nobody knows.
+    """
+    lesion, start = lesion_of(prediction), attribute(prediction, "From")
+    if lesion is None or not start or decision_of(prediction):
+        return False
+    box = box_if_placed(lesion)
+    if box is None:
+        return True
+    off = np.subtract(box.as_tuple(), json.loads(start))
+    return bool(np.abs(off).max() > SAME_PX)
+
+
 @dataclass(frozen=True)
 class KnownLesion:
     """What is known about a lesion on exams, by what its ROIs are now.
@@ -142,7 +165,7 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
     numbers, results = [], []
     for number, volume in enumerate(volumes):
         roi = answers.get(volume.GetID())
-        if roi is not None:
+        if roi is not None and not is_outdated_answer(roi):
             numbers.append(number)
             results.append(by_user(box, box) if roi is lesion else _result(roi, box, volume))
     place = numbers.index(volumes.index(marked))

@@ -8,6 +8,7 @@ import numpy as np
 import vtk
 
 from ..track import Status, as_decimals
+from .history import is_outdated_answer
 from .lesion import lesions
 from .nodes import new_node, node_with
 from .prediction import exam_of, lesion_of, prediction_of, review_of, score_of, status_of
@@ -67,6 +68,8 @@ def _label(prediction) -> str:
     name, status = lesion_of(prediction).GetName(), status_of(prediction)
     if review_of(prediction):
         return f"{name}  {review_of(prediction)}"
+    if is_outdated_answer(prediction):
+        return f"{name}  outdated"
     if status == Status.REGISTRATION.value:
         return f"{name}  {status}"
     return f"{name}  {status} {as_decimals(score_of(prediction))}"

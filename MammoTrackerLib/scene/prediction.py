@@ -37,8 +37,17 @@ CANNOT_TELL = "cannot tell"
 """A review that decides nothing."""
 
 
-def show_track(lesion, current, track: Track):
+def show_track(lesion, current, track: Track, marked: Box | None = None):
     """Show where a lesion was found: make its prediction on this current, or start it anew.
+
+    Parameters
+    ----------
+    lesion, current
+        The lesion, and the exam on which it was looked for.
+    track
+        The tracker's answer.
+    marked
+        The lesion's box when it was looked for, if that is not the one that the track starts from.
 
     Returns
     -------
@@ -57,6 +66,7 @@ def show_track(lesion, current, track: Track):
     set_attribute(roi, "Score", repr(float(track.score)))
     set_attribute(roi, "Reason", track.reason)
     set_attribute(roi, "Box", json.dumps(track.box.as_tuple()))
+    set_attribute(roi, "From", json.dumps((marked or track.prior_box).as_tuple()))
     candidates = [candidate.as_dict() for candidate in track.candidates]
     set_attribute(roi, "Candidates", json.dumps(candidates))
     roi.CreateDefaultDisplayNodes()

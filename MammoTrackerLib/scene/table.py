@@ -8,6 +8,7 @@ import vtk
 
 from ..box import Box
 from ..track import Status
+from .history import is_outdated_answer
 from .lesion import lesion_type
 from .nodes import new_node, node_with
 from .prediction import (
@@ -45,8 +46,8 @@ def update_table(prior, current):
     -------
     vtkMRMLTableNode
         `COLUMNS` of text, one row per prediction, measures in true mm from the current's
-        top-left corner. A prediction without a place, or a rejected one, has no measures, nor
-        has any where a pixel size is unknown.
+        top-left corner. A prediction without a place, or a rejected or outdated one, has no
+        measures, nor has any where a pixel size is unknown.
     """
     node = results_table(prior, current)
     if node is None:
@@ -137,7 +138,9 @@ def table_rows(node) -> list[list[str]]:
 
 
 def _answer(prediction) -> list[str]:
-    """Return status, review and score."""
+    """Return status, review and score; of an outdated answer, that it is one."""
+    if is_outdated_answer(prediction):
+        return ["outdated", review_of(prediction), ""]
     is_registration = status_of(prediction) == Status.REGISTRATION.value
     score = "" if is_registration else f"{score_of(prediction):.4f}"
     return [status_of(prediction), review_of(prediction), score]
@@ -146,7 +149,7 @@ def _answer(prediction) -> list[str]:
 def _measures(roi, before: Box | None, lesion) -> list[str]:
     """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes."""
     kind = lesion_type(lesion)
-    is_known = is_placed(roi) and review_of(roi) not in ABSENT
+    is_known = is_placed(roi) and review_of(roi) not in ABSENT and not is_outdated_answer(roi)
     box = _box_mm(roi, exam_of(roi)) if is_known else None
     if box is None:
         return ["", "", "", kind, *[""] * 5]

@@ -56,9 +56,38 @@ def test_accept_and_reject(panel, shell, pair):
     assert prediction.GetDisplayNode().GetVisibility()
 
 
-def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
+def test_an_answer_about_another_box_is_called_outdated(panel, shell, pair):
+    from MammoTrackerLib import scene
+
     prior, current, lesion = pair
-    answer = Track(TRUTH, TRUTH, 0.9, Status.FOUND, "Here.", (Candidate(TRUTH, 0.9, 0.9),), TRUTH)
+    box = scene.box_of(lesion, prior)
+    found = Track(box, TRUTH, 0.9, Status.FOUND, "Here.", (Candidate(TRUTH, 0.9),) * 2, TRUTH)
+    show(panel, lesion, current, found)
+    before, text = rows_of(panel), panel.ui.reasonLabel.text
+    x, y = box.center
+    panel.ui.lesionsTable.selectRow(0)
+    shell.drag(prior, (x, y), (x + 60, y - 40))
+    shell.process(0.3)
+    assert rows_of(panel)[0][1:] == ["", before[0][2], "outdated"]
+    assert "track again" in panel.ui.reasonLabel.text
+    (row,) = details_of(prior, current)
+    assert row[1:7] == ["outdated", "", "", "", "", ""]
+    label = next(
+        node.GetNthControlPointLabel(0)
+        for node in shell.scene.GetNodesByClass("vtkMRMLMarkupsFiducialNode")
+        if node.GetNodeReference("MammoTracker.Volume") is current
+    )
+    assert label == "Lesion 1  outdated"
+    scene.place_roi(lesion, prior, box)
+    assert rows_of(panel) == before and panel.ui.reasonLabel.text == text
+
+
+def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    box = scene.box_of(lesion, prior)
+    answer = Track(box, TRUTH, 0.9, Status.FOUND, "Here.", (Candidate(TRUTH, 0.9, 0.9),), TRUTH)
     show(panel, lesion, current, answer)
     shell.drag(current, TRUTH.center, (TRUTH.center[0] + 20, TRUTH.center[1]))
     assert rows_of(panel)[0][3].startswith("corrected\n")

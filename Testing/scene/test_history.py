@@ -103,6 +103,34 @@ def test_growth_by_what_the_boxes_are_now(scene, exams):
     assert bridge.known_of(lesion, exams).size_on(1) is None
 
 
+def test_an_answer_is_outdated_once_the_lesions_box_is_another(scene, exams):
+    """Until it is looked for again, or the box is back; what the user decided stays."""
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    bridge.show_history(lesion, exams, history_on_four())
+    decided, found = (bridge.prediction_of(lesion, exams[n]) for n in (3, 1))
+    bridge.set_review(decided, "accepted")
+    rows = rows_of(bridge.update_series_table(exams, [lesion]))
+    known = bridge.known_of(lesion, exams)
+    assert not bridge.is_outdated_answer(found)
+    bridge.unplace(lesion)
+    assert bridge.is_outdated_answer(found)
+    bridge.place_roi(lesion, exams[2], LARGER)
+    assert bridge.is_outdated_answer(found) and not bridge.is_outdated_answer(decided)
+    assert bridge.known_of(lesion, exams).numbers == [2, 3]
+    _first, second, _marked, last = rows_of(bridge.update_series_table(exams, [lesion]))
+    assert (second["Status"], second["Score"], second["Longest (mm)"]) == ("outdated", "", "")
+    assert (last["Status"], last["Review"]) == ("uncertain", "accepted")
+    bridge.place_roi(lesion, exams[2], SQUARE)
+    assert bridge.known_of(lesion, exams) == known
+    assert rows_of(bridge.update_series_table(exams, [lesion])) == rows
+    # It was moved while it was looked for, by a chain of which the track is the last.
+    bridge.place_roi(lesion, exams[2], LARGER)
+    bridge.show_history(lesion, exams, history_on_four(make_track(prior_box=LARGER)))
+    assert bridge.is_outdated_answer(found)
+    found.RemoveAttribute("MammoTracker.From")
+    assert not bridge.is_outdated_answer(found), "a version before did not keep it"
+
+
 def test_a_pair_of_the_version_before_is_a_history_of_two(scene, exams):
     lesion = add_lesion(scene, exams[0], SQUARE)
     bridge.show_track(lesion, exams[3], replace(make_track(), score=0.7))

@@ -19,9 +19,10 @@ def test_labels(scene, pair):
     lesion = add_lesion(scene, prior, SQUARE)
     other = add_lesion(scene, prior, Box(1, 1, 3, 3), "Lesion 2")
     large = add_lesion(scene, prior, Box(2, 2, 9, 9), "Lesion 3")
+    registered = make_track(status=Status.REGISTRATION, candidates=(), prior_box=Box(2, 2, 9, 9))
     roi = bridge.show_track(lesion, current, make_track())
     missing = bridge.show_track(other, current, make_track(status=Status.NOT_FOUND))
-    bridge.show_track(large, current, make_track(status=Status.REGISTRATION, candidates=()))
+    bridge.show_track(large, current, registered)
     before = [(node.GetMTime(), node.GetDisplayNode().GetMTime()) for node in (lesion, roi)]
     bridge.update_labels(prior, current)
     labels = label_node(scene, current).GetMTime()
