@@ -183,6 +183,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         pair, series = self.exams.pair, self.exams.series
         self.lesions.setExams(series, pair[0])
         self.results.setExams(series, pair, self.lesions.rois)
+        if self.exams.isComplete:
+            self.views.entitle(self.exams.titles)
         self._onBoxesChanged()
         self._enable()
 

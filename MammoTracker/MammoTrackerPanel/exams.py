@@ -52,6 +52,7 @@ class Exams(VTKObservationMixin):
         self.pair = None, None
         self.series = []
         self._proposed = self._leaving = None
+        self._asked = []
         self._warned, self._warnings = self.pair, []
         self._list = ExamList(ui, self._onChosen)
         ui.swapButton.clicked.connect(self.onSwap)
@@ -236,10 +237,15 @@ class Exams(VTKObservationMixin):
         ui.pairWidget.visible = bool(forcible) or canSwap
         ui.spacingWidget.visible = "spacing" in kinds
         if "spacing" in kinds:
-            for volume, box in self._spacingBoxes():
+            asked, before = self._spacingBoxes(), self._asked
+            self._asked = [volume for volume, _box in asked]
+            ui.currentSpacingSpinBox.visible = len(asked) > 1
+            for number, (volume, box) in enumerate(asked):
                 known = scene.header_of(volume).spacing
                 box.enabled = known is None
-                box.value = known[0] if known else 0.0
+                # Else the user may be typing.
+                if known or before[number : number + 1] != [volume]:
+                    box.value = known[0] if known else 0.0
         self._onShown()
 
     def _summary(self) -> str:
@@ -258,10 +264,19 @@ class Exams(VTKObservationMixin):
         summary = ", ".join(filter(None, parts))
         return summary or _("The files do not say which breast, view and date they show.")
 
-    def _spacingBoxes(self) -> zip:
-        """Return each volume of the pair with the box for its pixel size."""
+    def _spacingBoxes(self) -> list[tuple]:
+        """Return volumes with the box for the pixel size of each.
+
+        They are the pair, or the first two exams of a series of which it is unknown: these may be
+        others than those that are shown.
+        """
+        from MammoTrackerLib import scene
+
         boxes = self._ui.priorSpacingSpinBox, self._ui.currentSpacingSpinBox
-        return zip(self.pair, boxes, strict=True)
+        volumes = self.pair
+        if self.isSeries:
+            volumes = [v for v in self.series if scene.header_of(v).spacing is None]
+        return list(zip(volumes, boxes, strict=False))
 
     def onSwap(self) -> None:
         """Exchange prior and current."""

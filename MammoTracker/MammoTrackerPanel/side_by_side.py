@@ -83,15 +83,21 @@ class SideBySide(VTKObservationMixin):
         self._shown = panes
         for group, pane in enumerate(panes, LAYOUT_ID):
             pane.adopt(group)
-            pane.node.SetLayoutLabel((titles or (_("Prior"), _("Current")))[group - LAYOUT_ID])
-            # Else Slicer cuts a name down to two letters where the view is narrow.
-            label = pane.widget.findChild(qt.QLabel, "ViewLabel")
-            label.minimumWidth = label.sizeHint.width()
             scene.apply_window(pane.volume)
             self.addObserver(pane.node, vtk.vtkCommand.ModifiedEvent, self._onSliceNodeModified)
+        self.entitle(titles)
         self.showRegistration(self._opacity)
         self.assign()
         self.fit()
+
+    def entitle(self, titles: Sequence[str] | None = None) -> None:
+        """Call the views by these titles, as `show` does."""
+        titles = titles or (_("Prior"), _("Current"))
+        for pane, title in zip(self._panes(), titles, strict=False):
+            pane.node.SetLayoutLabel(title)
+            # Else Slicer cuts a name down to two letters where the view is narrow.
+            label = pane.widget.findChild(qt.QLabel, "ViewLabel")
+            label.minimumWidth = label.sizeHint.width()
 
     @property
     def facing(self) -> bool:

@@ -78,6 +78,29 @@ def test_unknown_spacing_asks_for_a_number_and_keeps_boxes_on_their_pixels(panel
     assert not ui.spacingWidget.visible and ui.trackAllButton.enabled
 
 
+def test_the_pixel_size_of_an_exam_that_is_not_shown_is_asked_for(panel, shell, series):
+    import slicer
+    from sample_pair import SAMPLE
+
+    from MammoTrackerLib import scene
+
+    unknown = [slicer.util.loadVolume(str(SAMPLE / "MammoTrackerPrior.nrrd")) for _ in range(3)]
+    for volume in unknown:
+        volume.SetSpacing(1, 1, 1)
+        scene.choose_exam(volume, True)
+    panel.enter()
+    ui = panel.ui
+    assert not set(panel.exams.pair) & set(unknown) and not ui.trackAllButton.enabled
+    ui.priorSpacingSpinBox.value, ui.currentSpacingSpinBox.value = 0.15, 0.2
+    shell.click(ui.spacingButton)
+    assert [scene.header_of(one).spacing for one in unknown] == [(0.15, 0.15), (0.2, 0.2), None]
+    assert ui.spacingWidget.visible and not ui.currentSpacingSpinBox.visible
+    ui.priorSpacingSpinBox.value = 0.15
+    shell.click(ui.spacingButton)
+    assert not ui.spacingWidget.visible
+    assert series[0].GetSpacing()[0] == pytest.approx(0.15, abs=0.001)
+
+
 def mark(panel, shell, volume, box: Box) -> None:
     import slicer
 
@@ -104,7 +127,6 @@ def test_all_exams_of_a_woman_are_proposed_the_last_to_be_marked(panel, shell, s
     lines = [(f"{n}.  {year}-03-01   {year}", True) for n, year in enumerate(years, 1)]
     assert listed(panel) == lines
     assert ui.pairLabel.text == "L MLO, 4 exams, 5.0 years"
-    shell.screenshot("/tmp/module-exams.png")
     shell.click(ui.swapButton)
     assert panel.exams.pair == (series[2], series[3])
     assert panel.exams.series == series and "L MLO" in ui.pairLabel.text
@@ -126,6 +148,24 @@ def test_exams_are_left_out_and_taken_in_again(panel, shell, series):
     assert [checked for _date, checked in listed(panel)] == [True, False, False, True]
     panel.ui.examsList.item(1).setCheckState(qt.Qt.Checked)
     assert panel.exams.series == [*series[:2], series[3]]
+
+
+def test_the_views_are_called_as_the_columns_are(panel, shell, followed):
+    import qt
+    import slicer
+
+    def titles() -> list[str]:
+        views = (f"vtkMRMLSliceNodeMammoTracker{name}" for name in ("Prior", "Current"))
+        return [slicer.mrmlScene.GetNodeByID(view).GetLayoutLabel() for view in views]
+
+    series, _ = followed
+    panel.exams.select(series[3], series[1])
+    shell.process(0.3)
+    assert titles() == ["Marked: +5.0 y", "+1.0 y"]
+    panel.ui.examsList.item(0).setCheckState(qt.Qt.Unchecked)
+    shell.process(0.3)
+    assert panel.exams.series == series[1:]
+    assert titles() == ["Marked: +4.0 y", "0 y"]
 
 
 def test_two_exams_need_no_list(panel, shell, pair):
