@@ -63,6 +63,7 @@ class Tracking:
             return
         try:
             with slicer.util.WaitCursor():
+                self._showProgress(0, _("Starting ..."))
                 if self._exams.isSeries:
                     self._follow(rois)
                 else:

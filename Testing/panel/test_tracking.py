@@ -37,7 +37,9 @@ def test_a_lesion_is_tracked_and_shown(panel, shell, pair):
 def test_the_second_run_uses_the_process_of_the_first(panel, shell, pair):
     track(panel, shell)
     first = panel.tracking.process._child.pid
-    track(panel, shell)
+    shell.click(panel.ui.trackAllButton)
+    assert (panel.ui.progressBar.value, panel.ui.statusLabel.text) == (0, "Starting ...")
+    shell.wait(lambda: not panel.tracking.running, 120)
     assert panel.tracking.process._child.pid == first
 
 
