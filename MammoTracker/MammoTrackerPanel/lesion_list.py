@@ -79,7 +79,10 @@ class LesionList(VTKObservationMixin):
         prior
             The one on which lesions are marked, or None.
         """
+        isOther = prior is not self._prior
         self._volumes, self._prior = volumes, prior
+        if isOther:
+            self.stopPlacing()
         title = _("Lesions") if self._isSeries else _("Lesions on the prior")
         self._ui.lesionsCollapsibleButton.text = title
         self.refresh()

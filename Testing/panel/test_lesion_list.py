@@ -33,6 +33,17 @@ def test_giving_up_to_place_leaves_no_lesion(panel, shell, pair):
     assert panel.ui.lesionsTable.rowCount == 1
 
 
+def test_placing_ends_when_lesions_are_marked_on_another_exam(panel, shell, series):
+    shell.click(panel.ui.addLesionButton)
+    shell.clickPixel(series[3], 236, 968)
+    shell.click(panel.ui.swapButton)
+    assert not panel.ui.addLesionButton.checked and panel.lesions.rois == []
+    shell.click(panel.ui.addLesionButton)
+    shell.clickPixel(series[2], 236, 968)
+    shell.clickPixel(series[2], 296, 1022)
+    assert len(panel.lesions.rois) == 1
+
+
 def test_placing_ends_with_the_box_whatever_slicer_is_set_to(panel, shell, pair):
     import slicer
 
