@@ -88,6 +88,8 @@ class FilmStrip:
         self._selected = volume
         for button, own in zip(self.buttons, self._volumes, strict=True):
             button.checked = own is volume
+            if own is volume:
+                self._area.ensureWidgetVisible(button)
 
     def _sidePx(self, count: int) -> int:
         """Return how large the pictures are, so that all are seen, if that is enough."""

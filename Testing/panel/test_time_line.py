@@ -79,6 +79,23 @@ def test_a_click_on_a_picture_selects_its_exam(panel, shell, shown):
     assert checked(panel) == [True, False, False, False]
 
 
+def test_the_picture_of_the_selected_exam_is_in_sight(panel, shell, shown):
+    exams, _mass, _calcs = shown
+    strip = panel.timeLine.strip
+    bar = strip._area.horizontalScrollBar()
+    strip._area.maximumWidth = 200
+    try:
+        shell.process(0.3)
+        for index in (0, 2, 0):
+            panel.exams.select(exams[3], exams[index])
+            shell.process(0.3)
+            button = strip.buttons[index]
+            assert bar.value <= button.x + button.width // 2 <= bar.value + 200
+    finally:
+        strip._area.maximumWidth = 16777215
+        shell.process(0.3)
+
+
 def test_a_click_on_a_point_or_its_error_selects_its_exam(panel, shell, shown):
     exams, mass, _calcs = shown
     from MammoTrackerLib import scene
