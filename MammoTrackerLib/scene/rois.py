@@ -15,6 +15,7 @@ from .raster import Raster, image_axes, right_angled
 from .volumes import header_of
 
 THICKNESS_MM = 10.0
+_FLAT_PX = 1e-3
 # Pairs of a box's corners, in the order of itertools.product, that an edge joins.
 _EDGES = np.array([(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)])
 
@@ -41,6 +42,10 @@ def box_of(roi, volume) -> Box:
             f"The ROI {roi.GetName()} has no place yet: draw a box around the lesion."
         )
     box = bounds_of(roi, volume)
+    if min(box.width, box.height) <= 2 * _FLAT_PX:
+        raise MammoTrackerError(
+            f"The ROI {roi.GetName()} is flat: draw a box around the lesion on the image."
+        )
     columns, rows = Raster(volume).size
     if box.x1 <= 0 or box.y1 <= 0 or box.x0 >= columns or box.y0 >= rows:
         raise MammoTrackerError(
@@ -50,7 +55,7 @@ def box_of(roi, volume) -> Box:
 
 
 def bounds_of(roi, volume) -> Box:
-    """Return the box that `box_of` does, also where that is off the image."""
+    """Return the box that `box_of` does, also where that is off the image, or almost no box."""
     to_world = arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
     corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) * roi.GetSize()
     corners = Raster(volume).from_world(corners @ to_world[:3, :3].T + to_world[:3, 3])
@@ -61,7 +66,9 @@ def bounds_of(roi, volume) -> Box:
     start, end = start[crosses], end[crosses]
     share = start[:, 2:] / (start[:, 2:] - end[:, 2:])
     points = (start + share * (end - start) if crosses.any() else corners)[:, :2]
-    return Box(*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+    low, high = points.min(axis=0), points.max(axis=0)
+    high = np.maximum(high, low + _FLAT_PX)
+    return Box(*low.tolist(), *high.tolist())
 
 
 def box_if_placed(roi) -> Box | None:

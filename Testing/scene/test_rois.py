@@ -163,6 +163,21 @@ def test_of_a_tilted_roi_counts_what_its_slice_shows(scene):
     assert_same_box(bridge.box_of(roi, volume), shown, 1.0)
 
 
+@pytest.mark.parametrize("size", [(0, 4, 4), (4, 0, 4)])
+def test_an_roi_that_is_flat_on_the_image_is_refused(scene, size):
+    volume = add_volume(scene)
+    roi = add_lesion(scene, volume, SQUARE, "Tumour")
+    roi.SetSize(*size)
+    with pytest.raises(MammoTrackerError, match="ROI Tumour is flat"):
+        bridge.box_of(roi, volume)
+    assert bridge.box_if_placed(roi) is None
+    # Nor does it stop what shows the answers of before.
+    current = add_volume(scene)
+    bridge.show_track(roi, current, make_track())
+    bridge.update_labels(volume, current)
+    assert bridge.update_table(volume, current).GetNumberOfRows() == 1
+
+
 def test_an_roi_beside_the_slice_is_seen_along_its_normal(scene):
     volume = add_volume(scene)
     roi = rotated_roi(scene, volume, 0)
