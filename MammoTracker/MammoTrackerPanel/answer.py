@@ -28,7 +28,7 @@ def answerOf(roi, size) -> tuple[str, str]:
         text, reason = _(short.get(status, status)), scene.reason_of(roi)
         if scene.is_outdated_answer(roi):
             text = _("outdated")
-            reason = _("The lesion's box was changed since it was looked for: track again.")
+            reason = _("A box or an exam was moved since the lesion was looked for: track again.")
     return (f"{text}\n{size.longest_mm:.1f} mm" if size else text), reason
 
 

@@ -114,6 +114,8 @@ class ResultList(VTKObservationMixin):
         self.removeObservers()
         for prediction in self._predictions:
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
+        for volume in self._volumes:
+            self.addObserver(volume, volume.TransformModifiedEvent, self._onExamMoved)
         self._updateTable()
         if self._shown and self._shown not in self._predictions:
             self._shown = None
@@ -331,6 +333,12 @@ class ResultList(VTKObservationMixin):
             if box:
                 scene.place_roi(drawn, scene.exam_of(drawn), box)
             scene.set_review(drawn, review)
+
+    def _onExamMoved(self, volume, _event=None) -> None:
+        """Show what is outdated by a transform that an exam came under, or no longer."""
+        if volume.GetScene() and not volume.GetScene().IsImporting() and all(self._pair):
+            self._updateTable()
+            self._showDetails()
 
     def _onMoved(self, prediction, _event=None) -> None:
         from MammoTrackerLib import scene

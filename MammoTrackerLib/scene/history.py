@@ -38,7 +38,7 @@ from .series import dates_of, keep_series
 from .volumes import header_of
 
 SAME_PX = 0.1
-"""So far a lesion's box may be off, by rounding, from what it was when it was looked for."""
+"""So far a box may be off, by rounding, from what it was when the lesion was looked for."""
 
 
 def show_history(lesion, volumes: Sequence, history: LesionHistory) -> None:
@@ -104,17 +104,25 @@ def is_outdated(lesion) -> bool:
 
 
 def is_outdated_answer(prediction) -> bool:
-    """Whether the lesion's box was changed after it was looked for, and the user decided nothing.
+    """Whether a box is another than when the lesion was looked for, and the user decided nothing.
 
-    Of an answer of a version that did not keep the box, nobody knows.
+    The lesion's own, or that of the answer, since its exam came under a transform without it. Of an
+    answer of a version that did not keep the lesion's box, nobody knows.
     """
     lesion, start = lesion_of(prediction), attribute(prediction, "From")
     if lesion is None or not start or decision_of(prediction):
         return False
-    box = box_if_placed(lesion)
+    if _is_moved(box_if_placed(lesion), Box(*json.loads(start))):
+        return True
+    if status_of(prediction) == Status.NOT_FOUND.value or not is_placed(prediction):
+        return False
+    return _is_moved(bounds_of(prediction, exam_of(prediction)), best_guess(prediction))
+
+
+def _is_moved(box: Box | None, before: Box) -> bool:
     if box is None:
         return True
-    off = np.subtract(box.as_tuple(), json.loads(start))
+    off = np.subtract(box.as_tuple(), before.as_tuple())
     return bool(np.abs(off).max() > SAME_PX)
 
 

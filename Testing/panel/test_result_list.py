@@ -57,6 +57,8 @@ def test_accept_and_reject(panel, shell, pair):
 
 
 def test_an_answer_about_another_box_is_called_outdated(panel, shell, pair):
+    import vtk
+
     from MammoTrackerLib import scene
 
     prior, current, lesion = pair
@@ -80,6 +82,21 @@ def test_an_answer_about_another_box_is_called_outdated(panel, shell, pair):
     assert label == "Lesion 1  outdated"
     scene.place_roi(lesion, prior, box)
     assert rows_of(panel) == before and panel.ui.reasonLabel.text == text
+
+    # The image comes under a transform, and its box does not.
+    transform = shell.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    current.SetAndObserveTransformNodeID(transform.GetID())
+    shell.process(0.3)
+    assert rows_of(panel) == before
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 30)
+    transform.SetMatrixTransformToParent(matrix)
+    shell.process(0.3)
+    assert rows_of(panel)[0][3] == "outdated"
+    scene.prediction_of(lesion, current).SetAndObserveTransformNodeID(transform.GetID())
+    shell.process(0.3)
+    panel.results.refresh()
+    assert rows_of(panel) == before
 
 
 def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
