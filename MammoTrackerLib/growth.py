@@ -6,6 +6,7 @@ import datetime
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from .history import LesionHistory
@@ -57,7 +58,8 @@ class Change:
         "growth" or "shrinkage" where the change is beyond its error, else "no change that can be
         measured".
     years, percent_per_year
-        Between the exams, and growth of the longest side per year; None if a date is unknown.
+        Between the exams, and growth of the longest side per year; None if a date is unknown, and
+        the latter if it is beyond all numbers.
     doubling_days
         In which the volume doubles, from the longest side; None unless it grows, with known dates.
     """
@@ -172,7 +174,8 @@ def _change(
     years = per_year = doubling = None
     if None not in (dates[first], dates[last]) and dates[last] > dates[first]:
         years = (dates[last] - dates[first]).days / DAYS_A_YEAR
-        per_year = 100 * (ratio ** (1 / years) - 1)
+        with suppress(OverflowError):  # between days, as when a mark was moved
+            per_year = 100 * (ratio ** (1 / years) - 1)
         if verdict == GROWTH:
             doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
     return Change(
