@@ -85,7 +85,7 @@ class Growth:
     Attributes
     ----------
     sizes
-        One an exam; None where the lesion was not found.
+        One an exam; None where the lesion was not found, or the registration's box was kept.
     steps
         The changes between exams that follow each other, of those with a size.
     overall
@@ -127,7 +127,8 @@ def growth(
 ) -> Growth:
     """Measure a lesion on all exams on which it was found, and compare.
 
-    Boxes of the user count before predicted ones. Uncertain answers are measured, too.
+    Boxes of the user count before predicted ones. Uncertain answers are measured, too; a box that
+    was kept from the registration is as large as the lesion was marked, so it measures nothing.
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ def growth(
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        if result.track.status is Status.NOT_FOUND:
+        if result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))
