@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_files import SECRETS, item, write_dicom
+from pydicom import uid
 from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
@@ -120,6 +121,25 @@ def test_sources_in_a_file(tmp_path, film, preserved, is_read):
 
 
 def test_a_damaged_source_does_not_matter(tmp_path, film):
+@pytest.mark.parametrize(
+    ("sop_class", "preserved", "is_read"),
+    [
+        (uid.BreastTomosynthesisImageStorage, None, False),
+        (uid.BreastProjectionXRayImageStorageForProcessing, None, False),
+        (uid.BreastTomosynthesisImageStorage, "YES", True),
+        (uid.DigitalMammographyXRayImageStorageForProcessing, None, True),
+    ],
+)
+def test_a_synthetic_view_has_not_the_pixels_of_tomosynthesis(
+    tmp_path, film, sop_class, preserved, is_read
+):
+    source = item(ReferencedSOPInstanceUID=B, ReferencedSOPClassUID=sop_class)
+    if preserved:
+        source[0].SpatialLocationsPreserved = preserved
+    path = write_dicom(tmp_path / "a.dcm", film, SourceImageSequence=source, SOPInstanceUID=A)
+    assert Mammogram.read(path).instance_uids == ((A, B) if is_read else (A,))
+
+
     path = write_dicom(tmp_path / "a.dcm", film, SOPInstanceUID=A, SourceImageSequence=item(Rows=3))
     content = path.read_bytes()
     at = content.index(b"\x08\x00\x12\x21SQ")
