@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..exams import Exam, Exams
+from ..exams import Exam, Exams, check_count
 from ..growth import DAYS_A_YEAR, growth
 from ..mammogram import Mammogram
 from ..marked import MarkedLesion, follow_marked
@@ -30,7 +30,7 @@ from ..tracker import LesionTracker
 from .growth_plot import draw_growth
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
-from .sr import FILE_NAME, require_highdicom, write_sr
+from .sr import FILE_NAME, check_files, write_sr
 from .strip import Strip, draw_strip, summary
 from .tables import one_line, read_date
 
@@ -78,8 +78,9 @@ def run_follow(
     keep_freed_memory()
     readers = _readers(paths, spacings, dates)
     marked_as = _place(paths, on)
+    check_count(len(paths))
     if report:
-        require_highdicom()
+        check_files(paths)
     with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
