@@ -71,6 +71,20 @@ class Exam:
         return self.header.size
 
 
+def check_count(exams: int) -> None:
+    """Refuse so many exams before they are read, if they are not 2 to 30.
+
+    Raises
+    ------
+    MammoTrackerError
+        If so.
+    """
+    if not 2 <= exams <= MOST_EXAMS:
+        raise MammoTrackerError(
+            f"A lesion is followed through 2 to {MOST_EXAMS} exams, got {exams}."
+        )
+
+
 class Exams:
     """Exams of a breast in the order of their dates, and what is known between them.
 
@@ -95,10 +109,7 @@ class Exams:
         tracker: LesionTracker,
         given: Sequence[Mammogram | Exam | Callable[[], Mammogram]],
     ) -> None:
-        if not 2 <= len(given) <= MOST_EXAMS:
-            raise MammoTrackerError(
-                f"A lesion is followed through 2 to {MOST_EXAMS} exams, got {len(given)}."
-            )
+        check_count(len(given))
         self.tracker = tracker
         self._given = list(given)
         self._alignments: dict[tuple[int, int], Alignment] = {}

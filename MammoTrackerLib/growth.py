@@ -6,6 +6,7 @@ import datetime
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from .history import LesionHistory
@@ -57,7 +58,8 @@ class Change:
         "growth" or "shrinkage" where the change is beyond its error, else "no change that can be
         measured".
     years, percent_per_year
-        Between the exams, and growth of the longest side per year; None if a date is unknown.
+        Between the exams, and growth of the longest side per year; None if a date is unknown, and
+        the latter if it is beyond all numbers.
     doubling_days
         In which the volume doubles, from the longest side; None unless it grows, with known dates.
     """
@@ -83,7 +85,7 @@ class Growth:
     Attributes
     ----------
     sizes
-        One an exam; None where the lesion was not found.
+        One an exam; None where the lesion was not found, or the registration's box was kept.
     steps
         The changes between exams that follow each other, of those with a size.
     overall
@@ -125,7 +127,8 @@ def growth(
 ) -> Growth:
     """Measure a lesion on all exams on which it was found, and compare.
 
-    Boxes of the user count before predicted ones. Uncertain answers are measured, too.
+    Boxes of the user count before predicted ones. Uncertain answers are measured, too; a box that
+    was kept from the registration is as large as the lesion was marked, so it measures nothing.
 
     Parameters
     ----------
@@ -146,7 +149,7 @@ def growth(
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        if result.track.status is Status.NOT_FOUND:
+        if result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))
@@ -172,7 +175,8 @@ def _change(
     years = per_year = doubling = None
     if None not in (dates[first], dates[last]) and dates[last] > dates[first]:
         years = (dates[last] - dates[first]).days / DAYS_A_YEAR
-        per_year = 100 * (ratio ** (1 / years) - 1)
+        with suppress(OverflowError):  # between days, as when a mark was moved
+            per_year = 100 * (ratio ** (1 / years) - 1)
         if verdict == GROWTH:
             doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
     return Change(

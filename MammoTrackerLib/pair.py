@@ -17,6 +17,8 @@ SPECIAL = (
     "axillary tissue", "anterior compression", "inframammary fold", "partial",
 )  # fmt: skip
 MIN_LESION_PX, MIN_LESION_MM, MAX_LESION_MM = 3.0, 0.5, 150.0
+# A box that is as small as it may be is so after it was rounded into a table's cells, too.
+_ROUNDED_PX, _ROUNDED_MM = 0.002, 0.001
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def check_box_on(box: Box, size: tuple[int, int], spacing: tuple[float, float], 
     """
     sides = np.array([box.width, box.height])
     longest = box.longest_side(spacing)
-    if min(sides) < MIN_LESION_PX or longest < MIN_LESION_MM:
+    if min(sides) < MIN_LESION_PX - _ROUNDED_PX or longest < MIN_LESION_MM - _ROUNDED_MM:
         raise MammoTrackerError(
             f"The box {box} is too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide "
             f"and high, and {MIN_LESION_MM:g} mm long. Give x0 y0 x1 y1 in pixels of {name}."

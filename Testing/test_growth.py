@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -85,3 +86,21 @@ def test_one_size_alone_has_no_change():
     grown = growth(history(10, None, None), [SPACING] * 3, DATES)
     assert grown.steps == () and grown.overall is None
     assert json.loads(json.dumps(grown.as_dict()))["sizes"][0]["longest_mm"] == 10
+
+
+def test_growth_between_two_days_that_is_beyond_all_numbers():
+    days = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)]
+    found = growth(history(1.25, 10), [SPACING] * 2, days, REPEATABILITY)
+    assert found.overall.percent == pytest.approx(700)
+    assert found.overall.percent_per_year is None and found.overall.doubling_days < 1
+    json.dumps(found.as_dict(), allow_nan=False)
+
+
+def test_a_box_that_was_kept_from_the_registration_measures_nothing():
+    lesion = history(50, 65, 80, marked=2)
+    kept = replace(lesion.results[1], track=replace(lesion.results[1].track,
+                                                    status=Status.REGISTRATION))  # fmt: skip
+    lesion = replace(lesion, results=(lesion.results[0], kept, lesion.results[2]))
+    found = growth(lesion, [SPACING] * 3, DATES, REPEATABILITY)
+    assert found.sizes[1] is None
+    assert [(step.first, step.last) for step in found.steps] == [(0, 2)]

@@ -22,6 +22,7 @@ from .tables import (
     STATUSES,
     Layout,
     Row,
+    filled,
     layout_of,
     read_box,
     read_candidates,
@@ -198,7 +199,7 @@ class Cases:
             rows[key] = None
             groups.setdefault(row["exam_group"], []).append(row)
         for name, group in groups.items():
-            self._add_series(name, group, rows)
+            self._add_series(name, filled(group), rows)
 
     def _add_series(self, name: str, group: list, rows: dict) -> None:
         exams = {row["exam"]: Exam(row["exam"], row["spacing_mm"], row["date"]) for row in group}

@@ -106,11 +106,11 @@ def _track(arguments: argparse.Namespace) -> None:
     from ..tracker import LesionTracker
     from .outputs import is_own_result, quiet_framework, track_as_markup, tracks_as_json
     from .overlay import draw_overlay
-    from .sr import FILE_NAME, pair_history, require_highdicom, write_sr
+    from .sr import FILE_NAME, check_files, pair_history, write_sr
 
     _check_lesions(arguments)
     if arguments.sr:
-        require_highdicom()
+        check_files([arguments.prior, arguments.current])
     keep_freed_memory()
     lesions = [Lesion(Box(*numbers)) for numbers in arguments.boxes]
     with OutputFolder(arguments.out, "lesion*", is_own_result) as folder:

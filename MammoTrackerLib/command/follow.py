@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..exams import Exam, Exams
+from ..exams import Exam, Exams, check_count
 from ..growth import DAYS_A_YEAR, growth
 from ..mammogram import Mammogram
 from ..marked import MarkedLesion, follow_marked
@@ -30,9 +30,11 @@ from ..tracker import LesionTracker
 from .growth_plot import draw_growth
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
-from .sr import FILE_NAME, require_highdicom, write_sr
+from .sr import FILE_NAME, check_files, write_sr
 from .strip import Strip, draw_strip, summary
 from .tables import one_line, read_date
+
+_MOST_IN_A_LINE = 8
 
 
 def run_follow(
@@ -76,10 +78,11 @@ def run_follow(
         If the input cannot be used, or the folder not be written.
     """
     keep_freed_memory()
+    check_count(len(paths))
     readers = _readers(paths, spacings, dates)
     marked_as = _place(paths, on)
     if report:
-        require_highdicom()
+        check_files(paths)
     with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
@@ -234,20 +237,29 @@ def _read_marks(
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:
-    table = Table(header_style="bold")
-    table.add_column("lesion")
-    for number in range(1, len(strips[0].history.results) + 1):
-        table.add_column(f"exam {number}")
-    table.add_column("what became of it")
+    """Print a row a lesion or, of more exams than a line can show, a row a lesion and exam."""
+    count = len(strips[0].history.results)
+    is_wide = count <= _MOST_IN_A_LINE
+    names = [f"exam {number}" for number in range(1, count + 1)] if is_wide else ["exam", "answer"]
+    table = Table("lesion", *names, "what became of it", header_style="bold")
     for number, strip in enumerate(strips, 1):
-        cells = []
-        for k, (result, size) in enumerate(
-            zip(strip.history.results, strip.growth.sizes, strict=True)
-        ):
-            track = result.track
-            cell = "marked" if k == strip.history.marked else track.status.value
-            if not result.by_user and track.status is not Status.NOT_FOUND:
-                cell += f" {as_percent(track.score)}"
-            cells.append(cell if size is None else f"{cell}\n{size.longest_mm:.1f} mm")
-        table.add_row(str(number), *cells, summary(strip))
+        cells = _cells(strip)
+        if is_wide:
+            table.add_row(str(number), *("\n".join(cell) for cell in cells), summary(strip))
+            continue
+        for k, cell in enumerate(cells, 1):
+            said = summary(strip) if k == 1 else ""
+            table.add_row(str(number), str(k), ", ".join(cell), said, end_section=k == count)
     console.print(table)
+
+
+def _cells(strip: Strip) -> list[list[str]]:
+    """Return in words the answer on each exam and, where there is one, its size."""
+    cells = []
+    for k, (result, size) in enumerate(zip(strip.history.results, strip.growth.sizes, strict=True)):
+        track = result.track
+        said = "marked" if k == strip.history.marked else track.status.value
+        if not result.by_user and track.status in (Status.FOUND, Status.UNCERTAIN):
+            said += f" {as_percent(track.score)}"
+        cells.append([said] if size is None else [said, f"{size.longest_mm:.1f} mm"])
+    return cells

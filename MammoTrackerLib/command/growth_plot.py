@@ -22,7 +22,7 @@ def draw_growth(strips: Sequence[Strip], years: Sequence[float | None], path: Pa
     """Draw the longest sides of lesions over time into one PNG.
 
     Bars are 95 % errors; squares are boxes of the user, circles those that were found, open ones
-    uncertain. Without all dates, the exams are drawn at equal distances.
+    uncertain. Without all dates, or all on one day, the exams are drawn at equal distances.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def draw_growth(strips: Sequence[Strip], years: Sequence[float | None], path: Pa
     MammoTrackerError
         If it cannot be written.
     """
-    dated = None not in years
+    dated = None not in years and years[-1] > years[0]
     at = np.array(years if dated else range(len(years)), float)
     measured = [size for strip in strips for size in strip.growth.sizes if size is not None]
     top = max(size.longest_mm + size.error_mm for size in measured)
@@ -54,7 +54,7 @@ def draw_growth(strips: Sequence[Strip], years: Sequence[float | None], path: Pa
     height = _SIZE[1] + _LEGEND_LINE * len(legend)
     canvas = Image.new("RGB", (_SIZE[0], height), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    span = max(at[-1] - at[0], 1e-6)
+    span = at[-1] - at[0]
 
     def place(x: float, y: float) -> tuple[float, float]:
         inner = x0 + 25, x1 - 25

@@ -29,6 +29,7 @@ from .tables import (
     STATUSES,
     Layout,
     Row,
+    filled,
     has_ids_of,
     one_line,
     read_box,
@@ -58,7 +59,7 @@ class _Entry:
     place: int
     results: Path
     answer: Row
-    asked: Row | None
+    asked: dict[str, str] | None
 
     def number(self, column: str) -> float | None:
         text = self.answer.get(column, "")
@@ -173,6 +174,9 @@ def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
 
 def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None]]:
     """Return the same of each lesion on each exam but the one on which it is marked."""
+    if all(entry.asked is not None for entry in entries):
+        for entry, row in zip(entries, filled([entry.asked for entry in entries]), strict=True):
+            entry.asked = row
     marked: dict[str, _Entry] = {}
     for entry in entries:
         lesion, asked = entry.answer["lesion_id"], entry.asked
@@ -251,7 +255,7 @@ def _finished(values: dict, card: Card | None, shown: Shown, out: Path) -> list:
     return [values.get(name) for name in COLUMNS]
 
 
-def _picture(out: Path, entry: _Entry, *asked: Row) -> Path:
+def _picture(out: Path, entry: _Entry, *asked: dict[str, str]) -> Path:
     """Name a picture after all that it is made from, so that one that is there can be kept."""
     cells = [sorted(row.items()) for row in (entry.answer, *asked)]
     made_from = [_VERSION_OF_PICTURES, TILE, entry.place, *cells]
@@ -259,7 +263,7 @@ def _picture(out: Path, entry: _Entry, *asked: Row) -> Path:
     return out / PICTURES / f"{entry.place // _IN_A_FOLDER:04d}" / f"{name}.jpg"
 
 
-def _box(row: Row, columns: Sequence[str]) -> Box | None:
+def _box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
     """Read a box; None also where the cells hold none that can be on an image."""
     try:
         box = read_box(row, columns)

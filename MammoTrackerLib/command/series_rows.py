@@ -13,11 +13,13 @@ from ..marked import MarkedLesion
 from ..tracker import LesionTracker
 from .follow import followed, read_exam, remarks_on, years_since_first
 from .history_files import history_rows
+from .strip import Strip
 from .tables import (
     BOX_COLUMNS,
     SERIES,
     candidates_cell,
     failed_row,
+    filled,
     read_box,
     read_date,
     read_spacing,
@@ -74,12 +76,17 @@ def _results(
     if all(exam.header.date for exam in read.values()):
         names.sort(key=lambda name: read[name].header.date)
     exams = Exams(tracker, [read[name] for name in names])
-    of_lesion = {row["lesion_id"]: _marked(group, row["lesion_id"], names) for row in group}
-    known = {name: lesion for name, lesion in of_lesion.items() if lesion is not None}
     remarks = text_cell(" ".join(remarks_on(exams, force)))
     years = years_since_first([exam.header.date for exam in exams])
+    known, problems = {}, {}
+    rows = filled(group)
+    for name in dict.fromkeys(row["lesion_id"] for row in rows):
+        try:
+            known[name] = _marked(rows, name, names)
+        except MammoTrackerError as error:
+            problems[name] = str(error)
     results = {}
-    for name, strip in zip(known, followed(exams, list(known.values()), force), strict=True):
+    for name, strip in _each_followed(exams, known, force, problems).items():
         of_exams = zip(names, history_rows(strip, years), strip.history.results, strict=True)
         for exam, values, result in of_exams:
             values["candidates"] = candidates_cell(result.track.candidates)
@@ -88,28 +95,68 @@ def _results(
             results[name, exam] = {column: str(value) for column, value in values.items()}
     for row in group:
         key = row["lesion_id"], row["exam"]
-        if of_lesion[row["lesion_id"]] is None:
-            message = "The lesion has no box: fill x0 to y1 on the exam on which it is marked."
-            results[key] = failed_row(row, message, 0.0)
+        if row["lesion_id"] in problems:
+            results[key] = failed_row(row, problems[row["lesion_id"]], 0.0)
         else:
             results[key] |= {column: text_cell(row[column]) for column in SERIES.ids}
     return results
 
 
+def _each_followed(
+    exams: Exams,
+    lesions: dict[str, tuple[MarkedLesion, str]],
+    force: bool,
+    problems: dict[str, str],
+) -> dict[str, Strip]:
+    """Follow lesions at once, or else one by one, as what is wrong with one stops no other.
+
+    `problems` gets what is wrong with those that are not followed.
+    """
+    strips: dict[str, Strip] = {}
+    try:
+        return dict(zip(lesions, followed(exams, list(lesions.values()), force), strict=True))
+    except MammoTrackerError:
+        for name, lesion in lesions.items():
+            try:
+                (strips[name],) = followed(exams, [lesion], force)
+            except MammoTrackerError as error:
+                problems[name] = str(error)
+    return strips
+
+
 def _read(folder: Path, group: Sequence[Row], name: str) -> Mammogram:
-    """Read an exam with what its first row says of it."""
-    row = next(row for row in group if row["exam"] == name)
-    return read_exam(folder / name, read_spacing(row["spacing_mm"]), read_date(row["date"]))
+    """Read an exam with what its rows say of it."""
+    rows = [row for row in group if row["exam"] == name]
+    spacing, date = (
+        _only({read(row[column]) for row in rows} - {None}, column)
+        for column, read in (("spacing_mm", read_spacing), ("date", read_date))
+    )
+    return read_exam(folder / name, spacing, date)
 
 
-def _marked(
-    group: Sequence[Row], lesion: str, names: Sequence[str]
-) -> tuple[MarkedLesion, str] | None:
-    """Return a lesion with its boxes and type, marked on the last exam with one; None without."""
+def _only(said: set, column: str) -> object:
+    """Return what rows of one exam say, who need not all say it; None where none does."""
+    if len(said) > 1:
+        raise MammoTrackerError(
+            f"The rows of one exam differ in {column}: give it the same in all, or in one of them."
+        )
+    return next(iter(said), None)
+
+
+def _marked(group: Sequence[Row], lesion: str, names: Sequence[str]) -> tuple[MarkedLesion, str]:
+    """Return a lesion with its boxes and type, marked on the last exam with one.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it has no box, or one that is none.
+    """
     rows = [row for row in group if row["lesion_id"] == lesion]
-    boxes = {names.index(row["exam"]): read_box(row, BOX_COLUMNS) for row in rows}
-    boxes = {exam: box for exam, box in boxes.items() if box is not None}
+    read = [(names.index(row["exam"]), read_box(row, BOX_COLUMNS)) for row in rows]
+    boxes = {exam: box for exam, box in read if box is not None}
     if not boxes:
-        return None
+        raise MammoTrackerError(
+            "The lesion has no box: fill x0 to y1 on the exam on which it is marked."
+        )
     marked = max(boxes)
     return MarkedLesion(marked, boxes.pop(marked), boxes), rows[0]["lesion_type"]

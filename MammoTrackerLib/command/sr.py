@@ -140,8 +140,21 @@ def write_sr(
     path.write_bytes(content.getvalue())
 
 
+def check_files(files: Sequence[Path]) -> None:
+    """See whether `write_sr` can write of these exams; asked before tracking, that is not in vain.
+
+    Raises
+    ------
+    MammoTrackerError
+        As `write_sr` does of highdicom and of the exams' files.
+    """
+    require_highdicom()
+    with ExitStack() as stack:
+        _check_exams(_headers(files, stack))
+
+
 def require_highdicom() -> ModuleType:
-    """Return highdicom's package for reports; asked for before tracking, that is not in vain.
+    """Return highdicom's package for reports.
 
     Raises
     ------

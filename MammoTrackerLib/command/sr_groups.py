@@ -2,7 +2,8 @@
 
 Each lesion has a measurement group an exam, with one tracking UID through all of them: the box as
 a closed POLYLINE on that very image, and its longest side and area; where the lesion was not found,
-is not there, or its box was rejected, the image alone. Codes are those of the standard where it has
+is not there, or its box was rejected, the image alone. What nobody looked for has no probability,
+and a box that was kept from the registration no sizes. Codes are those of the standard where it has
 some: Certainty of Finding (111012, DCM) is the probability that the box is right. Those of scheme
 99MAMMOTRACKER are ours:
 
@@ -95,10 +96,12 @@ def lesion_groups(
         measurements = []
         if not result.by_user:
             common["algorithm_id"] = sr.AlgorithmIdentification("MammoTracker", __version__)
+        if not result.by_user and (track.candidates or track.score):
             measurements += [
                 _percent(codes.DCM.CertaintyOfFinding, track.score),
                 _percent(_own("PRESENCE", "Probability that it is on the exam"), result.there),
             ]
+        is_kept = track.status is Status.REGISTRATION
         is_there = track.status is not Status.NOT_FOUND and decision not in WITHOUT_BOX
         region = _region(track.box, header) if is_there else None
         if region is None:
@@ -111,7 +114,7 @@ def lesion_groups(
         yield sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=region,
             geometric_purpose=codes.SCT.BoundedBy,
-            measurements=[*_sizes(track.box, exam), *measurements],
+            measurements=[*([] if is_kept else _sizes(track.box, exam)), *measurements],
             **common,
         )
 

@@ -68,6 +68,7 @@ SERIES = Layout(
     ),
     _SERIES_IDS,
 )
+_SAID_OF = {"spacing_mm": "exam", "date": "exam", "lesion_type": "lesion_id"}
 
 _LONGEST_LINE = 1_000_000
 _FORMULA = tuple("=+-@＝＋－＠")
@@ -155,6 +156,19 @@ def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]
     for _, group in groupby(rows, lambda row: row["exam_group"]):
         together = list(group)
         yield from ((row, together) for row in together)
+
+
+def filled(series: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return a series' rows, each with what any of them says of its exam or its lesion."""
+    said: dict[tuple[str, str], str] = {}
+    for row in series:
+        for column, of in _SAID_OF.items():
+            if row[column]:
+                said.setdefault((column, row[of]), row[column])
+    return [
+        row | {column: said.get((column, row[of]), "") for column, of in _SAID_OF.items()}
+        for row in series
+    ]
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str], bool]]:

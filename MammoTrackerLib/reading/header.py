@@ -65,6 +65,8 @@ _FILLERS = re.compile(r"\b(VIEW|PROJECTION|BREAST|MAMMOGRAM|2D)\b")
 # In contact views, the breast's middle is enlarged by 1.1 at most.
 _MAGNIFIED = 1.25
 _AXES = str.maketrans("ARHPLF", "012012")
+# Breast tomosynthesis, and its projections for presentation and for processing.
+_TOMOSYNTHESIS = tuple(f"1.2.840.10008.5.1.4.1.1.13.1.{part}" for part in (3, 4, 5))
 
 
 def facts(header: pydicom.Dataset) -> dict:
@@ -93,12 +95,15 @@ def _instance_uids(header: pydicom.Dataset) -> tuple[str, ...]:
 
     A clinic's CAD sees the image for processing, and radiologists the one made from it for
     presentation, which names its source (DICOM PS3.17 E.5). Only SpatialLocationsPreserved YES
-    says that both have the same pixels; many files leave it out where they do.
+    says that both have the same pixels; many files leave it out where they do. Those of an image
+    that was computed from tomosynthesis are its own.
     """
     uids = [header.get("SOPInstanceUID")]
     try:
         for source in header.get("SourceImageSequence") or ():
-            if source.get("SpatialLocationsPreserved", "YES") == "YES":
+            is_volume = str(source.get("ReferencedSOPClassUID")).strip() in _TOMOSYNTHESIS
+            unsaid = "NO" if is_volume else "YES"
+            if source.get("SpatialLocationsPreserved", unsaid) == "YES":
                 uids.append(source.get("ReferencedSOPInstanceUID"))
     except Exception:  # an image can be read without its damaged sources
         return tuple(str(uid).strip() for uid in uids[:1] if uid)

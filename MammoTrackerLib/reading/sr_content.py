@@ -22,7 +22,9 @@ SCHEME = "99MAMMOTRACKER"
 
 MOST_ITEMS = 60_000
 # Those of CR, DX and mammography; of tomosynthesis and projections of it; of secondary capture.
-_X_RAY = tuple(f"1.2.840.10008.5.1.4.1.1.{part}" for part in ("1", "13.1.3", "7"))
+_X_RAY = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{part}." for part in ("1", "13.1.3", "13.1.4", "13.1.5", "7")
+)
 _DEEPEST = 40
 _LARGEST_COORDINATE = 1e6
 _GROUP, _SINGLE_FINDING, _COMPOSITE = "125007", "111059", "111015"
@@ -304,7 +306,8 @@ def _evidence(root: pydicom.Dataset) -> Iterator[str]:
         for study in root.get(keyword) or ():
             for series in study.get("ReferencedSeriesSequence") or ():
                 for reference in series.get("ReferencedSOPSequence") or ():
-                    if str(reference.get("ReferencedSOPClassUID") or "").startswith(_X_RAY):
+                    sop_class = str(reference.get("ReferencedSOPClassUID") or "").strip()
+                    if f"{sop_class}.".startswith(_X_RAY):
                         yield str(reference.get("ReferencedSOPInstanceUID") or "").strip()
 
 

@@ -43,6 +43,8 @@ def update_growth_chart(lesion, volumes: Sequence):
     sizes = [(number, known.size_on(number)) for number in known.numbers]
     sizes = [(number, size) for number, size in sizes if size is not None]
     years = years_of(volumes)
+    if not any(years or ()):  # all on one day, as in some archives without dates
+        years = None
     times = [float(n + 1) for n in range(len(volumes))] if years is None else years
     points = [(times[n], size.longest_mm) for n, size in sizes]
     bars = _with_bars(points, [size.error_mm for _n, size in sizes], max(times) - min(times))

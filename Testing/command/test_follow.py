@@ -9,13 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SPACING, Pair, read_table
+from command_line import SPACING, Pair, cells, read_table
 from PIL import Image
+from rich.console import Console
 
-from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib import Box, Mammogram, Status, Track
+from MammoTrackerLib.command import follow
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.command.history_files import COLUMNS
 from MammoTrackerLib.command.simulate import simulate_follow_up, write_dicom
+from MammoTrackerLib.command.strip import Strip
+from MammoTrackerLib.growth import growth
+from MammoTrackerLib.history import ExamResult, LesionHistory, by_user
 from MammoTrackerLib.metrics import center_distance
 
 DATES = [datetime.date(2019, 3, 2), datetime.date(2021, 5, 1), datetime.date(2022, 11, 30)]
@@ -27,8 +32,8 @@ def series(pair: Pair, tmp_path_factory) -> tuple[list[Path], list[Box]]:
     folder = tmp_path_factory.mktemp("series")
     first = replace(Mammogram.read(pair.prior_dicom), patient_id="SECRET^NAME")
     images, boxes = [first], [pair.box]
-    for seed, growth in ((1, 1.1), (2, 1.5)):
-        later = simulate_follow_up(first, [pair.box], growth, seed)
+    for seed, grown in ((1, 1.1), (2, 1.5)):
+        later = simulate_follow_up(first, [pair.box], grown, seed)
         images.append(later.mammogram)
         boxes.append(later.boxes[0])
     width = first.pixels.shape[1]
@@ -174,7 +179,37 @@ def test_what_cannot_be_followed_is_said(pair: Pair, tmp_path, capsys, more, mes
     assert not (tmp_path / "out").exists()
 
 
+def test_thirty_exams_can_be_read_on_the_screen(capsys):
+    box = Box(10, 10, 110, 90)
+    found = ExamResult(Track(box, box, 0.9, Status.FOUND, "", (), box), (0,), False, 0.9)
+    kept = replace(found, track=replace(found.track, status=Status.REGISTRATION, score=0.0))
+    history = LesionHistory(0, (by_user(box, box), *[found] * 28, kept))
+    strip = Strip(history, growth(history, [(0.1, 0.1)] * 30, [None] * 30))
+    follow._print_strips(Console(width=80), [strip, strip])
+    rows = [row for row in cells(capsys.readouterr().out) if row[1].isdigit()]
+    assert [row[:2] for row in rows] == [[str(n), str(k)] for n in (1, 2) for k in range(1, 31)]
+    assert [row[2] for row in rows[28:31]] == [
+        "found 90 %, 10.0 mm", "kept from registration", "marked, 10.0 mm",
+    ]  # fmt: skip
+
+
+def test_too_many_exams_are_refused_before_they_are_read(pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Mammogram, "read", None)
+    paths = [tmp_path / f"{number}.dcm" for number in range(31)]
+    assert main(arguments(paths, paths[0], pair.box, tmp_path / "out")) == 2
+    assert "2 to 30" in capsys.readouterr().err
+
+
 def test_one_exam_alone_is_refused(pair: Pair, tmp_path, capsys):
     given = arguments([pair.prior_dicom], pair.prior_dicom, pair.box, tmp_path / "out")
     assert main(given) == 2
     assert "2 to 30" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_is_refused_before_tracking(pair, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("highdicom")
+    monkeypatch.setattr(Mammogram, "read", None)  # so that an exam that is read is an error
+    given = ["follow", str(pair.prior_dicom), str(pair.current), "--on", str(pair.prior_dicom)]
+    given += ["--box", "1", "1", "50", "50", "--sr", "--out", str(tmp_path / "out")]
+    assert main(given) == 2
+    assert "missing of exam 2" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import assert_refused, cells, read_table, write_table
+from dicom_files import item
 from made_up_archive import Archive, add_nuisance, uid_of
 
 from MammoTrackerLib.command.cli import main
@@ -271,6 +272,27 @@ def test_a_journal_that_knew_no_absences_is_gone_on_with(archive, tmp_path, caps
         journal.execute("UPDATE about SET value = '0' WHERE name = 'version'")
     argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "manifest.csv"), "--resume"]
     assert_refused(argv, capsys, "of another version")
+
+
+def test_a_journal_that_took_other_images_for_sources_is_read_again(archive, tmp_path, capsys):
+    """A view that was computed from tomosynthesis does not have its marks."""
+    tomosynthesis = uid_of("volume")
+    sources = item(
+        ReferencedSOPInstanceUID=tomosynthesis,
+        ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.13.1.3",
+    )
+    archive.image("2010", 1, 2010, SourceImageSequence=sources)
+    archive.image("2012", 1, 2012)
+    second = archive.exams(7, 2010, 2012)[1]
+    archive.report("sr", (tomosynthesis, BOX, None), (second, BOX, None))
+    before = run(archive, "--sr")
+    assert names(before, "prior") == [("2012LCC",)]
+    assert counts(capsys.readouterr().out)["on no image of the archive"] == 1
+    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
+        journal.execute("UPDATE file SET sources = ? WHERE path = '2010'", (tomosynthesis,))
+        journal.execute("UPDATE about SET value = '2' WHERE name = 'version'")
+    assert run(archive, "--sr", "--resume") == before
+    assert "2 headers" in capsys.readouterr().err, "that image and the report"
 
 
 def test_nothing_is_overwritten_by_mistake(archive, tmp_path, capsys):

@@ -160,7 +160,9 @@ def test_boxes_of_a_manifest_that_are_none_have_no_picture(pair, tmp_path):
 def test_series_are_shown_beside_the_marked_exam(pair, tmp_path):
     ids = {"exam_group": "s", "lesion_id": "1", "spacing_mm": SPACING, "lesion_type": "mass"}
     box = dict(zip(CORNERS, pair.box.as_tuple(), strict=True))
-    exams = [(pair.current, "2022-01-01", {}), (pair.prior, "2020-01-01", box)]
+    # The type stands where the box does.
+    unsaid = {"lesion_type": ""}
+    exams = [(pair.current, "2022-01-01", unsaid), (pair.prior, "2020-01-01", box)]
     rows = [ids | {"exam": str(name), "date": date} | dict.fromkeys(CORNERS, "") | where
             for name, date, where in exams]  # fmt: skip
     rows.append(rows[1] | {"exam_group": "t", "exam": "gone/away.dcm"})
@@ -172,6 +174,7 @@ def test_series_are_shown_beside_the_marked_exam(pair, tmp_path):
     assert (found["exam"], found["status"], found["pair"]) == ("exam 2, marked on 1", "found", "s")
     assert tiles(tmp_path / "report" / found["picture"]).std((1, 2)).min() > 10
     assert found["change"] is not None and found["shift"] is None and found["boxes"][1]
+    assert found["type"] == "mass"
     assert not others, "of the other series there is only the marked exam"
     assert "away" not in (tmp_path / "report" / "index.html").read_text()
     (alone,) = [row for row in report(results, None, tmp_path / "plain") if row["pair"] == "s"]

@@ -91,3 +91,45 @@ def test_a_series_is_followed_once(table, pair, monkeypatch):
     results = [find(row, group) for row in group]
     assert len(read) == 2
     assert [row["status"] for row in results] == ["found", "found", "failed", "failed"]
+
+
+def test_what_one_row_says_of_an_exam_or_lesion_counts_for_all(table, pair):
+    rows = read_table(table)[:2]
+    for row in rows:
+        row["lesion_id"] = "9"
+        assert row["lesion_type"] and row["spacing_mm"] and row["date"]
+    said = ("lesion_type", "spacing_mm", "date")
+    unsaid = [row | dict.fromkeys(said, "") | {"lesion_id": "0"} for row in rows]
+    rows[0] |= {"lesion_type": ""}
+    answers = answers_of(table, unsaid + rows)
+    assert [row["status"] for row in answers] == ["found"] * 4
+    alone = answers_of(table, [read_table(table)[k] | {"lesion_id": "9"} for k in range(2)])
+    for name in ("x0", "years", "longest_mm", "error_mm"):
+        assert [row[name] for row in answers[2:]] == [row[name] for row in alone], name
+    differ = answers_of(table, [unsaid[0], unsaid[1] | {"spacing_mm": "0.09"}, *rows])
+    assert {row["status"] for row in differ} == {"failed"}
+    assert "differ in spacing_mm" in differ[0]["message"]
+
+
+def test_what_is_wrong_with_one_lesion_stops_no_other(table):
+    right = read_table(table)[:2]
+    wrong = [
+        dict.fromkeys(CORNERS, "SECRET") | {"lesion_id": "no number"},
+        dict(zip(CORNERS, ("-500", "-500", "-400", "-400"), strict=True)) | {"lesion_id": "off"},
+        dict(zip(CORNERS, ("5", "5", "6", "6"), strict=True)) | {"lesion_id": "small"},
+    ]
+    rows = [row for change in wrong for row in (right[0] | {"lesion_id": change["lesion_id"]},
+                                                right[1] | change)]  # fmt: skip
+    answers = answers_of(table, rows + right)
+    assert [row["status"] for row in answers] == ["failed"] * 6 + ["found"] * 2
+    for number, message in ((0, "four numbers"), (2, "outside"), (4, "too small")):
+        assert message in answers[number]["message"]
+    assert answers[6]["x0"] == answers_of(table, right)[0]["x0"]
+
+
+def answers_of(table: Path, rows: list[dict]) -> list[dict]:
+    """Return the results of one series."""
+    from MammoTrackerLib import LesionTracker
+
+    find = series_rows.series_follower(LesionTracker(), table.parent, False)
+    return [find(row, rows) for row in rows]

@@ -87,6 +87,17 @@ def groups_of(path) -> list:
     return [*content.get_planar_roi_measurement_groups(), *content.get_image_measurement_groups()]
 
 
+def test_what_nobody_measured_has_no_number(files, exams, tmp_path):
+    """A box that was kept from the registration, and a place that is beyond the image."""
+    answers = result(Status.REGISTRATION, score=0.0), result(Status.NOT_FOUND, score=0.0)
+    marked = result(box=MARKED, score=1.0, by_user=True)
+    write_sr(tmp_path / "a.dcm", files, exams, [LesionHistory(2, (*answers, marked))])
+    counts = [len(group.get_measurements()) for group in groups_of(tmp_path / "a.dcm")]
+    assert counts == [0, 2, 0]
+    (kept, read) = read_lesions(tmp_path / "a.dcm", exams).lesions
+    assert kept.is_predicted and not read.is_predicted
+
+
 # --- what others say
 
 

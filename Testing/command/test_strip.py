@@ -95,3 +95,11 @@ def test_the_plot_has_each_lesion_in_its_colour(tmp_path, years):
     for number in (1, 2):
         assert colored(image[:490], number).sum() > 60
         assert colored(image[490:], number).sum() > 60, "the legend"
+
+
+@pytest.mark.parametrize("years", [[0.0, 0.0, 0.0], [None, None, None]])
+def test_exams_of_one_day_stand_side_by_side_in_the_plot(tmp_path, years):
+    """As those of archives that give all exams one date."""
+    draw_growth([strip(*[Status.FOUND] * 3)], years, tmp_path / "a.png")
+    seen = colored(np.asarray(Image.open(tmp_path / "a.png"))[:490], 1).any(axis=0)
+    assert np.ptp(np.flatnonzero(seen)) > 800

@@ -9,7 +9,9 @@ import pytest
 
 from MammoTrackerLib import Box, MammoTrackerError
 from MammoTrackerLib.command.tables import (
+    SERIES,
     candidates_cell,
+    filled,
     is_present,
     one_line,
     read_box,
@@ -146,3 +148,19 @@ def test_a_lesion_is_present_also_as_pandas_writes_it():
     for cell in ("yes", "2", ".0", "1.00"):
         with pytest.raises(MammoTrackerError, match="present"):
             is_present({"present": cell})
+
+
+def test_rows_of_a_series_say_what_any_of_them_says_of_the_same():
+    base = dict.fromkeys((*SERIES.manifest, "more"), "")
+    rows = [
+        base | {"lesion_id": "1", "exam": "a", "more": "kept"},
+        base | {"lesion_id": "1", "exam": "b", "lesion_type": "mass", "date": "2020-01-02"},
+        base | {"lesion_id": "2", "exam": "a", "spacing_mm": "0.07"},
+        base | {"lesion_id": "2", "exam": "b", "x0": "3"},
+    ]
+    full = filled(rows)
+    assert [row["lesion_type"] for row in full] == ["mass", "mass", "", ""]
+    assert [row["spacing_mm"] for row in full] == ["0.07", "", "0.07", ""]
+    assert [row["date"] for row in full] == ["", "2020-01-02", "", "2020-01-02"]
+    assert full[0]["more"] == "kept" and full[3]["x0"] == "3" and full[0]["x0"] == ""
+    assert filled(full) == full

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_files import SECRETS, item, write_dicom
+from pydicom import uid
 from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
 from MammoTrackerLib.command.outputs import track_as_markup
 from MammoTrackerLib.mammogram import Header
+from MammoTrackerLib.pair import check_box_on
 from MammoTrackerLib.reading.geometry import Geometry
-from MammoTrackerLib.reading.lesions import POINT_MM, absence_remarks, read_lesions
+from MammoTrackerLib.reading.lesions import POINT_MM, absence_remarks, mark_box, read_lesions
 
 COLUMNS, ROWS = 600, 800
 A, B, ELSEWHERE = "1.2.3.1", "1.2.3.2", "1.2.3.9"
@@ -119,6 +121,25 @@ def test_sources_in_a_file(tmp_path, film, preserved, is_read):
         assert A not in repr(image)
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "preserved", "is_read"),
+    [
+        (uid.BreastTomosynthesisImageStorage, None, False),
+        (uid.BreastProjectionXRayImageStorageForProcessing, None, False),
+        (uid.BreastTomosynthesisImageStorage, "YES", True),
+        (uid.DigitalMammographyXRayImageStorageForProcessing, None, True),
+    ],
+)
+def test_a_synthetic_view_has_not_the_pixels_of_tomosynthesis(
+    tmp_path, film, sop_class, preserved, is_read
+):
+    source = item(ReferencedSOPInstanceUID=B, ReferencedSOPClassUID=sop_class)
+    if preserved:
+        source[0].SpatialLocationsPreserved = preserved
+    path = write_dicom(tmp_path / "a.dcm", film, SourceImageSequence=source, SOPInstanceUID=A)
+    assert Mammogram.read(path).instance_uids == ((A, B) if is_read else (A,))
+
+
 def test_a_damaged_source_does_not_matter(tmp_path, film):
     path = write_dicom(tmp_path / "a.dcm", film, SOPInstanceUID=A, SourceImageSequence=item(Rows=3))
     content = path.read_bytes()
@@ -211,3 +232,16 @@ def test_no_text_of_a_report_is_said(tmp_path):
         read_lesions(path, [exam(B)])
     said = f"{found} {raised.value}"
     assert not [secret for secret in SECRETS if secret in said]
+
+
+@pytest.mark.parametrize("digits", [None, 3])
+def test_what_is_made_of_a_thin_mark_can_be_tracked(digits):
+    """As wide as a box must be, and no less for how numbers are rounded, also in a table."""
+    for y in np.linspace(1.00005, 3000.7, 3001):
+        box, is_point = mark_box((100, y, 160, y + 0.3), (2000, 4000), (0.1, 0.1))
+        if digits is not None:
+            box = Box(*(round(value, digits) for value in box.as_tuple()))
+        check_box_on(box, (2000, 4000), (0.1, 0.1), "the exam")
+        assert not is_point
+    with pytest.raises(MammoTrackerError, match="too small"):
+        check_box_on(Box(10, 10, 40, 12.9), (2000, 4000), (0.1, 0.1), "the exam")

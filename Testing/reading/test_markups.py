@@ -71,13 +71,52 @@ def test_points_and_curves(tmp_path):
     unplaced["controlPoints"][0]["positionStatus"] = "undefined"
     path = write(
         tmp_path / "a.json", points("Fiducial", *corners[:2]), unplaced,
-        points("ClosedCurve", *corners), points("Line", *corners[:2]),
+        points("Line", *corners[:2]),
     )  # fmt: skip
     expected = [
         (10.5, 10.5, 10.5, 10.5), (20.5, 10.5, 20.5, 10.5),
-        (10.5, 10.5, 20.5, 30.5), (10.5, 10.5, 20.5, 10.5),
+        (10.5, 7, 20.5, 14),  # of 0.7 mm, around it
     ]  # fmt: skip
     np.testing.assert_allclose(read_markups(path, PLAIN), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("turn", [0, 0.3, np.pi / 4])
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_a_line_is_a_diameter_however_it_lies(tmp_path, geometry, turn):
+    along = np.array([np.cos(turn), np.sin(turn)]) * 3
+    sides = np.array([np.hypot(*geometry.x_axis[:2]), np.linalg.norm(geometry.y_axis)])
+    ends = [
+        np.array(geometry.center(Box.from_center(*([60, 50] + sign * along / sides), 1, 1)))
+        for sign in (-1, 1)
+    ]
+    (bounds,) = read_markups(write(tmp_path / "a.json", points("Line", *ends)), geometry)
+    reach = 3 / sides
+    np.testing.assert_allclose(bounds, [*([60, 50] - reach), *([60, 50] + reach)], atol=1e-6)
+
+
+IRREGULAR = [(6 * np.cos(angle), 4 * np.sin(angle), 0) for angle in (0, 0.3, 1.5, 2.0, 3.5, 5.5)]
+# What a vtkMRMLMarkupsClosedCurveNode or vtkMRMLMarkupsCurveNode of Slicer draws.
+DRAWN = {
+    "ClosedCurve": (-5.9877, -3.0281, 6.2719, 4.5334),
+    "Curve": (-6.2676, -2.8222, 6.2805, 4.5276),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_a_curve_is_as_large_as_slicer_draws_it(tmp_path, kind):
+    geometry = Geometry([0, 0, 0], [1, 0, 0], [0, 1, 0])
+    (bounds,) = read_markups(write(tmp_path / "a.json", points(kind, *IRREGULAR)), geometry)
+    np.testing.assert_allclose(np.array(bounds) - 0.5, DRAWN[kind], atol=0.01)
+
+
+def test_four_points_around_a_lesion_outline_all_of_it(tmp_path):
+    geometry = Geometry([0, 0, 0], [0.1, 0, 0], [0, 0.1, 0])
+    corners = [
+        (20 + 6 * x, 20 + 6 * y, 0)
+        for x, y in ((0.7071, 0.7071), (-0.7071, 0.7071), (-0.7071, -0.7071), (0.7071, -0.7071))
+    ]
+    (bounds,) = read_markups(write(tmp_path / "a.json", points("ClosedCurve", *corners)), geometry)
+    assert bounds[2] - bounds[0] == pytest.approx(117, abs=1), "12 mm, not 8.5"
 
 
 def test_other_kinds_are_refused(tmp_path):

@@ -333,6 +333,13 @@ def test_a_hidden_impression_hides_its_findings(tmp_path):
     assert read(tmp_path, content).left_out == {"hidden": 1}
 
 
+NO_IMAGES = (
+    uid.SegmentationStorage,
+    uid.GrayscaleSoftcopyPresentationStateStorage,
+    uid.PositronEmissionTomographyImageStorage,
+)
+
+
 def test_a_finding_that_is_a_container_and_names_its_image_as_evidence_alone(tmp_path):
     """As programs in Python write them: with references to nothing, and no image library."""
     shape = scoord(
@@ -349,10 +356,11 @@ def test_a_finding_that_is_a_container_and_names_its_image_as_evidence_alone(tmp
         series.ReferencedSOPSequence = [
             image(instance).ReferencedSOPSequence[0] for instance in instances
         ]
-        other = pydicom.Dataset()
-        other.ReferencedSOPClassUID = uid.SegmentationStorage
-        other.ReferencedSOPInstanceUID = "1.2.7"
-        series.ReferencedSOPSequence.append(other)
+        for place, sop_class in enumerate(NO_IMAGES):
+            other = pydicom.Dataset()
+            other.ReferencedSOPClassUID = sop_class
+            other.ReferencedSOPInstanceUID = f"1.2.7.{place}"
+            series.ReferencedSOPSequence.append(other)
         study = pydicom.Dataset()
         study.ReferencedSeriesSequence = [series]
         return {"CurrentRequestedProcedureEvidenceSequence": [study]}
