@@ -14,6 +14,7 @@ from .nodes import new_node, node_with
 from .prediction import (
     ABSENT,
     answers_of,
+    decision_of,
     exam_of,
     lesion_of,
     prediction_name,
@@ -98,7 +99,7 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
             year = "" if years is None else f"{years[number]:.2f}"
             measures = _measures(roi, first, lesion)
             rows.append([lesion.GetName(), titles[number], year, *answer, *measures])
-            if first is None and measures[0]:
+            if first is None and measures[0] and _is_measured(roi):
                 first = _box_mm(roi, volume)
     return _filled(node, SERIES_COLUMNS, rows)
 
@@ -155,11 +156,16 @@ def _measures(roi, before: Box | None, lesion) -> list[str]:
         return ["", "", "", kind, *[""] * 5]
     longest = max(box.width, box.height)
     changes = ["", ""]
-    if before is not None:
+    if before is not None and _is_measured(roi):
         was = max(before.width, before.height)
         changes = [f"{longest - was:+.1f}", f"{100 * (longest / was - 1):+.0f}"]
     others = [f"{value:.1f}" for value in (*box.center, box.width, box.height, box.area)]
     return [f"{longest:.1f}", *changes, kind, *others]
+
+
+def _is_measured(roi) -> bool:
+    """Whether a ROI's size is its own: what the registration gave is as large as was marked."""
+    return status_of(roi) != Status.REGISTRATION.value or bool(decision_of(roi))
 
 
 def _box_mm(roi, volume) -> Box | None:

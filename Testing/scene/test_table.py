@@ -116,3 +116,23 @@ def test_where_a_pixel_size_is_unknown_there_are_no_measures(scene):
     rows = rows_of(bridge.update_series_table(exams, lesions))
     assert [row["Width (mm)"] for row in rows] == ["", "", "1.6", "", "1.8"]
     assert bridge.center_mm(SQUARE, exams[0]) is None
+
+
+def test_a_box_kept_from_the_registration_has_no_change(scene):
+    exams = [add_volume(scene, name=name, spacing=(0.2, 0.2, 2)) for name in "abc"]
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    kept = bridge.show_track(lesion, exams[0], make_track(SQUARE, status=Status.REGISTRATION))
+    bridge.show_track(lesion, exams[1], make_track(Box(10, 12, 20, 24)))
+
+    def changes() -> list[str]:
+        rows = rows_of(bridge.update_series_table(exams, [lesion]))
+        return [row["Change (%)"] for row in rows]
+
+    assert changes() == ["", "", "-25"]
+    bridge.set_review(kept, "accepted")
+    assert changes() == ["", "+33", "+0"]
+    (row,) = rows_of(bridge.update_table(exams[2], exams[0]))
+    assert row["Change (%)"] == "+0"
+    bridge.set_review(kept, "cannot tell")
+    (row,) = rows_of(bridge.update_table(exams[2], exams[0]))
+    assert (row["Change (%)"], row["Width (mm)"]) == ("", "1.8")
