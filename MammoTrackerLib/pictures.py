@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .breast import breast_mask, lean, without_frame
+from .breast import breast_mask, lean, without_frame, without_outliers
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
 from .orientation import UNTURNED, Turn, is_quarter, turned
@@ -68,7 +68,7 @@ class Reduced:
                 "for a mammogram. Check the file and the pixel spacing."
             )
         shown = without_frame(image)
-        inner = image[shown]
+        inner = without_outliers(image[shown])
         spacing = factor * np.asarray(mammogram.spacing)
         return cls(
             inner, breast_mask(inner), factor, spacing, shown, image.shape,
