@@ -11,6 +11,7 @@ from .box import Box
 SKIN_PX = 2
 MAX_FRAME_PX, FRAME_SHARE, FRAME_EVENNESS = 20, 0.7, 0.08
 NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
+AIR_EVENNESS, MIN_AIR, MIN_AIR_BORDER, MIN_AIR_RATIO, MAX_DARKEST = 0.04, 0.15, 0.15, 4.0, 0.5
 FILL_EVENNESS, BELOW_AIR, ABOVE_TISSUE, MIN_INNER_PX = 0.005, 0.02, 4.0, 30
 
 
@@ -34,6 +35,35 @@ def without_outliers(image: np.ndarray) -> np.ndarray:
     if low == high or (image.min() >= lowest and image.max() <= highest):
         return image
     return np.clip(image, low if image.min() < lowest else None, highest)
+
+
+def is_negative(image: np.ndarray) -> bool:
+    """Tell whether air is bright and tissue dark, as in a MONOCHROME1 image exported as it is.
+
+    Then the brightest is even, as air is, on 15 % of the image and of its border, and
+    the darkest is not: a fourth as much is as dark as it, and less than half of what is not air.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm, without a film's frame.
+    """
+    low, high = np.percentile(image, [0.5, 99.5])
+    near = AIR_EVENNESS * (high - low)
+    air = image >= high - near
+    border = np.concatenate([air[0], air[-1], air[:, 0], air[:, -1]])
+    bright, dark = air.mean(), (image <= low + near).mean()
+    return bool(
+        low < high
+        and bright >= max(MIN_AIR, MIN_AIR_RATIO * dark)
+        and border.mean() >= MIN_AIR_BORDER
+        and dark < MAX_DARKEST * (1 - bright)
+    )
+
+
+def positive(image: np.ndarray) -> np.ndarray:
+    """Return an image with dense tissue bright: a negative's negative, or the image itself."""
+    return image.max() + image.min() - image if is_negative(image) else image
 
 
 def without_frame(image: np.ndarray) -> tuple[slice, slice]:
@@ -118,7 +148,7 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     """
     shown = without_frame(image)
     mask = np.zeros(image.shape, bool)
-    mask[shown] = _unframed_mask(without_outliers(image[shown]))
+    mask[shown] = _unframed_mask(positive(without_outliers(image[shown])))
     return mask
 
 

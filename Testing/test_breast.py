@@ -9,6 +9,7 @@ from MammoTrackerLib.box import Box
 from MammoTrackerLib.breast import (
     breast_mask,
     breast_share,
+    is_negative,
     wall_is_left,
     without_frame,
     without_outliers,
@@ -90,6 +91,21 @@ def test_labels_far_brighter_than_tissue_are_no_breast() -> None:
     image, right = half_disk(), breast_mask(half_disk())
     image[10:12, 120:140] = image[10:26, 130:132] = 60000
     assert (breast_mask(image) != right).mean() < 0.01
+
+
+@pytest.mark.parametrize("label", [0, 1000])
+def test_a_negative_has_the_outline_of_its_positive(label: float) -> None:
+    image = half_disk()
+    image[10:20, 100:130] += label
+    assert is_negative(4095 - image)
+    assert not is_negative(image)
+    assert (breast_mask(4095 - image) == breast_mask(image)).mean() > 0.99
+
+
+def test_a_saturated_breast_is_no_negative() -> None:
+    image = np.minimum(half_disk(), 350)
+    assert not is_negative(image)
+    assert not is_negative(image[50:140, :70]), "with little air"
 
 
 def test_without_outliers_nothing_is_clipped() -> None:
