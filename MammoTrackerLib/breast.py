@@ -11,7 +11,8 @@ from .box import Box
 SKIN_PX = 2
 MAX_FRAME_PX, FRAME_SHARE, FRAME_EVENNESS = 20, 0.7, 0.08
 NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
-AIR_EVENNESS, MIN_AIR, MIN_AIR_BORDER, MIN_AIR_RATIO, MAX_DARKEST = 0.04, 0.15, 0.15, 4.0, 0.5
+AIR_EVENNESS, MIN_AIR, MIN_AIR_RATIO, MAX_DARKEST = 0.04, 0.15, 4.0, 0.5
+AIR_BORDER = (0.15, 0.9)
 FILL_EVENNESS, BELOW_AIR, ABOVE_TISSUE, MIN_INNER_PX = 0.005, 0.02, 4.0, 30
 
 
@@ -40,8 +41,9 @@ def without_outliers(image: np.ndarray) -> np.ndarray:
 def is_negative(image: np.ndarray) -> bool:
     """Tell whether air is bright and tissue dark, as in a MONOCHROME1 image exported as it is.
 
-    Then the brightest is even, as air is, on 15 % of the image and of its border, and
-    the darkest is not: a fourth as much is as dark as it, and less than half of what is not air.
+    Then the brightest is even, as air is, on 15 % of the image and of its border, but not on all of
+    it, since there is a chest wall; and the darkest is not even: at most a fourth as much is as
+    dark as it, and less than half of what is not air.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def is_negative(image: np.ndarray) -> bool:
     return bool(
         low < high
         and bright >= max(MIN_AIR, MIN_AIR_RATIO * dark)
-        and border.mean() >= MIN_AIR_BORDER
+        and AIR_BORDER[0] <= border.mean() <= AIR_BORDER[1]
         and dark < MAX_DARKEST * (1 - bright)
     )
 

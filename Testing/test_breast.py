@@ -108,6 +108,10 @@ def test_a_saturated_breast_is_no_negative() -> None:
     assert not is_negative(image[50:140, :70]), "with little air"
 
 
+def test_a_frame_that_is_too_wide_to_be_known_is_no_negative() -> None:
+    assert not is_negative(np.pad(half_disk()[:, :90], 40, constant_values=1000))
+
+
 def test_without_outliers_nothing_is_clipped() -> None:
     image = half_disk()
     image[10:25, 120:140] = 1500
