@@ -11,14 +11,70 @@ from .box import Box
 SKIN_PX = 2
 MAX_FRAME_PX, FRAME_SHARE, FRAME_EVENNESS = 20, 0.7, 0.08
 NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
+AIR_EVENNESS, MIN_AIR, MIN_AIR_RATIO, MAX_DARKEST = 0.04, 0.15, 4.0, 0.5
+AIR_BORDER = (0.15, 0.9)
+FILL_EVENNESS, BELOW_AIR, ABOVE_TISSUE, MIN_INNER_PX = 0.005, 0.02, 4.0, 30
+
+
+def without_outliers(image: np.ndarray) -> np.ndarray:
+    """Clip what no tissue and no air is: dead and hot pixels, labels far brighter than tissue.
+
+    One pixel far below the air would else pass for air, and the air for breast.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, columns); the image itself where nothing is clipped.
+    """
+    low, high = np.percentile(image, [0.5, 99])
+    lowest, highest = low - BELOW_AIR * (high - low), high + ABOVE_TISSUE * (high - low)
+    if low == high or (image.min() >= lowest and image.max() <= highest):
+        return image
+    return np.clip(image, low if image.min() < lowest else None, highest)
+
+
+def is_negative(image: np.ndarray) -> bool:
+    """Tell whether air is bright and tissue dark, as in a MONOCHROME1 image exported as it is.
+
+    Then the brightest is even, as air is, on 15 % of the image and of its border, but not on all of
+    it, since there is a chest wall; and the darkest is not even: at most a fourth as much is as
+    dark as it, and less than half of what is not air.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm, without a film's frame.
+    """
+    low, high = np.percentile(image, [0.5, 99.5])
+    near = AIR_EVENNESS * (high - low)
+    air = image >= high - near
+    border = np.concatenate([air[0], air[-1], air[:, 0], air[:, -1]])
+    bright, dark = air.mean(), (image <= low + near).mean()
+    return bool(
+        low < high
+        and bright >= max(MIN_AIR, MIN_AIR_RATIO * dark)
+        and AIR_BORDER[0] <= border.mean() <= AIR_BORDER[1]
+        and dark < MAX_DARKEST * (1 - bright)
+    )
+
+
+def positive(image: np.ndarray) -> np.ndarray:
+    """Return an image with dense tissue bright: a negative's negative, or the image itself."""
+    return image.max() + image.min() - image if is_negative(image) else image
 
 
 def without_frame(image: np.ndarray) -> tuple[slice, slice]:
-    """Find what lies inside a bright frame, as around scanned films.
+    """Find what lies inside a bright frame, as around scanned films, and inside of padding.
 
     From each side, up to 20 lines are cut off, to the last one that is evenly bright along 70 %
     of its length, and darker by as much just inside of it; so a frame may have one to four
-    sides, and a black margin around it.
+    sides, and a black margin around it. Before that, all lines at the sides that hold nothing but
+    the image's lowest value are cut off, if what is inside of them has air that is brighter.
 
     Parameters
     ----------
@@ -30,6 +86,32 @@ def without_frame(image: np.ndarray) -> tuple[slice, slice]:
     tuple of slice
         The rows and the columns that are image; all of them where there is no frame.
     """
+    rows, columns = _without_padding(image)
+    inner_rows, inner_columns = _without_bright_frame(image[rows, columns])
+    return (
+        slice(rows.start + inner_rows.start, rows.start + inner_rows.stop),
+        slice(columns.start + inner_columns.start, columns.start + inner_columns.stop),
+    )
+
+
+def _without_padding(image: np.ndarray) -> tuple[slice, slice]:
+    """Cut off lines at the sides that are lower than air, and the mixed one beside them."""
+    whole = slice(0, image.shape[0]), slice(0, image.shape[1])
+    is_fill = image <= image.min() + FILL_EVENNESS * np.ptp(image)
+    ends = []
+    for is_line in (is_fill.all(axis=1), is_fill.all(axis=0)):
+        kept = np.flatnonzero(~is_line)
+        if len(kept) < MIN_INNER_PX:
+            return whole
+        start, stop = int(kept[0]), int(kept[-1]) + 1
+        ends.append(slice(start + (start > 0), stop - (stop < len(is_line))))
+    inner = image[tuple(ends)]
+    low, high = np.percentile(inner, [0.5, 99])
+    return (ends[0], ends[1]) if low - image.min() > BELOW_AIR * (high - low) else whole
+
+
+def _without_bright_frame(image: np.ndarray) -> tuple[slice, slice]:
+    """Cut off a bright frame, as `without_frame` does."""
     lowest, highest = np.percentile(image, [0.5, 99.8])
     even = FRAME_EVENNESS * (highest - lowest)
     bright = lowest + (highest - lowest) / 2
@@ -68,7 +150,7 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
     """
     shown = without_frame(image)
     mask = np.zeros(image.shape, bool)
-    mask[shown] = _unframed_mask(image[shown])
+    mask[shown] = _unframed_mask(positive(without_outliers(image[shown])))
     return mask
 
 

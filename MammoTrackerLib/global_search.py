@@ -271,7 +271,7 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
         transform, stage, dice = _with_bspline(fixed, best, before)
         if transform is not best.affine:
             agreement = Overlay.of(fixed, best.moving, transform).agreement()
-    warnings = _warnings(stage, dice, agreement, fixed, best)
+    warnings = _negatives(before, after) + _warnings(stage, dice, agreement, fixed, best)
     remarks = []
     if best.turn != UNTURNED:
         remarks.append(f"The current image was {TURNS[best.turn]} to fit the prior.")
@@ -361,6 +361,14 @@ def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Tran
         if overlap >= fit.dice - MAX_DICE_LOSS:
             return composite, "B-spline", overlap
     return fit.affine, fit.stage, fit.dice
+
+
+def _negatives(before: Reduced, after: Reduced) -> tuple[str, ...]:
+    return tuple(
+        f"The {name} looks like a negative, whose air is bright: give it with dense tissue bright."
+        for name, image in (("prior", before), ("current", after))
+        if image.is_negative
+    )
 
 
 def _warnings(

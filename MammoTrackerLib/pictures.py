@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .breast import breast_mask, lean, without_frame
+from .breast import breast_mask, is_negative, lean, positive, without_frame, without_outliers
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
 from .orientation import UNTURNED, Turn, is_quarter, turned
@@ -40,6 +40,8 @@ class Reduced:
         (columns, rows) of the mammogram, and (x, y) of its pixels in mm.
     orientation
         The mammogram's.
+    is_negative
+        Whether the mammogram shows dense tissue dark; here it is bright.
     """
 
     image: np.ndarray
@@ -51,6 +53,7 @@ class Reduced:
     image_size: tuple[int, int]
     image_spacing: tuple[float, float]
     orientation: tuple[str, str] | None
+    is_negative: bool = False
 
     @classmethod
     def of(cls, mammogram: Mammogram) -> Reduced:
@@ -68,11 +71,13 @@ class Reduced:
                 "for a mammogram. Check the file and the pixel spacing."
             )
         shown = without_frame(image)
-        inner = image[shown]
+        stored = without_outliers(image[shown])
+        inner = positive(stored)
         spacing = factor * np.asarray(mammogram.spacing)
         return cls(
             inner, breast_mask(inner), factor, spacing, shown, image.shape,
             mammogram.pixels.shape[::-1], mammogram.spacing, mammogram.orientation,
+            is_negative(stored),
         )  # fmt: skip
 
     @property

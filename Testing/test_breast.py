@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.breast import breast_mask, breast_share, wall_is_left, without_frame
+from MammoTrackerLib.breast import (
+    breast_mask,
+    breast_share,
+    is_negative,
+    wall_is_left,
+    without_frame,
+    without_outliers,
+)
 
 
 def test_wall_is_where_the_breast_is() -> None:
@@ -48,6 +55,67 @@ def test_a_frame_is_cut_off(sides: str, mm: int, black: int) -> None:
 def test_without_a_frame_nothing_is_cut_off() -> None:
     image = half_disk()
     assert image[without_frame(image)].shape == image.shape
+
+
+@pytest.mark.parametrize("value", [-(2**15), -50, 0])
+@pytest.mark.parametrize("sides", ["l", "r", "t", "b", "ltrb"])
+def test_padding_lower_than_the_air_is_no_air(sides: str, value: float) -> None:
+    image, right = half_disk() + 100, breast_mask(half_disk())
+    ends = {"l": np.s_[:, :7], "t": np.s_[:25], "r": np.s_[:, -20:], "b": np.s_[-9:]}
+    for side in sides:
+        image[ends[side]] = value
+        right[ends[side]] = False
+    rows, columns = without_frame(image)
+    found = {"l": columns.start, "r": 150 - columns.stop, "t": rows.start, "b": 200 - rows.stop}
+    assert found == {
+        s: n + 1 if s in sides else 0 for s, n in zip("ltrb", (7, 25, 20, 9), strict=True)
+    }
+    assert (breast_mask(image) != right).mean() < 0.02, "the air is not breast"
+
+
+def test_padding_that_is_air_is_not_cut_off() -> None:
+    image = np.where(half_disk() > 100, half_disk(), 0)
+    padded = np.pad(image, ((0, 30), (0, 40)))
+    assert padded[without_frame(padded)].shape == padded.shape
+
+
+@pytest.mark.parametrize("value", [-(2.0**15), -200, 2.0**16, 1e30, -1e30])
+def test_dead_and_hot_pixels_move_no_outline(value: float) -> None:
+    image, right = half_disk() + 100, breast_mask(half_disk())
+    for row, column in ((3, 140), (90, 30), (150, 149), (199, 5)):
+        image[row, column] = value
+    assert (breast_mask(image) != right).mean() < 0.01
+
+
+def test_labels_far_brighter_than_tissue_are_no_breast() -> None:
+    image, right = half_disk(), breast_mask(half_disk())
+    image[10:12, 120:140] = image[10:26, 130:132] = 60000
+    assert (breast_mask(image) != right).mean() < 0.01
+
+
+@pytest.mark.parametrize("label", [0, 1000])
+def test_a_negative_has_the_outline_of_its_positive(label: float) -> None:
+    image = half_disk()
+    image[10:20, 100:130] += label
+    assert is_negative(4095 - image)
+    assert not is_negative(image)
+    assert (breast_mask(4095 - image) == breast_mask(image)).mean() > 0.99
+
+
+def test_a_saturated_breast_is_no_negative() -> None:
+    image = np.minimum(half_disk(), 350)
+    assert not is_negative(image)
+    assert not is_negative(image[50:140, :70]), "with little air"
+
+
+def test_a_frame_that_is_too_wide_to_be_known_is_no_negative() -> None:
+    assert not is_negative(np.pad(half_disk()[:, :90], 40, constant_values=1000))
+
+
+def test_without_outliers_nothing_is_clipped() -> None:
+    image = half_disk()
+    image[10:25, 120:140] = 1500
+    assert without_outliers(image) is image
 
 
 def test_an_image_without_air_is_all_breast() -> None:

@@ -257,6 +257,21 @@ def test_an_image_that_shows_a_part_of_the_breast(
     assert shown[0] > 0.6 * shown[1] or any("under 60 %" in text for text in alignment.warnings)
 
 
+@pytest.mark.parametrize("negatives", ["current", "both"])
+def test_a_negative_is_registered_and_said(films: dict[str, Mammogram], negatives: str):
+    prior = films["rcc"]
+    current = follow_up(prior, elastic)
+    points = landmarks(prior, elastic)
+    current = replace(current, pixels=current.pixels.max() - current.pixels)
+    if negatives == "both":
+        prior = replace(prior, pixels=prior.pixels.max() - prior.pixels)
+    alignment = align(prior, current)
+    assert errors_mm(alignment, *points).mean() < 2
+    assert 0.1 < alignment.current_breast.mean() < 0.6, "the air is no breast"
+    said = [text.split()[1] for text in alignment.warnings]
+    assert said == (["prior", "current"] if negatives == "both" else ["current"])
+
+
 @pytest.mark.parametrize("mm", [5, 10])
 @pytest.mark.parametrize("as_prior", [False, True])
 def test_a_white_frame_is_no_breast(films: dict[str, Mammogram], mm: int, as_prior: bool):
