@@ -205,11 +205,14 @@ class Cases:
         exams = {row["exam"]: Exam(row["exam"], row["spacing_mm"], row["date"]) for row in group}
         numbers = {exam: number for number, exam in enumerate(exams)}
         case = Case(name, list(exams.values()))
+        in_order = list(exams)
+        if all(exam.date for exam in exams.values()):
+            in_order.sort(key=lambda exam: exams[exam].date)
         marked: dict[str, tuple[int, tuple[str, ...]]] = {}
-        for row in group:
-            box, number = tuple(row[column] for column in BOX_COLUMNS), numbers[row["exam"]]
-            if _is_box(box) and number >= marked.get(row["lesion_id"], (-1, ()))[0]:
-                marked[row["lesion_id"]] = number, box
+        for row in sorted(group, key=lambda row: in_order.index(row["exam"])):
+            box = tuple(row[column] for column in BOX_COLUMNS)
+            if _is_box(box):  # on the last exam with one, as for the batch
+                marked[row["lesion_id"]] = numbers[row["exam"]], box
         for row in group:
             number = numbers[row["exam"]]
             on, box = marked.get(row["lesion_id"], (None, ()))
