@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,19 +19,26 @@ class Status(str, Enum):
 
 
 def as_percent(probability: float) -> str:
-    """Write a probability for people: no estimate is certain, so none is 0 or 100 %."""
-    if 0 < probability < 0.005:
+    """Write a probability for people: no estimate is certain, so none is 0 or 100 %.
+
+    It is rounded down, so that what is not found does not read like what is, from 80 % on.
+    """
+    if 0 < probability < 0.01:
         return "<1 %"
-    if 0.995 <= probability < 1:
+    if 0.99 < probability < 1:
         return ">99 %"
-    return f"{100 * probability:.0f} %"
+    return f"{_hundredths(probability)} %"
 
 
 def as_decimals(probability: float) -> str:
-    """Write a probability with two decimals, as `as_percent` neither 0 nor 1."""
+    """Write a probability with two decimals, as `as_percent` rounded down and neither 0 nor 1."""
     if 0 < probability < 1:
-        probability = min(max(probability, 0.01), 0.99)
-    return f"{probability:.2f}"
+        probability = max(probability, 0.01)
+    return f"{_hundredths(probability) / 100:.2f}"
+
+
+def _hundredths(share: float) -> int:
+    return math.floor(100 * share + 1e-9)
 
 
 def described(status: str, score: float, reason: str) -> str:

@@ -24,8 +24,13 @@ def test_a_track_survives_json():
 
 
 def test_no_estimate_is_shown_as_certain():
-    chances = (0.9999, 0.995, 0.994, 0.62, 0.006, 0.004)
+    chances = (0.9999, 0.991, 0.99, 0.62, 0.01, 0.004)
     assert [as_percent(c) for c in chances] == [">99 %", ">99 %", "99 %", "62 %", "1 %", "<1 %"]
     assert [as_decimals(c) for c in chances] == ["0.99", "0.99", "0.99", "0.62", "0.01", "0.01"]
     # What the user decided is, and where nothing was looked for there is no estimate.
     assert as_percent(1.0) == "100 %" and as_decimals(0.0) == "0.00"
+
+
+def test_a_probability_is_not_rounded_up_to_a_threshold():
+    assert (as_percent(0.7999), as_decimals(0.7999)) == ("79 %", "0.79")
+    assert (as_percent(0.29), as_decimals(0.8)) == ("29 %", "0.80")

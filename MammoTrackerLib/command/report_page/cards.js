@@ -3,9 +3,9 @@
 
 function percent(value) {
   if (value === null) return "";
-  if (value >= 0.995 && value < 1) return ">99 %"; // no estimate is certain
-  if (value > 0 && value < 0.005) return "<1 %";
-  return `${Math.round(100 * value)} %`;
+  if (value > 0.99 && value < 1) return ">99 %"; // no estimate is certain
+  if (value > 0 && value < 0.01) return "<1 %";
+  return `${Math.floor(100 * value + 1e-9)} %`; // so that 79.8 % does not read like found
 }
 
 function signed(value) {
