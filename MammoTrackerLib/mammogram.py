@@ -14,6 +14,7 @@ _LARGEST_SPACING_MM = 5.0
 # Detectors and film scanners have square pixels; a file that was shrunk in one direction has not.
 _LARGEST_ASPECT = 2.5
 _LARGEST_SIDE_MM = 500.0
+_LARGEST_PIXEL = 1e15
 # A breast has 30 mm and more. What is smaller can be a piece of a mammogram, unless its pixels are
 # finer than those of any detector, magnification views included.
 _SMALLEST_SIDE_MM = 30.0
@@ -188,6 +189,11 @@ def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
     lowest, highest = pixels.min(), pixels.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise MammoTrackerError("The image has pixels that are infinite or not a number.")
+    if max(-lowest, highest) > _LARGEST_PIXEL:
+        raise MammoTrackerError(
+            f"The image has pixels beyond {_LARGEST_PIXEL:g}, which stand for no value: give those "
+            "pixels the value of air."
+        )
     if lowest == highest:
         raise MammoTrackerError(
             "The image is empty: all its pixels are the same. Give another image."

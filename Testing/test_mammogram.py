@@ -36,6 +36,7 @@ def test_the_array_given_stays_writable():
         (np.ones((2, 4, 5)), "two-dimensional"),
         (np.array([[0, np.nan]]), "infinite or not a number"),
         (np.array([[0, np.inf]]), "infinite or not a number"),
+        (np.array([[0, -1e30]]), "stand for no value"),
         (np.array([["a", "b"]]), "real numbers"),
         (np.array([[1j, 2]]), "real numbers"),
     ],
