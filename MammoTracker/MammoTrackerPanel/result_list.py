@@ -114,7 +114,7 @@ class ResultList(VTKObservationMixin):
         self.removeObservers()
         for prediction in self._predictions:
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
-        for volume in self._volumes:
+        for volume in dict.fromkeys(self._volumes):  # one may be both, while another is chosen
             self.addObserver(volume, volume.TransformModifiedEvent, self._onExamMoved)
         self._updateTable()
         if self._shown and self._shown not in self._predictions:
