@@ -101,6 +101,11 @@ class Growth:
         return asdict(self)
 
 
+def signed(value: float, digits: int = 0) -> str:
+    """Write a change with its sign; what is rounded to 0 is no loss."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
 def error_mm(longest_mm: float, repeatability: Mapping, lesion_type: str = "") -> float:
     """Return the 95 % error of a predicted longest side in mm.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from MammoTrackerLib import Box, Status, Track
-from MammoTrackerLib.growth import GROWTH, NO_CHANGE, SHRINKAGE, error_mm, growth
+from MammoTrackerLib.growth import GROWTH, NO_CHANGE, SHRINKAGE, error_mm, growth, signed
 from MammoTrackerLib.history import ExamResult, LesionHistory
 
 REPEATABILITY = {"any": {"mm": 0.0, "share": 0.1}, "mass": {"mm": 3.0, "share": 0.4}}
@@ -104,3 +104,8 @@ def test_a_box_that_was_kept_from_the_registration_measures_nothing():
     found = growth(lesion, [SPACING] * 3, DATES, REPEATABILITY)
     assert found.sizes[1] is None
     assert [(step.first, step.last) for step in found.steps] == [(0, 2)]
+
+
+def test_what_is_rounded_to_nothing_is_no_loss():
+    assert [signed(v, 1) for v in (-0.04, 0.04, -0.06)] == ["+0.0", "+0.0", "-0.1"]
+    assert [signed(v) for v in (-0.4, 12.4, -12.6)] == ["+0", "+12", "-13"]

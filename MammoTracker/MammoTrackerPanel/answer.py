@@ -42,12 +42,15 @@ def changeOf(known, titles: list[str]) -> tuple[str, str]:
     titles
         Of the exams.
     """
+    from MammoTrackerLib.growth import signed
+
     change = known.growth.overall if known and known.growth else None
     texts, sentences = [], []
     if change is not None:
-        texts += [f"{change.mm:+.1f} mm", f"{SIGNS.get(change.verdict, '')}{change.percent:+.0f} %"]
-        low, high = change.percent_low, change.percent_high
-        parts = [change.verdict, f"{change.percent:+.0f} % (95 %: {low:+.0f} to {high:+.0f} %)"]
+        percent, sign = signed(change.percent), SIGNS.get(change.verdict, "")
+        texts += [f"{signed(change.mm, 1)} mm", f"{sign}{percent} %"]
+        low, high = signed(change.percent_low), signed(change.percent_high)
+        parts = [change.verdict, f"{percent} % (95 %: {low} to {high} %)"]
         if change.years is not None:
             parts.append(_("in {years:.1f} years").format(years=change.years))
         if change.doubling_days is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..growth import Growth
+from ..growth import Growth, signed
 from ..history import ExamResult, LesionHistory
 from ..mammogram import Mammogram
 from ..orientation import Turn, is_quarter
@@ -109,8 +109,8 @@ def summary(strip: Strip) -> str:
     change = strip.growth.overall
     if change is not None:
         text = (
-            f"{change.verdict}: {change.percent:+.0f} % "
-            f"({change.percent_low:+.0f} to {change.percent_high:+.0f} %)"
+            f"{change.verdict}: {signed(change.percent)} % "
+            f"({signed(change.percent_low)} to {signed(change.percent_high)} %)"
         )
         if change.years is not None:
             text += f" in {change.years:.1f} years"

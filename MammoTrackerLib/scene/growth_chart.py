@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import vtk
 
-from ..growth import Growth
+from ..growth import Growth, signed
 from .history import known_of
 from .nodes import new_node, node_with
 from .series import years_of
@@ -77,7 +77,7 @@ def _title(lesion, growth: Growth) -> str:
     if change is None:
         return lesion.GetName()
     low, high = change.percent_low, change.percent_high
-    return f"{lesion.GetName()}: {change.percent:+.0f} % ({low:+.0f} to {high:+.0f})"
+    return f"{lesion.GetName()}: {signed(change.percent)} % ({signed(low)} to {signed(high)})"
 
 
 def _with_bars(

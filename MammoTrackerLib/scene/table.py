@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import vtk
 
 from ..box import Box
+from ..growth import signed
 from ..track import Status
 from .history import is_outdated_answer
 from .lesion import lesion_type
@@ -158,7 +159,7 @@ def _measures(roi, before: Box | None, lesion) -> list[str]:
     changes = ["", ""]
     if before is not None and _is_measured(roi):
         was = max(before.width, before.height)
-        changes = [f"{longest - was:+.1f}", f"{100 * (longest / was - 1):+.0f}"]
+        changes = [signed(longest - was, 1), signed(100 * (longest / was - 1))]
     others = [f"{value:.1f}" for value in (*box.center, box.width, box.height, box.area)]
     return [f"{longest:.1f}", *changes, kind, *others]
 
