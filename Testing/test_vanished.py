@@ -28,7 +28,7 @@ def exam(tracker, height: float, x0: float = 180, y0: float = 270, seed: int = 0
     y, x = np.mgrid[:600, :400].astype(float)
     breast = np.hypot(x / 380, (y - 300) / 290) < 1
     tissue = 0.3 * ndimage.gaussian_filter(rng.normal(size=x.shape), 12) * 12 + 3 + x / 400
-    spot = height * np.exp(-np.hypot(x - x0, y - y0) ** 2 / 2 / 1.2**2)
+    spot = height * np.exp(-(np.hypot(x - x0, y - y0) ** 2) / 2 / 1.2**2)
     pixels = (tissue + spot + 0.02 * rng.normal(size=x.shape)) * breast
     if blur:
         pixels = ndimage.gaussian_filter(pixels, blur)
