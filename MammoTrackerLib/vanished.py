@@ -10,9 +10,8 @@ from .local_search import Layers
 from .patches import PatchFrame
 
 PX_MM = 0.14
-SPOTS_MM, AROUND = (0.12, 0.2, 0.35, 0.6), 3.0
-"""Spots are seen in differences of Gaussians: the standard deviation of the narrow one, and by how
-much the other is wider."""
+GAUSSIANS_MM = (0.12, 0.2, 0.36, 0.6, 1.08, 1.8)
+"""Standard deviations of Gaussians: spots are seen in differences of one to the next but one."""
 LONGEST_MM, WINDOW, LEAST_MM = 20.0, 2.2, 10.0
 """Of boxes; how far from the middle the tissue is looked at, in halves of the box, and at least."""
 MIDDLE, MIDDLE_MM = 0.35, 1.0
@@ -80,15 +79,14 @@ def _spots(layers: Layers, box: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray
     radii = np.maximum(MIDDLE_MM, MIDDLE * half)
     in_middle = np.hypot(x / radii[0], y / radii[1]) < 1
     is_around = tissue & ((x >= near[0]) | (y >= near[1]))
-    most = np.full((3, len(SPOTS_MM)), -np.inf)
+    most = np.full((3, len(GAUSSIANS_MM) - 2), -np.inf)
     if is_around.sum() >= LEAST_AROUND:
-        for number, sigma in enumerate(SPOTS_MM):
-            narrow, wide = (
-                ndimage.gaussian_filter(raw.astype(np.float64), share * sigma / PX_MM)
-                for share in (1, AROUND)
-            )
+        raw = raw.astype(np.float32)
+        blurred = [ndimage.gaussian_filter(raw, mm / PX_MM) for mm in GAUSSIANS_MM]
+        for number, (narrow, wide) in enumerate(zip(blurred, blurred[2:], strict=False)):
             spots = narrow - wide
-            spots /= 1.4826 * np.median(np.abs(spots[tissue] - np.median(spots[tissue]))) + 1e-9
+            some = spots[tissue][::3]  # enough for a median
+            spots /= 1.4826 * np.median(np.abs(some - np.median(some))) + 1e-9
             for row, where in enumerate((in_middle, in_box, is_around)):
                 most[row, number] = spots.max(initial=-np.inf, where=where & tissue)
     return *most, bool(tissue[in_box].all())
