@@ -32,7 +32,7 @@ DOUBTS = (
     "it is far from where registration expects it",
 )
 """What a lack of each evidence but the bias means."""
-VANISHED, VANISHED_DOUBT = 5.0, "the bright spot in the box on the prior is missing there"
+VANISHED, VANISHED_DOUBT = 5.0, "the bright spot in the marked box is missing there"
 """By how much the logit of the probability falls where that is so, and what it means: such a spot
 is missing about 100 times as often where it was left out as in right answers, see `vanished`."""
 RIVAL_IOU = 0.1
