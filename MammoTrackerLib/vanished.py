@@ -29,7 +29,7 @@ def has_vanished(prior: Layers, current: Layers, box: Box, found: Box) -> bool:
     """Tell whether a bright spot in the middle of a lesion's box is not in the box that was found.
 
     Such a spot is a calcification or a clip. The networks also match the tissue around it, and so
-    find its place without it. Of 1013 right answers on synthetic and real pairs 4 seem to lack
+    find its place without it. Of 1013 right answers on synthetic and real pairs 3 seem to lack
     their spot; where single spots, clips and clusters were left out on the current, nearly half
     are seen to be missing. The others stand out too little, or something else does at their place.
 
