@@ -103,7 +103,7 @@ def detailsOf(prediction, sentence: str, isSeries: bool) -> str:
     _text, reason = answerOf(prediction, None)
     lines = [f"{lesion.GetName()}: {reason}"]
     box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
-    if box and spacing:
+    if box and spacing and not scene.is_outdated_answer(prediction):
         size, center = box.scaled(*spacing), scene.center_mm(box, volume)
         lines.append(
             _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm").format(

@@ -72,6 +72,7 @@ def test_an_answer_about_another_box_is_called_outdated(panel, shell, pair):
     shell.process(0.3)
     assert rows_of(panel)[0][1:] == ["", before[0][2], "outdated"]
     assert "track again" in panel.ui.reasonLabel.text
+    assert " mm" in text and " mm" not in panel.ui.reasonLabel.text
     (row,) = details_of(prior, current)
     assert row[1:7] == ["outdated", "", "", "", "", ""]
     label = next(
