@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .breast import breast_mask, is_negative, lean, positive, without_frame, without_outliers
+from .breast import breast_mask, lean, positive, without_frame, without_outliers
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
 from .orientation import UNTURNED, Turn, is_quarter, turned
@@ -77,7 +77,7 @@ class Reduced:
         return cls(
             inner, breast_mask(inner), factor, spacing, shown, image.shape,
             mammogram.pixels.shape[::-1], mammogram.spacing, mammogram.orientation,
-            is_negative(stored),
+            inner is not stored,
         )  # fmt: skip
 
     @property
