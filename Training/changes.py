@@ -35,13 +35,17 @@ class Field:
         """Return (side, side, 2) source millimetres of every patch pixel."""
         side = self.elastic.shape[0]
         p = ((np.arange(side, dtype=np.float32) + 0.5) / side - 0.5) * np.float32(self.patch_mm)
-        x, y = p[None, :, None], p[:, None, None]
-        matrix, tilt = self.matrix.astype(np.float32), np.asarray(self.tilt, np.float32)
-        result = x * matrix[:, 0] + y * matrix[:, 1]
-        if tilt.any():
-            result /= 1 + x * tilt[0] + y * tilt[1]
-        result += self.elastic
-        result += self.base.astype(np.float32)
+        matrix, base = self.matrix.astype(np.float32), self.base.astype(np.float32)
+        tilt = np.asarray(self.tilt, np.float32)
+        depth = (1 + p * tilt[0]) + p[:, None] * tilt[1] if tilt.any() else None
+        result = np.empty_like(self.elastic, np.float32)
+        for k in range(2):
+            plane = np.add.outer(p * matrix[k, 1], p * matrix[k, 0])
+            if depth is not None:
+                plane /= depth
+            plane += self.elastic[..., k]
+            plane += base[k]
+            result[..., k] = plane
         return result
 
     def at(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

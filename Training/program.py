@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,12 @@ def finished_steps(run: Path) -> int:
     return int(np.load(checkpoint, mmap_mode="r")[0]) if checkpoint.exists() else 0
 
 
-def start_workers(make: Callable[[int], Any], steps: range, workers: int) -> Iterator[Any]:
+def start_workers(
+    make: Callable[..., Any],
+    steps: range,
+    workers: int,
+    answer: Callable[[Any], Any] | None = None,
+) -> Iterator[Any]:
     """Start processes that make what each step needs; to be called before Keras is loaded.
 
     What a step gets depends on ``make`` and the step's number alone, not on how many workers
@@ -170,11 +175,15 @@ def start_workers(make: Callable[[int], Any], steps: range, workers: int) -> Ite
     Parameters
     ----------
     make
-        From a step's number to anything that can be pickled.
+        From a step's number to anything that can be pickled. Where there is ``answer``, it also
+        takes a function that asks it: only this process has the networks.
     steps
         The numbers, in order.
     workers
         How many processes; each makes one result ahead.
+    answer
+        From a question to its answer, both of them anything that can be pickled; called in this
+        process, while it waits for a result.
 
     Returns
     -------
@@ -182,24 +191,39 @@ def start_workers(make: Callable[[int], Any], steps: range, workers: int) -> Ite
         Of the results, in the order of the steps. An error of a worker is raised here.
     """
     context = multiprocessing.get_context("fork")
-    receivers: list[Connection] = []
+    ends: list[Connection] = []
     for worker in range(workers):
-        receiver, sender = context.Pipe(duplex=False)
-        receivers.append(receiver)
+        end, of_worker = context.Pipe()
+        ends.append(end)
         context.Process(
-            target=_work, args=(make, steps[worker::workers], sender, receivers), daemon=True
+            target=_work,
+            args=(make, steps[worker::workers], of_worker, list(ends), answer is not None),
+            daemon=True,
         ).start()
-        sender.close()
+        of_worker.close()
 
     def results() -> Iterator[Any]:
+        made: dict[Connection, Any] = {}
         for number in range(len(steps)):
-            try:
-                result = receivers[number % workers].recv()
-            except EOFError:
-                raise MammoTrackerError(
-                    "A process that makes pairs was killed: give it more memory, or fewer "
-                    "--workers."
-                ) from None
+            wanted = ends[number % workers]
+            while wanted not in made:
+                if wanted.closed:
+                    raise MammoTrackerError(
+                        "A process that makes pairs was killed: give it more memory, or fewer "
+                        "--workers."
+                    )
+                # The others' questions are answered meanwhile, their next results left in the pipe.
+                for end in wait([end for end in ends if end not in made and not end.closed]):
+                    try:
+                        is_question, value = end.recv()
+                    except (EOFError, ConnectionResetError):
+                        end.close()
+                        continue
+                    if is_question:
+                        end.send(answer(value))
+                    else:
+                        made[end] = value
+            result = made.pop(wanted)
             if isinstance(result, Exception):
                 raise result
             yield result
@@ -208,18 +232,27 @@ def start_workers(make: Callable[[int], Any], steps: range, workers: int) -> Ite
 
 
 def _work(
-    make: Callable[[int], Any], steps: range, sender: Connection, receivers: list[Connection]
+    make: Callable[..., Any],
+    steps: range,
+    end: Connection,
+    others: list[Connection],
+    may_ask: bool,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training alone
-    for receiver in receivers:  # else a worker would never learn that the training is gone
-        receiver.close()
+    for other in others:  # else a worker would never learn that the training is gone
+        other.close()
+
+    def ask(question: Any) -> Any:
+        end.send((True, question))
+        return end.recv()
+
     try:
         for step in steps:
-            sender.send(make(step))
-    except BrokenPipeError:
+            end.send((False, make(step, ask) if may_ask else make(step)))
+    except (BrokenPipeError, EOFError, ConnectionResetError):
         pass
     except MammoTrackerError as error:
-        sender.send(error)
+        end.send((False, error))
     except Exception as error:
         traceback.print_exc()
-        sender.send(RuntimeError(f"a worker failed: {error}"))
+        end.send((False, RuntimeError(f"a worker failed: {error}")))

@@ -36,7 +36,7 @@ from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers
 from MammoTrackerLib.mammogram import Mammogram
 from MammoTrackerLib.pair import check_pair
-from MammoTrackerLib.patches import PatchFrame, network_input
+from MammoTrackerLib.patches import PatchFrame
 from MammoTrackerLib.settings import Settings
 
 from .synthetic_scenes import Scene
@@ -308,7 +308,6 @@ def cut_scene(rng: np.random.Generator, lesion: Lesion, settings: Settings) -> S
         y0, y1 = side - y1, side - y0
     template[0], search[0] = (vary_exposure(patch[0], rng) for patch in (template, search))
     arrays = (
-        [network_input(*template, box, settings.template_input)],
         [np.stack(template, axis=-1)],
         [(box.width, box.height)],
         [((x0 + x1) / 2, (y0 + y1) / 2)],
@@ -317,9 +316,9 @@ def cut_scene(rng: np.random.Generator, lesion: Lesion, settings: Settings) -> S
         [1],
     )
     return Scene(
-        network_input(*search),
         np.stack(search, axis=-1),
         *(np.array(values, np.float32) for values in arrays),
+        settings.template_input,
     )
 
 

@@ -8,6 +8,7 @@ where the tissue goes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -48,15 +49,12 @@ def breast_point(rng: np.random.Generator, source: Source) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One search patch and its templates, ready for the tracking network.
+    """One search patch and its templates.
 
     Attributes
     ----------
-    search, templates
-        (search_px, search_px, 3) and (t, template_px, template_px, 3).
     search_raw, templates_raw
-        What they were made from, intensity and breast: (search_px, search_px, 2) and
-        (t, template_px, template_px, 2).
+        Intensity and breast: (search_px, search_px, 2) and (t, template_px, template_px, 2).
     sizes
         (t, 2) width and height of the lesion on the prior, in template pixels.
     centers, boxes
@@ -65,17 +63,35 @@ class Scene:
         (t,) 1 where the lesion is in the search patch, else 0.
     kinds
         (t,) 0 for plain tissue, 1 for a pasted lesion.
+    template_input
+        As `Settings.template_input` says.
     """
 
-    search: np.ndarray
     search_raw: np.ndarray
-    templates: np.ndarray
     templates_raw: np.ndarray
     sizes: np.ndarray
     centers: np.ndarray
     boxes: np.ndarray
     present: np.ndarray
     kinds: np.ndarray
+    template_input: str
+
+    @cached_property
+    def search(self) -> np.ndarray:
+        """(search_px, search_px, 3), ready for the tracking network."""
+        return network_input(self.search_raw[..., 0], self.search_raw[..., 1])
+
+    @cached_property
+    def templates(self) -> np.ndarray:
+        """(t, template_px, template_px, 3), ready for the tracking network."""
+        middle = self.templates_raw.shape[1] / 2
+        boxes = [Box.from_center(middle, middle, *map(float, size)) for size in self.sizes]
+        return np.stack(
+            [
+                network_input(raw[..., 0], raw[..., 1], box, self.template_input)
+                for raw, box in zip(self.templates_raw, boxes, strict=True)
+            ]
+        )
 
 
 def make_scene(
@@ -157,7 +173,6 @@ def make_scene(
     if rng.random() < d.clip:
         clip = leave_clip(rng, [pasted for _, pasted, _ in lesions])
     exposed = take(rng, image, breast, d, pixel, clip and clip.shown(field))
-    search = network_input(exposed, breast)
 
     if rng.random() > EARLY_CLIP:
         clip = None
@@ -168,7 +183,8 @@ def make_scene(
         for lesion in lesions
     ]
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]
-    return Scene(search, np.stack([exposed, breast], axis=-1), *stacked)
+    search = np.stack([exposed, breast], axis=-1)
+    return Scene(search, *stacked, settings.template_input)
 
 
 def scatter(rng: np.random.Generator, fields: list[Field]) -> list[tuple[np.ndarray, Lesion, int]]:
@@ -249,12 +265,10 @@ def make_template(rng, source, others, settings, d, common, lesion, layers, laye
     near = field_of.inverse(pasted.at[None], np.zeros(2))[0]
     x0, y0, x1, y1 = pasted.box(field_of, grid_of, near, current=False) / pixel
     size = np.array([x1 - x0, y1 - y0])
-    box = Box.from_center(side / 2, side / 2, *size)
     exposed = take(rng, image, breast, d, pixel, clip and clip.shown(field))
-    template = network_input(exposed, breast, box, settings.template_input)
     raw = np.stack([exposed, breast], axis=-1)
 
     found = found / search_pixel + settings.search_px / 2
     present = float(pasted.there and not absent)
     kind = float(pasted.kind != "tissue" and not absent)
-    return template, raw, size, (found[:2] + found[2:]) / 2, found, present, kind
+    return raw, size, (found[:2] + found[2:]) / 2, found, present, kind

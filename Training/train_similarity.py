@@ -24,7 +24,7 @@ from MammoTrackerLib.settings import Settings
 
 from .program import add_arguments, parse, settings_of
 from .synthetic_scenes import Scene
-from .train_tracking import start_scenes
+from .train_tracking import start_batches
 
 POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1
 PARTS = ("similarity", "correct", "box", "iou", "iou_before")
@@ -83,7 +83,7 @@ def pick(
     wrong = [b for b, o in zip(found, overlap, strict=True) if o < NEGATIVE_IOU][:MOST_WRONG]
     if not here:
         wrong = [jittered(rng, truth, 2 + 0.05 * size, 0.15), *wrong]
-    side = scene.search.shape[0]
+    side = scene.search_raw.shape[0]
     while len(wrong) < 4:
         box = Box.from_center(*(rng.uniform(0.2, 0.8, 2) * side), truth.width, truth.height)
         box = jittered(rng, box, 0, 0.1)
@@ -150,7 +150,7 @@ def scene_settings(settings: Settings) -> Settings:
 
 
 def as_searched(scene: Scene, finer: int) -> Scene:
-    """Reduce a finer scene's patches, as a mammogram is reduced; its templates are left out."""
+    """Reduce a finer scene's patches, as a mammogram is reduced."""
     if finer == 1:
         return scene
 
@@ -160,12 +160,9 @@ def as_searched(scene: Scene, finer: int) -> Scene:
             [keep_specks(image, finer, finer), block_mean(breast, finer, finer)], axis=-1
         )
 
-    search = reduced(scene.search_raw)
     return replace(
         scene,
-        search=network_input(search[..., 0], search[..., 1]),
-        search_raw=search,
-        templates=np.empty(0),
+        search_raw=reduced(scene.search_raw),
         templates_raw=np.stack([reduced(raw) for raw in scene.templates_raw]),
         sizes=scene.sizes / finer,
         centers=scene.centers / finer,
@@ -259,6 +256,7 @@ def similarity_loss(network, templates, patches, distances, weights, boxes, lear
     from keras import ops
 
     from MammoTrackerLib.networks.losses import eiou, iou
+    from MammoTrackerLib.networks.similarity import repeated
 
     def near(array):
         """Take the two candidates of each template that lie on the lesion, if it is there."""
@@ -266,14 +264,14 @@ def similarity_loss(network, templates, patches, distances, weights, boxes, lear
         return ops.reshape(by_template, (-1, *array.shape[1:]))
 
     encoded, found = network.backbone(templates), network.backbone(patches)
-    logits = network.compare(encoded, found)
+    masks = repeated(templates[..., 2:], patches), patches[..., 2:]
+    matches = network.matches(encoded, found)
+    logits = network.compare(encoded, found, masks, matches)
     entropy = ops.maximum(logits, 0) - logits * distances + ops.softplus(-ops.abs(logits))
     entropy = ops.sum(entropy * weights) / ops.sum(weights)
     right = ops.cast((logits > 0) == (distances > 0.5), "float32")
     right = ops.sum(right * weights) / ops.sum(weights)
-    corrections = network.correct(
-        encoded, [near(f) for f in found], templates[..., 2:], near(patches)[..., 2:]
-    )
+    corrections = network.correct([near(m) for m in masks], [near(m) for m in matches])
     boxes, learn = near(boxes), near(learn)
     centers, halves = corrections[:, :2], ops.exp(corrections[:, 2:]) / 2
     corrected = ops.concatenate([centers - halves, centers + halves], axis=-1)
@@ -312,7 +310,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def train(arguments: argparse.Namespace) -> None:
     """Train as the options say."""
     settings = settings_of(arguments)
-    steps, scenes = start_scenes(scene_settings(settings), arguments)
+
+    def batch(step: int, scenes: list[Scene], ask: Callable) -> tuple[np.ndarray, ...]:
+        return similarity_batch(
+            np.random.default_rng([arguments.seed, step]), ask, scenes, settings
+        )
+
+    batches = start_batches(
+        scene_settings(settings), arguments, batch,
+        answer=lambda inputs: [np.asarray(o) for o in tracking.predict_on_batch(inputs)],
+    )  # fmt: skip
 
     from MammoTrackerLib.networks.similarity import SimilarityNetwork
     from MammoTrackerLib.networks.tracking import TrackingNetwork
@@ -332,12 +339,6 @@ def train(arguments: argparse.Namespace) -> None:
         parts = similarity_loss(network, *batch)
         return parts | {"loss": parts["similarity"] + settings.correct_boxes * parts["box"]}
 
-    batches = (
-        similarity_batch(
-            np.random.default_rng([arguments.seed, step]), tracking.predict_on_batch, made, settings
-        )
-        for step, made in zip(steps, scenes, strict=True)
-    )
     fit(network, loss, PARTS, batches, arguments)
 
 

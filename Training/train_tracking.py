@@ -115,19 +115,34 @@ def scenes_of(
     return make
 
 
-def start_scenes(
-    settings: Settings, arguments: argparse.Namespace, easy_steps: int = 0
-) -> tuple[range, Iterator[list[Scene]]]:
-    """Begin or go on with a run: write its card, and start the processes that make its scenes.
+def start_batches(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    batch: Callable[..., tuple[np.ndarray, ...]],
+    easy_steps: int = 0,
+    answer: Callable | None = None,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Begin or go on with a run: write its card, and start the processes that make its batches.
 
     To be called before Keras is loaded. Sets ``arguments.steps_per_epoch`` as `scenes_of` does.
 
+    Parameters
+    ----------
+    settings
+        Of the scenes.
+    arguments
+        Of the program.
+    batch
+        From a step's number, its scenes, and what asks ``answer`` if there is one, to its batch.
+    easy_steps
+        As `synthetic_scenes` takes it.
+    answer
+        As `start_workers` takes it.
+
     Returns
     -------
-    steps : range
-        Those that are left.
-    scenes : iterator
-        The scenes of each.
+    iterator
+        The batches of the steps that are left.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_freed_memory()
@@ -136,7 +151,9 @@ def start_scenes(
     write_card(arguments)
     total = arguments.epochs * arguments.steps_per_epoch
     steps = range(finished_steps(arguments.run), total)
-    return steps, start_workers(make, steps, arguments.workers)
+    return start_workers(
+        lambda step, *ask: batch(step, make(step), *ask), steps, arguments.workers, answer
+    )
 
 
 def batch_of(scenes: list[Scene], settings: Settings) -> tuple[np.ndarray, ...]:
@@ -186,7 +203,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def train(arguments: argparse.Namespace) -> None:
     """Train as the options say."""
     settings = settings_of(arguments)
-    _, scenes = start_scenes(settings, arguments, arguments.easy_steps)
+    batches = start_batches(
+        settings, arguments, lambda _, scenes: batch_of(scenes, settings), arguments.easy_steps
+    )
 
     from MammoTrackerLib.networks.backbone import load_imagenet
     from MammoTrackerLib.networks.losses import tracking_loss
@@ -213,7 +232,7 @@ def train(arguments: argparse.Namespace) -> None:
         network.backbone.set_weights(trained.backbone.get_weights())
     else:
         load_imagenet(network.backbone, arguments.imagenet)
-    fit(network, loss, PARTS, (batch_of(s, settings) for s in scenes), arguments)
+    fit(network, loss, PARTS, batches, arguments)
 
 
 if __name__ == "__main__":

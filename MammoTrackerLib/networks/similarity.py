@@ -5,12 +5,15 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from .backbone import build_backbone
+from .backbone import FINE_STRIDE, build_backbone
 from .tracking import neck
 
 EDGE = "block_2_add"
 MATCH_CHANNELS, MATCH_REACH, MATCH_STRIDE = 32, 4, 8
 MATCH_MARGIN = 1.3
+EDGE_CHANNELS, EDGE_STRIDE, FINE_CHANNELS = 32, 4, 48
+BLANK_FEATURE = -30.0
+"""Lower than any feature: stands for cells outside a box where the strongest inside is sought."""
 LEAST_SLOPE, MOST_SLOPE = -0.5, 0.9
 
 
@@ -61,6 +64,18 @@ def box_sides(masks):
     return ops.stack([ops.max(ops.sum(masks[..., 0], axis=k), axis=1) for k in (2, 1)], axis=-1)
 
 
+def in_box(masks, stride: int):
+    """Share (n, h, w, 1) of each cell of `stride` pixels and its neighbours that a box covers."""
+    return ops.max_pool(ops.average_pool(masks, stride, stride), 3, 1, padding="same")
+
+
+def pooled_in(features, inside):
+    """Mean and maximum (n, 2 C) of features (n, h, w, C) over the cells of `in_box`."""
+    mean = ops.sum(features * inside, axis=(1, 2)) / (ops.sum(inside, axis=(1, 2)) + 1e-3)
+    kept = ops.where(inside > 0, features, BLANK_FEATURE)
+    return ops.concatenate([mean, ops.max(kept, axis=(1, 2))], axis=-1)
+
+
 def weigh(logs, weights):
     """Weigh the mean of the logarithms (n, 2) of two sides, and what each differs from it."""
     mean = ops.mean(logs, axis=-1, keepdims=True)
@@ -73,7 +88,9 @@ class SimilarityNetwork(keras.Model):
     Both patches carry a box as mask channel and go through one backbone. Their features are
     subtracted for the similarity (section 3.3). What is not in the paper: the features around
     the box are also matched cell by cell, both ways, and the candidate's box is corrected by the
-    shift and the two scales that fit the matches best.
+    shift and the two scales that fit the matches best. The similarity also rests on what both
+    boxes hold wherever it lies in them, down to single calcifications, and on how well the cells
+    in them match: tissue that stayed looks alike though the lesion in it went.
 
     Parameters
     ----------
@@ -85,7 +102,8 @@ class SimilarityNetwork(keras.Model):
         super().__init__(name="similarity")
         self.side_px = side_px
         self.backbone = build_backbone("similarity_backbone", EDGE)
-        self.fine_neck, self.coarse_neck = neck(48), neck(96)
+        self.edge_neck = neck(EDGE_CHANNELS)
+        self.fine_neck, self.coarse_neck = neck(FINE_CHANNELS), neck(96)
         self.down = layers.AveragePooling2D(2)
         self.up = layers.UpSampling2D(2, interpolation="bilinear")
         self.tower = [layers.SeparableConv2D(96, 3, padding="same") for _ in range(2)]
@@ -115,9 +133,10 @@ class SimilarityNetwork(keras.Model):
             ops.zeros((1, side_px // s, side_px // s, output.shape[-1]))
             for s, output in ((4, edge), (8, fine), (16, coarse))
         ]
-        self.compare(features, features)
-        mask = ops.ones((1, side_px, side_px, 1))
-        self.correct(features, features, mask, mask)
+        masks = (ops.ones((1, side_px, side_px, 1)),) * 2
+        matches = self.matches(features, features)
+        self.compare(features, features, masks, matches)
+        self.correct(masks, matches)
         self.built = True
 
     def call(self, inputs):
@@ -139,26 +158,55 @@ class SimilarityNetwork(keras.Model):
         """
         templates, candidates = inputs
         encoded, found = self.backbone(templates), self.backbone(candidates)
-        return (
-            self.compare(encoded, found),
-            self.correct(encoded, found, templates[..., 2:], candidates[..., 2:]),
-        )
+        masks = repeated(templates[..., 2:], candidates), candidates[..., 2:]
+        matches = self.matches(encoded, found)
+        return self.compare(encoded, found, masks, matches), self.correct(masks, matches)
 
-    def compare(self, templates, candidates):
-        """Turn the backbone's features into distance logits (n * c,), by subtraction."""
-        (_, *templates), (_, *candidates) = templates, candidates
-        fine, coarse = (
-            neck_(candidate) - repeated(neck_(template), candidate)
-            for neck_, template, candidate in zip(
-                (self.fine_neck, self.coarse_neck), templates, candidates, strict=True
-            )
+    def compare(self, templates, candidates, masks, matches):
+        """Tell by subtraction (section 3.3), and by what the boxes hold, how far candidates are.
+
+        Parameters
+        ----------
+        templates, candidates
+            The backbone's features of n templates and n * c candidates.
+        masks
+            Of the templates, repeated, and of the candidates: (n * c, side, side, 1) each.
+        matches
+            From `matches`.
+
+        Returns
+        -------
+        tensor
+            (n * c,) logits of the distance.
+        """
+        necks = self.edge_neck, self.fine_neck, self.coarse_neck
+        before, after = (
+            [neck_(f) for neck_, f in zip(necks, features, strict=True)]
+            for features in (templates, candidates)
         )
+        before = [repeated(f, after[0]) for f in before]
+        fine, coarse = (b - a for a, b in zip(before[1:], after[1:], strict=True))
         difference = ops.concatenate([self.down(fine), coarse], axis=-1)
         x = ops.concatenate([difference, ops.abs(difference)], axis=-1)
         for convolution, norm in zip(self.tower, self.tower_norms, strict=True):
             x = ops.relu(norm(convolution(x)))
-        pooled = ops.concatenate([self.pool(x), self.peak(x)], axis=-1)
-        return self.logit(self.hidden(pooled))[:, 0]
+        held = [
+            ops.concatenate(
+                [
+                    pooled_in(f, in_box(mask, stride))
+                    for f, stride in ((edge, EDGE_STRIDE), (fine, FINE_STRIDE))
+                ],
+                axis=-1,
+            )
+            for (edge, fine, _), mask in zip((before, after), masks, strict=True)
+        ]
+        missing = held[1] - held[0]
+        pooled = [self.pool(x), self.peak(x), *held, missing, ops.abs(missing)]
+        for correlation, mask in zip(matches[2:], masks, strict=True):
+            best, inside = ops.max(correlation, axis=-1, keepdims=True), in_box(mask, MATCH_STRIDE)
+            pooled += [pooled_in(best, inside), -pooled_in(-best, inside)[:, 1:],
+                       ops.mean(best, axis=(1, 2))]  # fmt: skip
+        return self.logit(self.hidden(ops.concatenate(pooled, axis=-1)))[:, 0]
 
     def describe(self, features):
         """Turn the backbone's features into unit-variance ones to match, (n, h, w, 32)."""
@@ -167,32 +215,43 @@ class SimilarityNetwork(keras.Model):
         x = x + self.match_norm(self.match_context(ops.relu(x)))
         return x / ops.sqrt(ops.mean(x**2, axis=-1, keepdims=True) + 1e-3)
 
-    def correct(self, templates, candidates, template_masks, candidate_masks):
-        """Correct boxes by the mean of what matching says from the prior on, and back.
+    def matches(self, templates, candidates):
+        """Match each cell of a patch with those around its counterpart in the other.
 
         Parameters
         ----------
         templates, candidates
             The backbone's features of n templates and n * c candidates.
-        template_masks, candidate_masks
-            (n, side, side, 1) and (n * c, side, side, 1) of the patches.
+
+        Returns
+        -------
+        tuple
+            (n * c, h, w, 32) of `describe` of the templates, repeated, and of the candidates; and
+            (n * c, h, w, 81) `local_correlation` from the first to the second, and back.
+        """
+        found = self.describe(candidates)
+        described = repeated(self.describe(templates), found)
+        correlation = local_correlation(described, found, MATCH_REACH)
+        return described, found, correlation, turned_correlation(correlation, MATCH_REACH)
+
+    def correct(self, masks, matches):
+        """Correct boxes by the mean of what matching says from the prior on, and back.
+
+        Parameters
+        ----------
+        masks
+            Of the templates, repeated, and of the candidates: (n, side, side, 1) each.
+        matches
+            From `matches`, of these n candidates.
 
         Returns
         -------
         tensor
-            (n * c, 4), as `call` returns it.
+            (n, 4), as `call` returns it.
         """
-        template_masks = repeated(template_masks, candidate_masks)
-        sides, candidate_sides = box_sides(template_masks), box_sides(candidate_masks)
-        found = self.describe(candidates)
-        described = repeated(self.describe(templates), found)
-        correlation = local_correlation(described, found, MATCH_REACH)
-        ways = (
-            (described, found),
-            (correlation, turned_correlation(correlation, MATCH_REACH)),
-            (template_masks, candidate_masks),
-            (sides, candidate_sides),
-        )
+        described, found, correlation, turned = matches
+        sides, candidate_sides = (box_sides(mask) for mask in masks)
+        ways = ((described, found), (correlation, turned), masks, (sides, candidate_sides))
         both = self.match(*(ops.concatenate(way, axis=0) for way in ways))
         count = found.shape[0]
         shift, growth = ((fit[:count] - fit[count:]) / 2 for fit in both)
