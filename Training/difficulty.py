@@ -28,6 +28,9 @@ class Difficulty:
         Probability that the template comes from another mammogram.
     vanished
         Probability that a pasted lesion is on the prior only.
+    gone
+        Share of all that is pasted and marked, single calcifications and faint lesions too, that
+        is on the prior only; where it is not 0, it takes the place of `vanished`.
     landmark
         Probability that a tissue box of less than 20 mm has a single calcification in its middle.
     depth
@@ -54,6 +57,7 @@ class Difficulty:
     lesion: float = 0.5
     absent: float = 0.08
     vanished: float = 0.15
+    gone: float = 0.0
     landmark: float = 0.3
     depth: float = 0.35
     rolled: float = 0.0

@@ -40,8 +40,14 @@ class Clip:
         return Clip(p * (side / field.patch_mm) + side / 2, self.seed)
 
 
-def leave_clip(rng: np.random.Generator, lesions: list[Pasted]) -> Clip:
-    """Leave a clip near one of the lesions, off by N(0, 3) mm; in source mm."""
+def leave_clip(rng: np.random.Generator, lesions: list[Pasted]) -> Clip | None:
+    """Leave a clip near one of the lesions, off by N(0, 3) mm; in source mm.
+
+    None is left where a single calcification is gone: it would look as if that were there.
+    """
+    lesions = [lesion for lesion in lesions if lesion.there or not lesion.is_landmark]
+    if not lesions:
+        return None
     at = lesions[rng.integers(len(lesions))].at + rng.normal(0, 3, 2)
     return Clip(at, int(rng.integers(2**31)))
 

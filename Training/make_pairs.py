@@ -143,7 +143,7 @@ def write_series(
 
 
 def write_pair(
-    number: int, seed: int, sources: list[Source], out: Path, rolled: float = 0.0
+    number: int, seed: int, sources: list[Source], out: Path, rolled: float = 0.0, gone: float = 0.0
 ) -> list[dict[str, str]]:
     """Write the two 16-bit PNGs of one pair; returns its manifest rows.
 
@@ -152,7 +152,7 @@ def write_pair(
     order = np.random.default_rng(seed).permutation(len(sources))
     source = sources[order[number % len(sources)]]
     rng = np.random.default_rng([seed, number])
-    pair = make_pair(rng, drawn_size(rng, source), sources, rolled=rolled)
+    pair = make_pair(rng, drawn_size(rng, source), sources, rolled, gone)
     base = {"pair_id": f"{number:04d}", "patient": source.woman}
     exams = zip(("prior", "current"), (pair.prior, pair.current), pair.spacings_mm, strict=True)
     for exam, image, spacing in exams:
@@ -262,10 +262,10 @@ def _share(*values) -> None:
 
 
 def _write_shared(number: int) -> list[dict[str, str]]:
-    *values, rolled, series = _shared
+    *values, rolled, gone, series = _shared
     if series:
         return write_series(number, *values, *series)
-    return write_pair(number, *values, rolled)
+    return write_pair(number, *values, rolled, gone)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -283,6 +283,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--wrong", type=int, default=0, help="pairs of two women, as further rows")
     parser.add_argument("--rolled", type=float, default=0.0, metavar="DEGREES", help="roll the "
                         "breasts: layers of tissue slide over each other")  # fmt: skip
+    parser.add_argument("--gone", type=float, default=0.0, metavar="SHARE", help="of all that is "
+                        "pasted and marked, single calcifications and faint lesions too, what is "
+                        "on the prior only")  # fmt: skip
     parser.add_argument("--series", type=int, nargs=2, metavar=("LEAST", "MOST"), help="make "
                         "series of so many exams, as many as --pairs says")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
@@ -295,8 +298,8 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.series:
         if not 2 <= arguments.series[0] <= arguments.series[1]:
             parser.error("--series takes two numbers of exams, from 2 on, the smaller one first.")
-        if arguments.wrong or arguments.rolled:
-            parser.error("--wrong and --rolled are for pairs: leave them out with --series.")
+        if arguments.wrong or arguments.rolled or arguments.gone:
+            parser.error("--wrong, --rolled and --gone are for pairs only: leave out --series.")
 
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
     try:
@@ -314,8 +317,9 @@ def main(argv: list[str] | None = None) -> None:
         with multiprocessing.Pool(
             arguments.workers,
             _share,
-            (arguments.seed, sources, arguments.out, arguments.rolled, arguments.series),
-        ) as pool:
+            (arguments.seed, sources, arguments.out, arguments.rolled, arguments.gone,
+             arguments.series),
+        ) as pool:  # fmt: skip
             pairs = list(pool.imap(_write_shared, range(arguments.pairs)))
         rows = [row for pair in pairs for row in pair]
         rows += wrong_rows(pairs, arguments.wrong)

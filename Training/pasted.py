@@ -22,6 +22,8 @@ from .sources import Source
 VISIBLE, CLEAR = 0.12, 3.0
 """Least contrast on the prior of a lesion that vanished, of the breast's range and in standard
 deviations of the tissue around it: else nothing tells that it did."""
+FAINTEST = 1 / 3
+"""Least share of these where `Difficulty.gone` is used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +61,12 @@ class Pasted:
     @property
     def kind(self) -> str:
         """Return "mass", "calcification" or "tissue"."""
-        marked = self.lesion is not None and self.lesion.kind != "landmark"
-        return self.lesion.kind if marked else "tissue"
+        return "tissue" if self.lesion is None or self.is_landmark else self.lesion.kind
+
+    @property
+    def is_landmark(self) -> bool:
+        """Whether it is tissue around a single calcification."""
+        return self.lesion is not None and self.lesion.kind == "landmark"
 
     def add(self, image: np.ndarray, grid: np.ndarray, current: bool) -> None:
         """Add it to a sampled patch of the prior or of the current, in place."""
@@ -90,15 +96,22 @@ def paste(rng: np.random.Generator, source: Source, at: np.ndarray, d: Difficult
     """Make what is marked at a source point: a lesion or tissue.
 
     A lesion that stays grows or shrinks by e^N(0, 0.2) and changes its contrast by e^N(0, 0.3).
+    With `gone`, those that stay stand out as those that go, lest faintness tells which: by a share
+    of `VISIBLE` and `CLEAR` that is uniform from `FAINTEST` to 1.
     """
     width, height = random_size(rng)
     if rng.random() >= d.lesion:
         landmark = rng.random() < d.landmark and max(width, height) < 20
-        return Pasted(lone_speck(rng) if landmark else None, at, width, height)
+        marked = lone_speck(rng) if landmark else None
+        goes = landmark and d.gone > 0 and rng.random() < d.gone
+        return Pasted(marked, at, width, height, there=not goes)
     growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
     pasted, factor = random_lesion(rng, width, height), float(np.exp(rng.normal(0, 0.3)))
-    if rng.random() >= d.vanished:
+    there = rng.random() >= (d.gone or d.vanished)
+    if there and not d.gone:
         return Pasted(pasted, at, width, height, growth, factor)
     least = max(VISIBLE, CLEAR * tissue_spread(source, at, pasted.reach))
+    if d.gone:
+        least *= rng.uniform(FAINTEST, 1)
     seen = max(1.0, least / pasted.contrast)
-    return Pasted(pasted, at, width, height, growth, factor, seen, there=False)
+    return Pasted(pasted, at, width, height, growth, seen * factor, seen, there)

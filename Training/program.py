@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser, epochs: int, batch: int) -> N
     data("--templates", type=int, default=1, help="lesions per synthetic search patch")
     data("--vanished", type=float, metavar="SHARE", help="of the lesions pasted into synthetic "
          "pairs, those that are gone on the current; else as `difficulty.HARD` has it")  # fmt: skip
+    data("--gone", type=float, default=0.0, metavar="SHARE", help="of all that is pasted into "
+         "synthetic pairs, single calcifications and faint lesions too, what is gone on the "
+         "current; instead of --vanished")  # fmt: skip
     data("--rolled", type=float, default=0.0, metavar="SHARE", help="of the synthetic search "
          "patches, those whose tissue lies in layers that slide")  # fmt: skip
     data("--epochs", type=int, default=epochs)

@@ -27,6 +27,8 @@ from .pasted import Pasted, paste
 from .sources import Source
 
 MOST_LESIONS = 4
+LANDMARKS = 0.6
+"""`Difficulty.landmark` where single calcifications can go: there must be enough of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,8 @@ class Pair:
     prior_boxes, current_boxes
         Of each lesion, in pixels; None on the current where the lesion vanished.
     kinds
-        "mass", "calcification" or "tissue", one for each lesion.
+        "mass", "calcification" or "tissue", one for each lesion; "speck" for tissue around a single
+        calcification where such can go.
     slides
         Where the layers went, one for each lesion; empty if the tissue has no layers.
     """
@@ -228,13 +231,16 @@ def make_pair(
     source: Source,
     others: list[Source],
     rolled: float = 0.0,
+    gone: float = 0.0,
 ) -> Pair:
     """Make a whole pair of the hard kind from one mammogram, with up to `MOST_LESIONS` marked.
 
     Between the exams the breast is rolled by so many degrees: its tissue then lies in layers that
-    slide, and all else is as without.
+    slide, and all else is as without. `gone` is as in `Difficulty`.
     """
     d, pixel = WHOLE, source.spacing_mm
+    if gone:
+        d = replace(d, gone=gone, landmark=LANDMARKS)
     source, at_left, layer, muscle = drawn_breast(rng, source, others)
     of_layers, layers = rng.spawn(1)[0], None
     if rolled:
@@ -256,7 +262,7 @@ def make_pair(
             break
         p = (spots[rng.integers(len(spots))][::-1] + 0.5 - side / 2) * pixel
         is_new = len(marked) == MOST_LESIONS
-        marks = replace(d, lesion=1.0, vanished=0.0) if is_new else d
+        marks = replace(d, lesion=1.0, vanished=0.0, gone=0.0) if is_new else d
         k = int(of_layers.integers(len(prior.fields)))
         pasted = replace(paste(rng, source, prior.fields[k].at(p)[0], marks), layer=k)
         if layers and pasted.lesion is None:
@@ -303,7 +309,7 @@ def make_pair(
         tuple(spacings),
         tuple(scaled(box, scales[0]) for _, box, _ in marked),
         tuple(scaled(box, scales[1]) if pasted.there else None for pasted, _, box in marked),
-        tuple(pasted.kind for pasted, _, _ in marked),
+        tuple("speck" if gone and pasted.is_landmark else pasted.kind for pasted, _, _ in marked),
         tuple(replace(slide, places=slide.places * scales[1]) for slide in slides),
     )
 

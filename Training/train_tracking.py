@@ -80,7 +80,7 @@ def synthetic_scenes(
     hard = HARD
     if arguments.vanished is not None:
         hard = replace(HARD, vanished=arguments.vanished)
-    hard = replace(hard, rolled=arguments.rolled)
+    hard = replace(hard, gone=arguments.gone, rolled=arguments.rolled)
     to_mm = min(SPACING_MM, settings.search_mm / settings.search_px)
     sources, weights = training_sources(arguments.msynth, arguments.cesm, to_mm)
 
