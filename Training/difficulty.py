@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 ROLLED_LAYER = 0.4
+LANDMARKS = 0.6
+"""`Difficulty.landmark` where single calcifications can go: there must be enough of them."""
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,13 @@ from .changes import (
     random_tilt,
     sample,
 )
-from .difficulty import WHOLE
+from .difficulty import LANDMARKS, WHOLE
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
 from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_tissue
 from .pasted import Pasted, paste
 from .sources import Source
 
 MOST_LESIONS = 4
-LANDMARKS = 0.6
-"""`Difficulty.landmark` where single calcifications can go: there must be enough of them."""
 
 
 @dataclass(frozen=True, eq=False)

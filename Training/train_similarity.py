@@ -64,45 +64,41 @@ def jittered(rng: np.random.Generator, box: Box, shift: float, spread: float) ->
 def pick(
     rng: np.random.Generator, scene: Scene, k: int, found: list[Box], prior: np.ndarray
 ) -> list[tuple[Box, float, float]]:
-    """Choose two boxes on the lesion (where it is there) and two or four elsewhere.
+    """Choose two boxes elsewhere, and two where the lesion is or, if it went, was.
 
-    Those on the lesion have the size that the tracking network found or, if it did not, the
-    prior's (2,) in search pixels: a size drawn around the true one would tell the truth.
+    Those have the size that the tracking network found or, if it did not, the prior's (2,) in
+    search pixels: a size drawn around the true one would tell the truth.
 
     Returns
     -------
     list of (Box, float, float)
-        Four boxes in search pixels, each with its distance (0 the lesion, 1 another place) and
-        its weight in the similarity's loss: negatives count twice as much as positives, and
-        nothing in between counts (section 3.3).
+        Four boxes in search pixels, each with its distance (0 the lesion, 1 another place or no
+        lesion) and its weight in the similarity's loss: negatives count twice as much as positives
+        of a lesion that is there, and nothing in between counts (section 3.3).
     """
     truth = Box(*(float(v) for v in scene.boxes[k]))
     here = scene.present[k] > 0
     size = (truth.width * truth.height) ** 0.5
-    overlap = [box.iou(truth) * here for box in found]
+    overlap = [box.iou(truth) for box in found]
     wrong = [b for b, o in zip(found, overlap, strict=True) if o < NEGATIVE_IOU][:MOST_WRONG]
-    if not here:
-        wrong = [jittered(rng, truth, 2 + 0.05 * size, 0.15), *wrong]
     side = scene.search_raw.shape[0]
-    while len(wrong) < 4:
+    while len(wrong) < 2:
         box = Box.from_center(*(rng.uniform(0.2, 0.8, 2) * side), truth.width, truth.height)
         box = jittered(rng, box, 0, 0.1)
-        if box.iou(truth) * here < NEGATIVE_IOU:
+        if box.iou(truth) < NEGATIVE_IOU:
             wrong.append(box)
-    if not here:
-        return [(box, 1, 0.5) for box in wrong[:4]]
-    chosen = [(wrong[int(j)], 1, 1) for j in rng.permutation(len(wrong))[:2]]
-    right = [b for b, o in zip(found, overlap, strict=True) if o > NEGATIVE_IOU]
+    chosen = [(wrong[int(j)], 1, 1 if here else 0.5) for j in rng.permutation(len(wrong))[:2]]
+    near = [b for b, o in zip(found, overlap, strict=True) if o > NEGATIVE_IOU]
     for attempt in range(2):
-        if right and attempt == 0:
-            box = right[0]
+        if near and attempt == 0:
+            box = near[0]
         else:
-            width, height = (right[0].width, right[0].height) if right else prior.tolist()
+            width, height = (near[0].width, near[0].height) if near else prior.tolist()
             far = rng.random() < 0.3
             box = Box.from_center(*truth.center, width, height)
             box = jittered(rng, box, (6 if far else 2.5) + 0.05 * size, 0.05)
-        counts = 0.5 * (box.iou(truth) > POSITIVE_IOU)
-        chosen.append((box, 0, counts))
+        counts = 0.5 * (not here or box.iou(truth) > POSITIVE_IOU)
+        chosen.append((box, 0 if here else 1, counts))
     return chosen
 
 
