@@ -22,8 +22,9 @@ from .sources import Source
 VISIBLE, CLEAR = 0.12, 3.0
 """Least contrast on the prior of a lesion that vanished, of the breast's range and in standard
 deviations of the tissue around it: else nothing tells that it did."""
-FAINTEST = 1 / 3
-"""Least share of these where `Difficulty.gone` is used."""
+SPECK, FAINTEST = 0.7, 1 / 3
+"""As `VISIBLE`, of a single calcification (else noise and texture hide half of them); and the least
+share of all three. Both where `Difficulty.gone` is used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +97,17 @@ def paste(rng: np.random.Generator, source: Source, at: np.ndarray, d: Difficult
     """Make what is marked at a source point: a lesion or tissue.
 
     A lesion that stays grows or shrinks by e^N(0, 0.2) and changes its contrast by e^N(0, 0.3).
-    With `gone`, those that stay stand out as those that go, lest faintness tells which: by a share
-    of `VISIBLE` and `CLEAR` that is uniform from `FAINTEST` to 1.
+    With `gone`, what stays stands out as what goes, lest faintness tells which: by a share of what
+    `VISIBLE`, `CLEAR` and `SPECK` ask that is uniform from `FAINTEST` to 1.
     """
     width, height = random_size(rng)
     if rng.random() >= d.lesion:
         landmark = rng.random() < d.landmark and max(width, height) < 20
-        marked = lone_speck(rng) if landmark else None
-        goes = landmark and d.gone > 0 and rng.random() < d.gone
-        return Pasted(marked, at, width, height, there=not goes)
+        if not landmark or not d.gone:
+            return Pasted(lone_speck(rng) if landmark else None, at, width, height)
+        speck, there = lone_speck(rng), rng.random() >= d.gone
+        seen = max(1.0, SPECK * rng.uniform(FAINTEST, 1) / speck.contrast)
+        return Pasted(speck, at, width, height, 1.0, seen, seen, there)
     growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
     pasted, factor = random_lesion(rng, width, height), float(np.exp(rng.normal(0, 0.3)))
     there = rng.random() >= (d.gone or d.vanished)

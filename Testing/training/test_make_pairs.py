@@ -150,6 +150,25 @@ def test_rolled_pairs_of_cesm_tell_where_every_layer_went(tmp_path: Path):
     assert not any(name.startswith("layer") for row in wrong for name in row)
 
 
+def test_all_that_is_pasted_can_be_gone(tmp_path: Path):
+    """Single calcifications have a type of their own then."""
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    cv2.imwrite(str(images / "a.png"), np.rot90(breast_image()))
+    threads = cv2.getNumThreads()
+    make_pairs.main(
+        ["--folder", str(images), "--spacing", "0.08", "--out", str(out), "--pairs", "4",
+         "--gone", "1"]
+    )  # fmt: skip
+    cv2.setNumThreads(threads)
+    with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["lesion_type"] for row in rows} >= {"speck", "tissue"}
+    for row in rows:
+        assert (row["present"] == "1") == (row["lesion_type"] == "tissue")
+        assert bool(row["current_x0"]) == (row["lesion_type"] == "tissue")
+
+
 def test_series_are_written_with_a_row_a_lesion_and_exam(tmp_path: Path):
     from MammoTrackerLib.command.tables import SERIES, layout_of
 
@@ -188,7 +207,8 @@ def test_series_are_written_with_a_row_a_lesion_and_exam(tmp_path: Path):
 
 
 @pytest.mark.parametrize("more", [["--series", "5", "4"], ["--series", "1", "4"],
-                                  ["--series", "2", "4", "--wrong", "3"]])  # fmt: skip
+                                  ["--series", "2", "4", "--wrong", "3"],
+                                  ["--series", "2", "4", "--gone", "0.3"]])  # fmt: skip
 def test_series_that_make_no_sense_are_refused(tmp_path: Path, more: list[str]):
     with pytest.raises(SystemExit):
         make_pairs.main(["--out", str(tmp_path), *more])

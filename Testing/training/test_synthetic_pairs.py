@@ -60,3 +60,23 @@ def test_lesions_of_a_whole_pair_are_there_or_gone(monkeypatch: pytest.MonkeyPat
         assert all(0.2 <= s <= 0.281 for s in pair.spacings_mm)
     assert {"mass", "calcification"} == set(kinds)
     assert 0 < gone < len(kinds)
+
+
+def test_single_calcifications_of_a_whole_pair_go_as_well(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(exposure, "expose", lambda image, rng, pixel_mm: image)
+    monkeypatch.setattr(synthetic_pairs, "WHOLE", STILL)
+    flat = Source(np.full((700, 400), 0.5, "f4"), np.ones((700, 400), "f4"), "flat")
+    specks = []
+    for seed in range(4):
+        pair = make_pair(np.random.default_rng(seed), flat, [flat], gone=0.5)
+        for kind, box, prior in zip(pair.kinds, pair.current_boxes, pair.prior_boxes, strict=True):
+            x0, y0, x1, y1 = (round(v) for v in prior.as_tuple())
+            assert (pair.prior[y0:y1, x0:x1].max() > 0.55) == (kind == "speck")
+            if box is not None:
+                x0, y0, x1, y1 = (round(v) for v in box.as_tuple())
+                assert (pair.current[y0:y1, x0:x1].max() > 0.55) == (kind == "speck")
+            if kind == "speck":
+                specks.append(box is not None)
+            else:
+                assert kind == "tissue" and box is not None
+    assert set(specks) == {True, False}

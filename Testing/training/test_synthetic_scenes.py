@@ -251,6 +251,24 @@ def test_a_vanished_lesion_is_on_the_prior_only(blank: Source):
 
 
 @pytest.mark.usefixtures("unexposed", "in_the_middle")
+def test_a_single_calcification_that_went_leaves_nothing(blank: Source):
+    """Nor is a biopsy clip left where it was; plain tissue stays."""
+    difficulty = dataclasses.replace(STILL, landmark=1.0, gone=1.0, clip=1.0)
+    present = []
+    for seed in range(12):
+        scene = scene_of(seed, [blank], difficulty, templates=1)
+        assert not scene.kinds.any()
+        present += scene.present.tolist()
+        if scene.present.any():
+            assert scene.search[..., 0].max() > 0.9
+        else:
+            np.testing.assert_allclose(scene.search[..., 0], 0.5)
+            spot = scene.templates[0, ..., 0] - 0.5
+            assert spot[75:85, 75:85].max() == spot.max() > 0.1
+    assert set(present) == {0, 1}
+
+
+@pytest.mark.usefixtures("unexposed", "in_the_middle")
 def test_a_lesion_at_another_depth_moves_against_the_tissue():
     """The current is the same, and the prior's lesion has other tissue under it."""
     slope = np.tile(np.arange(1200, dtype="f4") / 1200, (1200, 1))

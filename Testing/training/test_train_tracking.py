@@ -17,6 +17,7 @@ from MammoTrackerLib.networks.similarity import SimilarityNetwork
 from MammoTrackerLib.networks.tracking import TrackingNetwork
 from MammoTrackerLib.settings import PAPER, Settings
 from Training import program, release, train_similarity, train_tracking
+from Training.difficulty import HARD
 from Training.sources import generated_source
 from Training.synthetic_scenes import make_scene
 from Training.train_tracking import batch_of
@@ -93,6 +94,20 @@ def test_so_many_pasted_lesions_vanish(share: int):
     assert kinds.any()  # of the template's own breast
     assert (present[kinds > 0] == 1 - share).all()
     assert present[kinds == 0].any()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_single_calcifications_go_where_all_that_is_pasted_can(monkeypatch: pytest.MonkeyPatch):
+    hard = dataclasses.replace(HARD, lesion=0.0, landmark=1.0, absent=0.0)
+    monkeypatch.setattr(train_tracking, "HARD", hard)
+    missing = []
+    for option in ("--vanished=1", "--gone=1"):
+        arguments = parsed(*TINY, option)
+        make = train_tracking.synthetic_scenes(program.settings_of(arguments), arguments)
+        scenes = [scene for step in range(12) for scene in make(step)]
+        missing.append(1 - np.concatenate([scene.present for scene in scenes]).mean())
+    assert missing[0] == 0
+    assert 0.5 < missing[1] < 1  # boxes of 20 mm and more are plain tissue
 
 
 @pytest.mark.parametrize("sizes", [(80.0, 512, 110.0, 1024), (44.8, 160, 85.12, 304)])
