@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ CONFIGS = Path(program.__file__).parent / "configs"
 def test_workers_change_nothing():
     results = [list(program.start_workers(lambda k: k * k, range(3, 14), n)) for n in (1, 3)]
     assert results[0] == results[1] == [k * k for k in range(3, 14)]
+
+
+def test_workers_ask_what_only_the_program_knows():
+    """Each waits for its own answers, and their order does not depend on who asks first."""
+
+    def make(step, ask):
+        return step, ask(step) + ask(10 * step)
+
+    for workers in (1, 3):
+        results = program.start_workers(make, range(7), workers, answer=lambda number: -number)
+        assert list(results) == [(step, -11 * step) for step in range(7)]
 
 
 def fail_at_five(step: int) -> int:
@@ -40,6 +52,19 @@ def test_a_worker_that_was_killed_is_told():
     results = program.start_workers(lambda step: os.kill(os.getpid(), signal.SIGKILL), range(2), 1)
     with pytest.raises(MammoTrackerError, match="killed"):
         next(results)
+
+
+def test_a_worker_that_was_killed_while_another_was_waited_for_is_told():
+    def die_second(step: int) -> int:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.3)
+        return step
+
+    results = program.start_workers(die_second, range(4), 2)
+    assert next(results) == 0
+    with pytest.raises(MammoTrackerError, match="killed"):
+        list(results)
 
 
 def test_the_defaults_are_the_papers():

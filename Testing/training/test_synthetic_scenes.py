@@ -57,10 +57,14 @@ def blank() -> Source:
     return Source(np.full((1200, 1200), 0.5, "f4"), np.ones((1200, 1200), "f4"), "blank")
 
 
+ARRAYS = ("search", "search_raw", "templates", "templates_raw", "sizes", "centers", "boxes",
+          "present", "kinds")  # fmt: skip
+
+
 def test_a_scene_only_depends_on_its_seed(sources: list[Source]):
     one, same, other = (scene_of(seed, sources, HARD) for seed in (5, 5, 6))
-    for field in dataclasses.fields(Scene):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(same, field.name))
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
     assert np.abs(one.search - other.search).max() > 0.5
     assert np.abs(one.templates[0] - one.templates[1]).max() > 0.5
 
@@ -74,10 +78,10 @@ def test_shapes_and_ranges(sources: list[Source], difficulty: Difficulty, seed: 
     assert scene.sizes.shape == scene.centers.shape == (2, 2)
     assert scene.boxes.shape == (2, 4)
     assert scene.present.shape == scene.kinds.shape == (2,)
-    for field in dataclasses.fields(Scene):
-        values = getattr(scene, field.name)
-        assert values.dtype == np.float32, field.name
-        assert np.isfinite(values).all(), field.name
+    for name in ARRAYS:
+        values = getattr(scene, name)
+        assert values.dtype == np.float32, name
+        assert np.isfinite(values).all(), name
     for patches in (scene.search, scene.templates):
         assert np.abs(patches[..., 0]).max() <= 1.5
         assert np.abs(patches[..., 1]).max() <= 1

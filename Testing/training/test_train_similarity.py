@@ -51,7 +51,7 @@ def test_train_and_release_the_similarity_network(tmp_path: Path, moved_pair, pa
 
 
 def test_candidates_are_labelled_by_iou():
-    """Two on the lesion and two elsewhere, or four elsewhere where it is not (section 3.3)."""
+    """Two elsewhere and two on the lesion (section 3.3); where it went, those are wrong as well."""
     rng = np.random.default_rng(0)
     sources = [generated_source(1)]
     for present in (1, 0):
@@ -63,13 +63,26 @@ def test_candidates_are_labelled_by_iou():
         overlaps = [box.iou(truth) for box, _, _ in chosen]
         assert [distance for _, distance, _ in chosen] == ([1, 1, 0, 0] if present else [1] * 4)
         weights = [weight for _, _, weight in chosen]
+        assert max(overlaps[:2]) < 0.3
+        assert overlaps[2] == 1  # what the tracking network found there
         if present:
-            assert max(overlaps[:2]) < 0.3
-            assert weights[:2] == [1, 1]
-            assert weights[2:] == [0.5 * (overlap > 0.5) for overlap in overlaps[2:]]
+            assert weights == [1, 1, 0.5, 0.5 * (overlaps[3] > 0.5)]
         else:
             assert weights == [0.5] * 4
-            assert max(overlaps) > 0.3  # where the lesion would be, nothing is to be found
+
+
+def test_boxes_do_not_tell_whether_the_lesion_is_there():
+    """Else the network would learn how they are drawn, and not to look."""
+    sources = [generated_source(1)]
+    scene = make_scene(np.random.default_rng(0), sources[0], sources, Settings(), STILL, 1)
+    truth = Box(*scene.boxes[0].tolist())
+    gone = dataclasses.replace(scene, present=np.zeros(1))
+    for found in ([], [Box.from_center(*truth.center, 1.2 * truth.width, truth.height)]):
+        there, not_there = (
+            train_similarity.pick(np.random.default_rng(1), s, 0, found, np.array([30, 20]))
+            for s in (scene, gone)
+        )
+        assert [box for box, _, _ in there] == [box for box, _, _ in not_there]
 
 
 def test_candidates_do_not_tell_the_true_size():
