@@ -17,8 +17,8 @@ Logits of the tracking and the similarity score; the tracking score of the best 
 share of this one's; the share of the local search's passes that see the lesion elsewhere; by how
 much fewer than half of the pair's anchor points agree (see `likeness.Overlay`); and by how many cm
 over one it lies from the registered point, times by how much the agreement exceeds 0.3, that of two
-different breasts: where registration is good, the lesion is near. The last two are 0 where one
-cannot say whether anchor points agree.
+different breasts, squared: where registration is good, the lesion is near. The last two are 0 where
+one cannot say whether anchor points agree.
 """
 USUAL_AGREEMENT, NEAR_CM = 0.5, 1.0
 USUAL = np.array([1.0, -0.4, 3.4, 0.0, 0.0, 0.0, 0.0])
@@ -32,9 +32,7 @@ DOUBTS = (
     "it is far from where registration expects it",
 )
 """What a lack of each evidence but the bias means."""
-VANISHED, VANISHED_DOUBT = 5.0, "the bright spot in the marked box is missing there"
-"""By how much the logit of the probability falls where that is so, and what it means: such a spot
-is missing about 100 times as often where it was left out as in right answers, see `vanished`."""
+GONE_DOUBT = "the tissue around it looks alike, but the lesion itself is hardly to be seen there"
 RIVAL_IOU = 0.1
 LEAST_SCORE = 1e-4
 
@@ -68,7 +66,7 @@ def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignm
             rival_share(best, others),
             1 - best.agreement,
             max(0.0, USUAL_AGREEMENT - agreement) if is_known else 0.0,
-            beyond * max(0.0, agreement - MIN_AGREEMENT) if is_known else 0.0,
+            (beyond * max(0.0, agreement - MIN_AGREEMENT)) ** 2 if is_known else 0.0,
         ]
     )
 
@@ -81,9 +79,12 @@ def doubt(values: np.ndarray, coefficients: Sequence[float]) -> str:
     values
         (7,) from `evidence`.
     coefficients
-        (7,) of the calibration.
+        Of the calibration, as for `probability`.
     """
-    lost = (values - USUAL) * coefficients
+    place, *is_there = np.atleast_2d(coefficients)
+    if is_there and values @ is_there[0] < values @ place:
+        return GONE_DOUBT
+    lost = (values - USUAL) * place
     return DOUBTS[int(np.argmin(lost[1:]))]
 
 
@@ -93,14 +94,25 @@ def rival_share(best: Candidate, others: Sequence[Candidate]) -> float:
     return max(elsewhere, default=0.0) / max(best.tracking_score, LEAST_SCORE)
 
 
-def probability(values: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    """Logistic regression: from evidence (..., 7) to how likely each answer is the lesion (...)."""
-    return 1 / (1 + np.exp(-np.dot(values, coefficients)))
+def probability(values: np.ndarray, coefficients: Sequence[Sequence[float]]) -> np.ndarray:
+    """Return how likely each answer is the lesion: two logistic regressions, multiplied.
 
+    Parameters
+    ----------
+    values
+        (..., 7) from `evidence`.
+    coefficients
+        (2, 7): for how likely the place is right, if the lesion is there, and for how likely it is
+        there, if the place is right: the tissue around a lesion that went is found as well. (7,)
+        for one regression of both.
 
-def without_spot(score: float) -> float:
-    """Lower a probability, as the bright spot that the lesion was is missing."""
-    return float(1 / (1 + np.exp(VANISHED - _logit(score))))
+    Returns
+    -------
+    numpy.ndarray
+        (...) 0 to 1.
+    """
+    logits = np.asarray(values) @ np.atleast_2d(coefficients).T
+    return np.prod(1 / (1 + np.exp(-logits)), axis=-1)
 
 
 def _logit(score: float) -> float:

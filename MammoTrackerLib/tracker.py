@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .box import Box
 from .breast import breast_share
-from .confidence import VANISHED_DOUBT, doubt, evidence, probability, rival_share, without_spot
+from .confidence import doubt, evidence, probability, rival_share
 from .global_search import Alignment, align
 from .growth import UNMEASURED
 from .local_search import Layers, search
@@ -18,7 +18,6 @@ from .pair import check_box, check_pair
 from .score_refinement import refine
 from .settings import Settings
 from .track import Candidate, Status, Track, as_percent
-from .vanished import has_vanished
 
 RIVAL_SHARE = 0.7
 MIN_BREAST = 0.5
@@ -210,15 +209,10 @@ class LesionTracker:
                     networks.similarity, prior, current, searched, candidates, alignment, s
                 )
             found = dict(zip(searched, candidates, strict=True))
-        return [self._track_of(box, found.get(box), alignment, prior, current) for box in boxes]
+        return [self._track_of(box, found.get(box), alignment) for box in boxes]
 
     def _track_of(
-        self,
-        box: Box,
-        candidates: tuple[Candidate, ...] | None,
-        alignment: Alignment,
-        prior: Layers,
-        current: Layers,
+        self, box: Box, candidates: tuple[Candidate, ...] | None, alignment: Alignment
     ) -> Track:
         """Choose among a lesion's candidates; without any it keeps the registration's box."""
         settings, registered = self.settings, alignment.map_box(box)
@@ -254,9 +248,6 @@ class LesionTracker:
             values = evidence(candidates, registered, alignment)
             score = float(probability(values, coefficients))
             why = doubt(values, coefficients)
-            is_likely = score >= calibration["uncertain_score"]
-            if is_likely and has_vanished(prior, current, box, candidates[0].box):
-                score, why = without_spot(score), VANISHED_DOUBT
         status, reason = self._judge(score, why, candidates, alignment)
         if beyond and status is not Status.FOUND:
             remarks.insert(0, beyond)
@@ -281,9 +272,7 @@ class LesionTracker:
                 "Another place looks almost as much like the lesion: see the candidates."
             )
         if score < uncertain:
-            reason = f"No place looks like the lesion ({what})."
-            if why == VANISHED_DOUBT:
-                reason = f"Its place looks alike ({what}), but {why}."
+            reason = f"No place looks like the lesion ({what}): {why}."
             return Status.NOT_FOUND, " ".join([reason, *alignment.warnings])
         if score < found:
             unsure = f"Not sure ({what}): {why}."

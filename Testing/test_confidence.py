@@ -11,6 +11,7 @@ from MammoTrackerLib import Box, MammoTrackerError
 from MammoTrackerLib.confidence import (
     DOUBTS,
     EVIDENCE,
+    GONE_DOUBT,
     USUAL,
     doubt,
     evidence,
@@ -35,7 +36,7 @@ def test_evidence_is_in_its_order():
     assert dict(zip(EVIDENCE, values, strict=True)) == pytest.approx(
         {
             "bias": 1, "tracking": 0, "similarity": np.log(4), "rival": 0.5, "passes": 0.25,
-            "anchors": 0.1, "distance": 0.2,
+            "anchors": 0.1, "distance": 0.04,
         }
     )  # fmt: skip
     assert rival_share(best, [same]) == 0
@@ -44,7 +45,7 @@ def test_evidence_is_in_its_order():
 
 @pytest.mark.parametrize(
     ("agreement", "off_mm", "expected"),
-    [(0.9, 5, (0, 0)), (0.9, 20, (0, 0.6)), (0.2, 20, (0.3, 0)), (np.nan, 20, (0, 0))],
+    [(0.9, 5, (0, 0)), (0.9, 20, (0, 0.36)), (0.2, 20, (0.3, 0)), (np.nan, 20, (0, 0))],
 )
 def test_evidence_of_anchor_points(agreement, off_mm, expected):
     best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8, agreement=0.75)
@@ -59,6 +60,17 @@ def test_what_speaks_most_against_an_answer_is_said(lacking):
     values = USUAL - 0.1 * np.sign(coefficients)
     values[lacking] -= 3 * np.sign(coefficients[lacking])
     assert doubt(values, coefficients) == DOUBTS[lacking - 1]
+    there = np.array([99.0, 0, 0, 0, 0, 0, 0])
+    assert doubt(values, [coefficients, there]) == DOUBTS[lacking - 1]
+    assert doubt(values, [coefficients, -there]) == GONE_DOUBT
+
+
+def test_the_probability_is_that_of_the_place_times_that_of_the_lesions_being_there():
+    values = np.array([[1.0, 2, 0, 0, 0, 0, 0], [1.0, -2, 0, 0, 0, 0, 0]])
+    place, there = np.array([[0, 0.5, 0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0, 0]])
+    both = probability(values, [place, there])
+    assert both == pytest.approx(probability(values, place) * probability(values, there))
+    assert probability(values[0], place) == pytest.approx(1 / (1 + np.exp(-1)))
 
 
 def test_calibration_finds_what_decides():
@@ -69,10 +81,10 @@ def test_calibration_finds_what_decides():
     truth = np.array([0.5, 2.0, 1.0, 0.0, 0.0, -1.0, 0.0])
     chance = 1 / (1 + np.exp(-values @ truth))
     right = rng.random(4000) < chance
-    found = fit(values, right)
-    assert found == pytest.approx(truth, abs=0.2)
-    chance = 1 / (1 + np.exp(-values @ found))
     none = np.zeros(4000, bool)
+    found = fit(values, right, right, none)
+    assert found == pytest.approx(truth[None], abs=0.2)
+    chance = probability(values, found)
     upper, lower = thresholds(chance, right, right, none)
     assert (~right[chance >= upper]).mean() <= 0.035
     assert (chance[right] < lower).mean() <= 0.05
@@ -85,3 +97,20 @@ def test_calibration_finds_what_decides():
     assert milder <= stricter
     with pytest.raises(MammoTrackerError, match="none can be found"):
         thresholds(chance, right, none, none)
+
+
+def test_calibration_tells_wrong_places_from_lesions_that_went():
+    from Training.calibrate import WENT_SHARE, fit
+
+    rng = np.random.default_rng(0)
+    values = np.c_[np.ones(6000), rng.normal(size=(6000, len(EVIDENCE) - 1))]
+    place, there = np.array([[1.0, 2, 0, 0, 0, 0, 0], [0.0, 0, 2, 0, 0, 0, 0]])
+    at_place, is_there = (
+        rng.random(6000) < 1 / (1 + np.exp(-values @ truth)) for truth in (place, there)
+    )
+    # Half of them went: more than the probability is to reckon with.
+    found = fit(values, at_place & is_there, is_there, ~is_there)
+    assert found[0] == pytest.approx(place, abs=0.25)
+    usual = np.log((1 - WENT_SHARE) / WENT_SHARE)
+    assert found[1, 0] == pytest.approx(usual, abs=0.6)
+    assert found[1, 2] == pytest.approx(2, abs=0.25)
