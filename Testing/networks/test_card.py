@@ -46,7 +46,7 @@ def test_the_weights_that_ship_are_whole_small_and_converted():
 
 def edits() -> dict:
     def calibration(card):
-        card["calibration"]["coefficients"][0] += 1e-5
+        card["calibration"]["coefficients"][0][0] += 1e-5
 
     def threshold(card):
         card["calibration"]["found_score"] = 0.1
