@@ -98,7 +98,7 @@ def test_so_many_pasted_lesions_vanish(share: int):
 
 @pytest.mark.usefixtures("tiny")
 def test_single_calcifications_go_where_all_that_is_pasted_can(monkeypatch: pytest.MonkeyPatch):
-    hard = dataclasses.replace(HARD, lesion=0.0, landmark=1.0, absent=0.0)
+    hard = dataclasses.replace(HARD, lesion=0.0, absent=0.0)
     monkeypatch.setattr(train_tracking, "HARD", hard)
     missing = []
     for option in ("--vanished=1", "--gone=1"):
@@ -107,7 +107,7 @@ def test_single_calcifications_go_where_all_that_is_pasted_can(monkeypatch: pyte
         scenes = [scene for step in range(12) for scene in make(step)]
         missing.append(1 - np.concatenate([scene.present for scene in scenes]).mean())
     assert missing[0] == 0
-    assert 0.5 < missing[1] < 1  # boxes of 20 mm and more are plain tissue
+    assert 0.2 < missing[1] < 0.8  # about half of the boxes have one: those under 20 mm, mostly
 
 
 @pytest.mark.parametrize("sizes", [(80.0, 512, 110.0, 1024), (44.8, 160, 85.12, 304)])
