@@ -7,6 +7,7 @@ import pytest
 
 from MammoTrackerLib import Box
 from MammoTrackerLib.score_refinement import corrected
+from MammoTrackerLib.settings import Settings
 
 SIDE = 128
 
@@ -86,3 +87,47 @@ def test_corrections_are_the_same_both_ways():
     )
     assert np.abs(there).max() > 1e-4
     assert there == pytest.approx(-back, abs=1e-5)
+
+
+def test_what_a_box_holds_counts_wherever_it_lies_in_it():
+    from MammoTrackerLib.networks.similarity import in_box, pooled_in
+
+    mask = np.zeros((2, 64, 64, 1), np.float32)
+    mask[:, 16:40, 24:40] = 1  # cells 4 to 9 and 6 to 9, each with its neighbours
+    inside = np.asarray(in_box(mask, 4))
+    rows, columns = np.nonzero(inside[0, ..., 0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 10, 5, 10)
+    features = np.zeros((2, 16, 16, 3), np.float32)
+    features[0, 4, 6, 0] = features[1, 9, 9, 0] = 5  # a speck, in two places of the box
+    features[:, 0, 0, 1] = 9  # outside
+    features[..., 2] = -1
+    pooled = np.asarray(pooled_in(features, inside))
+    np.testing.assert_allclose(pooled[0], pooled[1])
+    np.testing.assert_allclose(pooled[0, 3:], [5, 0, -1])
+    np.testing.assert_allclose(pooled[0, 1:3], [0, -1], atol=1e-4)
+
+
+def test_the_shipped_network_misses_a_speck_that_went():
+    """The same tissue on both, with and without the one bright spot in the middle of the box."""
+    from scipy import ndimage
+
+    from MammoTrackerLib.networks.card import SIMILARITY_FILE, WEIGHTS
+    from MammoTrackerLib.networks.similarity import SimilarityNetwork
+    from MammoTrackerLib.patches import network_input
+
+    side = Settings().refinement_px
+    network = SimilarityNetwork(side)
+    network.load_weights(WEIGHTS / SIMILARITY_FILE)
+    rng = np.random.default_rng(0)
+    logits = []
+    for _ in range(4):
+        tissue = ndimage.gaussian_filter(rng.normal(size=(side, side)), 5)
+        tissue = 0.5 + 0.15 * tissue / tissue.std()
+        y, x = np.mgrid[:side, :side] + 0.5 - side / 2
+        with_speck = tissue + 0.6 * np.exp(-(x**2 + y**2) / 8)
+        box, breast = Box.from_center(side / 2, side / 2, 50, 50), np.ones((side, side))
+        there, gone = (network_input(image, breast, box) for image in (with_speck, tissue))
+        distance, _ = network((there[None], np.stack([there, gone])))
+        logits.append(np.asarray(distance))
+    same, without = np.mean(logits, axis=0)
+    assert without > same + 1
