@@ -82,25 +82,27 @@ def test_calibration_finds_what_decides():
     chance = 1 / (1 + np.exp(-values @ truth))
     right = rng.random(4000) < chance
     none = np.zeros(4000, bool)
-    found = fit(values, right, right, none)
+    even = np.ones(4000)
+    found = fit(values, right, none, even)
     assert found == pytest.approx(truth[None], abs=0.2)
     chance = probability(values, found)
-    upper, lower = thresholds(chance, right, right, none)
+    upper, lower = thresholds(chance, right, right, none, even)
     assert (~right[chance >= upper]).mean() <= 0.035
     assert (chance[right] < lower).mean() <= 0.05
     assert lower < upper
     # Lesions that are not there, and look just as those that are: few of them are called found.
     there = right | (rng.random(4000) < 0.5)
-    stricter, _ = thresholds(chance, right, there, none)
+    stricter, _ = thresholds(chance, right, there, none, even)
     assert (chance[~there] >= stricter).mean() <= 0.02
-    milder, _ = thresholds(chance, right, there, ~there)
+    milder, _ = thresholds(chance, right, there, ~there, even)
     assert milder <= stricter
     with pytest.raises(MammoTrackerError, match="none can be found"):
-        thresholds(chance, right, none, none)
+        thresholds(chance, right, none, none, even)
 
 
-def test_calibration_tells_wrong_places_from_lesions_that_went():
-    from Training.calibrate import WENT_SHARE, fit
+@pytest.mark.parametrize("share", [None, 0.1])
+def test_calibration_tells_wrong_places_from_lesions_that_went(share):
+    from Training.calibrate import fit, weights_of
 
     rng = np.random.default_rng(0)
     values = np.c_[np.ones(6000), rng.normal(size=(6000, len(EVIDENCE) - 1))]
@@ -108,9 +110,11 @@ def test_calibration_tells_wrong_places_from_lesions_that_went():
     at_place, is_there = (
         rng.random(6000) < 1 / (1 + np.exp(-values @ truth)) for truth in (place, there)
     )
-    # Half of them went: more than the probability is to reckon with.
-    found = fit(values, at_place & is_there, is_there, ~is_there)
+    weights = weights_of(is_there, ~is_there, share)  # half of them went
+    assert weights[~is_there].sum() / weights.sum() == pytest.approx(share or 0.5, abs=0.02)
+    found = fit(values, at_place & is_there, ~is_there, weights)
     assert found[0] == pytest.approx(place, abs=0.25)
-    usual = np.log((1 - WENT_SHARE) / WENT_SHARE)
-    assert found[1, 0] == pytest.approx(usual, abs=0.6)
+    # Of right answers a third are missing among those that are there.
+    usual = np.log(0.67) + (0 if share is None else np.log((1 - share) / share))
+    assert found[1, 0] == pytest.approx(usual, abs=0.25)
     assert found[1, 2] == pytest.approx(2, abs=0.25)

@@ -29,9 +29,6 @@ from .manifest import box_of, pairs_of, read_exam, read_manifest
 from .trust import RIGHT_MM
 
 RIDGE = 1.0
-WENT_SHARE = 0.1
-"""How many of the lesions on true pairs went, as the fit weighs them: there are more among those
-that it is fitted on, lest they be too few to learn from."""
 MAX_FALSE_FOUND, MAX_LOST, MAX_ABSENT_FOUND, MAX_WENT_FOUND = 0.03, 0.05, 0.02, 0.15
 """What is aimed at on the validation data. Of those that went, a third are hardly seen on the
 prior, also by eye."""
@@ -79,7 +76,18 @@ def collect(
     return np.array(values), np.array(right), np.array(there), np.array(went)
 
 
-def fit(values: np.ndarray, right: np.ndarray, there: np.ndarray, went: np.ndarray) -> np.ndarray:
+def weights_of(there: np.ndarray, went: np.ndarray, share: float | None) -> np.ndarray:
+    """Weigh (n,) answers so that lesions that went are this share of those on true pairs.
+
+    Made pairs have more of them than life, lest they be too few to learn from. None leaves them as
+    many as they are.
+    """
+    if share is None or not went.any():
+        return np.ones(len(went))
+    return np.where(went, share / (1 - share) * there.sum() / went.sum(), 1.0)
+
+
+def fit(values: np.ndarray, right: np.ndarray, went: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Fit how likely a place is right, and that the lesion is there, on (n,) answers.
 
     Returns
@@ -88,15 +96,8 @@ def fit(values: np.ndarray, right: np.ndarray, there: np.ndarray, went: np.ndarr
         (2, 7), as `confidence.probability` takes it. The first is fitted on all but the lesions
         that went, the second on them and right answers; (1, 7) where none went.
     """
-    weights = weights_of(there, went)
     parts = [~went, right | went] if went.any() else [~went]
     return np.stack([regression(values[part], right[part], weights[part]) for part in parts])
-
-
-def weights_of(there: np.ndarray, went: np.ndarray) -> np.ndarray:
-    """Weigh (n,) answers so that lesions that went are `WENT_SHARE` of those on true pairs."""
-    share = WENT_SHARE / (1 - WENT_SHARE) * there.sum() / max(1, went.sum())
-    return np.where(went, share, 1.0)
 
 
 def regression(values: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -114,7 +115,11 @@ def regression(values: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.
 
 
 def thresholds(
-    chance: np.ndarray, right: np.ndarray, there: np.ndarray, went: np.ndarray
+    chance: np.ndarray,
+    right: np.ndarray,
+    there: np.ndarray,
+    went: np.ndarray,
+    weights: np.ndarray,
 ) -> tuple[float, float]:
     """Choose from which probability on a lesion is called found, and below which not found.
 
@@ -130,8 +135,7 @@ def thresholds(
     if not there.any():
         raise MammoTrackerError("The manifests have no lesion that is there: none can be found.")
     order = np.argsort(-chance)
-    weights = weights_of(there, went)[order]
-    wrong = np.cumsum(~right[order] * weights) / np.cumsum(weights)
+    wrong = np.cumsum((~right * weights)[order]) / np.cumsum(weights[order])
     absent, gone = (
         np.cumsum(which[order]) / max(1, which.sum()) for which in (~there & ~went, went)
     )
@@ -159,20 +163,31 @@ def print_reliability(chance: np.ndarray, right: np.ndarray) -> None:
     Console().print(table)
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError("give a share between 0 and 1, such as 0.1")
+    return share
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Fit, print, and write the calibration into the folder's ``weights.json``."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("manifests", metavar="MANIFEST.csv", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="else those that ship")
+    parser.add_argument("--went", type=_share, metavar="SHARE", help="of the lesions on true "
+                        "pairs, how many are to be reckoned to be gone; else as many as are in the "
+                        "manifests")  # fmt: skip
     arguments = parser.parse_args(argv)
     keep_freed_memory()
     try:
         tracker = LesionTracker(weights=arguments.weights)
         parts = [collect(manifest, tracker) for manifest in arguments.manifests]
         values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
-        coefficients = fit(values, right, there, went)
+        weights = weights_of(there, went, arguments.went)
+        coefficients = fit(values, right, went, weights)
         chance = probability(values, coefficients)
-        found, uncertain = thresholds(chance, right, there, went)
+        found, uncertain = thresholds(chance, right, there, went, weights)
     except MammoTrackerError as error:
         print(f"calibrate: {error}", file=sys.stderr)
         return 2
