@@ -144,8 +144,9 @@ class KerasNetworks:
             network.load_weights(path)
         except (OSError, ValueError) as error:
             raise MammoTrackerError(
-                f"The weights file {path.name} does not fit these settings: use the settings that "
-                "it was trained with."
+                f"The weights file {path.name} does not fit these settings, or is of an earlier "
+                "version: use the settings that it was trained with, or run the converted networks "
+                "beside it with LiteRT."
             ) from error
         run = network.predict_on_batch
         if self._is_tensorflow:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from MammoTrackerLib import Box, LesionTracker, Status
+from MammoTrackerLib import Box, LesionTracker, MammoTrackerError, Status
 from MammoTrackerLib.command.simulate import FILM_LESION, read_film, simulate_follow_up
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.networks import with_keras
+from MammoTrackerLib.networks.card import (
+    SIMILARITY_FILE,
+    TRACKING_FILE,
+    WEIGHTS,
+    read_card,
+    write_card,
+)
 from MammoTrackerLib.settings import Settings
 
 pytestmark = pytest.mark.train
@@ -173,3 +181,14 @@ def test_candidates_of_several_lesions_are_filled_up_and_cut_again():
     (output,) = networks.similarity(np.zeros((3, 1, 1, 1)), candidates, [2, 1, 3])
     assert output.tolist() == [0, 1, 2, 3, 4, 5]
     assert seen[0][1].ravel().tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 4, 5, 5, 5]
+
+
+def test_a_network_of_an_earlier_version_is_told(tmp_path):
+    """Its converted file still runs with LiteRT, but Keras has no such layers any more."""
+    folder = shutil.copytree(WEIGHTS, tmp_path / "weights")
+    shutil.copy(folder / TRACKING_FILE, folder / SIMILARITY_FILE)
+    card = read_card(folder)
+    card["sha256"][SIMILARITY_FILE] = card["sha256"][TRACKING_FILE]
+    write_card(folder, card)
+    with pytest.raises(MammoTrackerError, match="of an earlier version.*with LiteRT"):
+        LesionTracker(weights=folder, runtime="tensorflow").load()
