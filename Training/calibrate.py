@@ -30,8 +30,8 @@ from .trust import RIGHT_MM
 
 RIDGE = 1.0
 MAX_FALSE_FOUND, MAX_LOST, MAX_ABSENT_FOUND, MAX_WENT_FOUND = 0.03, 0.05, 0.02, 0.15
-"""What is aimed at on the validation data. Of those that went, a third are hardly seen on the
-prior, also by eye."""
+"""What is aimed at on the validation data. Of the masses that went there, a third look like
+ordinary density on the prior, also by eye."""
 MIN_FOUND, WORTH_A_LOOK = 0.8, 0.3
 """Below the first, an answer is never called found; from the second on, never not found."""
 

@@ -82,3 +82,8 @@ WHOLE = replace(
 
 `edge`, `far`, `absent`, `depth`, `rolled` and `specks` are unused.
 """
+
+
+def losing(difficulty: Difficulty, gone: float) -> Difficulty:
+    """Let this share of all that is pasted go, see `Difficulty.gone`; with 0 nothing changes."""
+    return replace(difficulty, gone=gone, landmark=LANDMARKS) if gone else difficulty

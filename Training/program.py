@@ -200,7 +200,7 @@ def start_workers(
         ends.append(end)
         context.Process(
             target=_work,
-            args=(make, steps[worker::workers], of_worker, list(ends), answer is not None),
+            args=(make, steps[worker::workers], of_worker, ends, answer is not None),
             daemon=True,
         ).start()
         of_worker.close()

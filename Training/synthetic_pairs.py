@@ -20,7 +20,7 @@ from .changes import (
     random_tilt,
     sample,
 )
-from .difficulty import LANDMARKS, WHOLE
+from .difficulty import WHOLE, losing
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
 from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_tissue
 from .pasted import Pasted, paste
@@ -236,9 +236,7 @@ def make_pair(
     Between the exams the breast is rolled by so many degrees: its tissue then lies in layers that
     slide, and all else is as without. `gone` is as in `Difficulty`.
     """
-    d, pixel = WHOLE, source.spacing_mm
-    if gone:
-        d = replace(d, gone=gone, landmark=LANDMARKS)
+    d, pixel = losing(WHOLE, gone), source.spacing_mm
     source, at_left, layer, muscle = drawn_breast(rng, source, others)
     of_layers, layers = rng.spawn(1)[0], None
     if rolled:

@@ -314,7 +314,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     batches = start_batches(
         scene_settings(settings), arguments, batch,
-        answer=lambda inputs: [np.asarray(o) for o in tracking.predict_on_batch(inputs)],
+        answer=lambda inputs: tracking.predict_on_batch(inputs),
     )  # fmt: skip
 
     from MammoTrackerLib.networks.similarity import SimilarityNetwork

@@ -20,7 +20,7 @@ from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.settings import Settings
 
-from .difficulty import EASY, HARD, LANDMARKS
+from .difficulty import EASY, HARD, losing
 from .program import (
     EPOCH_PAIRS,
     add_arguments,
@@ -80,9 +80,7 @@ def synthetic_scenes(
     hard = HARD
     if arguments.vanished is not None:
         hard = replace(HARD, vanished=arguments.vanished)
-    hard = replace(hard, rolled=arguments.rolled)
-    if arguments.gone:
-        hard = replace(hard, gone=arguments.gone, landmark=LANDMARKS)
+    hard = losing(replace(hard, rolled=arguments.rolled), arguments.gone)
     to_mm = min(SPACING_MM, settings.search_mm / settings.search_px)
     sources, weights = training_sources(arguments.msynth, arguments.cesm, to_mm)
 
