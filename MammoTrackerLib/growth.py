@@ -15,7 +15,7 @@ from .track import Status
 DAYS_A_YEAR = 365.25
 GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
 ANY_TYPE = "any"
-UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5}}
+UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5, "shared": 0.0}}
 """Of weights on whose card there is no repeatability."""
 
 
@@ -106,21 +106,39 @@ def signed(value: float, digits: int = 0) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
-def error_mm(longest_mm: float, repeatability: Mapping, lesion_type: str = "") -> float:
+def parts_of(repeatability: Mapping, lesion_type: str = "") -> Mapping[str, float]:
+    """Return how well sizes of one lesion type repeat, or of any type if it is not known."""
+    return repeatability.get(lesion_type, repeatability[ANY_TYPE])
+
+
+def error_mm(longest_mm: float, parts: Mapping[str, float]) -> float:
     """Return the 95 % error of a predicted longest side in mm.
 
     Parameters
     ----------
     longest_mm
         The side.
-    repeatability
-        Of the weights' card: by lesion type, and for any type, a part in mm and one as a share of
-        the side, whose squares add up.
-    lesion_type
-        "mass", "calcification" or "" where it is unknown.
+    parts
+        From `parts_of`: "mm" and, as a share of the side, "share", whose squares add up.
     """
-    parts = repeatability.get(lesion_type, repeatability[ANY_TYPE])
     return math.hypot(parts["mm"], parts["share"] * longest_mm)
+
+
+def error_between(first: float, last: float, parts: Mapping[str, float]) -> float:
+    """Return the 95 % error of the logarithm of the ratio of two sides.
+
+    Parameters
+    ----------
+    first, last
+        The sides' own errors, each as a share of its side: so growth and its reverse are called
+        alike. 0 on the marked exam.
+    parts
+        From `parts_of`: "shared" is the correlation of the errors of one lesion's predicted sizes,
+        as all of them are measured against the marked one (0 if the weights' card lacks it).
+        Boxes of the user are taken to err in the same way.
+    """
+    common = 2 * parts.get("shared", 0.0) * first * last
+    return math.sqrt(first**2 + last**2 - common)
 
 
 def growth(
@@ -151,6 +169,7 @@ def growth(
     Growth
         Sizes and changes.
     """
+    parts = parts_of(repeatability, lesion_type)
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
@@ -158,22 +177,27 @@ def growth(
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))
-        error = 0.0 if k == history.marked else error_mm(longest, repeatability, lesion_type)
+        error = 0.0 if k == history.marked else error_mm(longest, parts)
         area = float(math.pi / 4 * box.width * x * box.height * y)
         sizes.append(Size(longest, area, error, result.by_user))
     seen = [k for k, size in enumerate(sizes) if size is not None]
-    steps = tuple(_change(sizes, dates, *pair) for pair in itertools.pairwise(seen))
-    overall = _change(sizes, dates, seen[0], seen[-1]) if len(seen) > 1 else None
+    steps = tuple(_change(sizes, dates, *pair, parts) for pair in itertools.pairwise(seen))
+    overall = _change(sizes, dates, seen[0], seen[-1], parts) if len(seen) > 1 else None
     return Growth(tuple(sizes), steps, overall)
 
 
 def _change(
-    sizes: Sequence[Size | None], dates: Sequence[datetime.date | None], first: int, last: int
+    sizes: Sequence[Size | None],
+    dates: Sequence[datetime.date | None],
+    first: int,
+    last: int,
+    parts: Mapping[str, float],
 ) -> Change:
     before, after = sizes[first], sizes[last]
     ratio = after.longest_mm / before.longest_mm
-    # Both errors are shares of a side, so that growth and its reverse are called alike.
-    error = math.hypot(before.error_mm / before.longest_mm, after.error_mm / after.longest_mm)
+    error = error_between(
+        before.error_mm / before.longest_mm, after.error_mm / after.longest_mm, parts
+    )
     verdict = NO_CHANGE
     if abs(math.log(ratio)) > error:
         verdict = GROWTH if ratio > 1 else SHRINKAGE

@@ -9,7 +9,16 @@ from dataclasses import replace
 import pytest
 
 from MammoTrackerLib import Box, Status, Track
-from MammoTrackerLib.growth import GROWTH, NO_CHANGE, SHRINKAGE, error_mm, growth, signed
+from MammoTrackerLib.growth import (
+    GROWTH,
+    NO_CHANGE,
+    SHRINKAGE,
+    error_between,
+    error_mm,
+    growth,
+    parts_of,
+    signed,
+)
 from MammoTrackerLib.history import ExamResult, LesionHistory
 
 REPEATABILITY = {"any": {"mm": 0.0, "share": 0.1}, "mass": {"mm": 3.0, "share": 0.4}}
@@ -64,9 +73,19 @@ def test_two_predicted_sizes_have_both_errors():
     assert [step.verdict for step in grown.steps] == [NO_CHANGE, SHRINKAGE]
 
 
+def test_what_two_predicted_sizes_share_of_their_error_is_not_counted_between_them():
+    shared = {"any": {"mm": 0.0, "share": 0.1, "shared": 0.5}}
+    for marked, steps in ((2, [GROWTH, SHRINKAGE]), (0, [GROWTH, SHRINKAGE])):
+        grown = growth(history(10, 11.2, 10, marked=marked), [SPACING] * 3, DATES, shared)
+        assert [step.verdict for step in grown.steps] == steps
+    assert error_between(0.1, 0.1, REPEATABILITY["any"]) == pytest.approx(0.1 * 2**0.5)
+    assert error_between(0.1, 0.1, shared["any"]) == pytest.approx(0.1)
+    assert error_between(0.0, 0.1, shared["any"]) == pytest.approx(0.1)
+
+
 def test_the_type_decides_the_error():
-    assert error_mm(10, REPEATABILITY, "mass") == pytest.approx(5)
-    assert error_mm(10, REPEATABILITY, "calcification") == pytest.approx(1)
+    assert error_mm(10, parts_of(REPEATABILITY, "mass")) == pytest.approx(5)
+    assert error_mm(10, parts_of(REPEATABILITY, "calcification")) == pytest.approx(1)
     change = growth(history(10, 15), [SPACING] * 2, DATES[:2], REPEATABILITY, "mass").overall
     assert change.verdict == NO_CHANGE
 

@@ -1,8 +1,8 @@
 """Measure how well lesions are followed through series, and how well their sizes repeat.
 
 With ``--write``, on series of women to choose thresholds on (`make_pairs --validation`), it fits
-how well sizes repeat where nothing changed and the probability that a lesion is there, and writes
-both into weights.json.
+how well sizes repeat where nothing changed, how much of their error those of one lesion share, and
+the probability that a lesion is there, and writes them into weights.json.
 
 ``python -m Training.measure_series MANIFEST.csv [...] [--weights DIR] [--write]``
 """
@@ -11,170 +11,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track as progress
 from rich.table import Table
 from scipy.optimize import minimize
 
-from MammoTrackerLib import Box, LesionTracker, MammoTrackerError
-from MammoTrackerLib.command.follow import read_date, read_exam
-from MammoTrackerLib.command.tables import (
-    BOX_COLUMNS,
-    SERIES,
-    is_present,
-    read_box,
-    read_rows,
-    read_spacing,
-)
-from MammoTrackerLib.exams import Exams
+from MammoTrackerLib import LesionTracker, MammoTrackerError
 from MammoTrackerLib.growth import ANY_TYPE, GROWTH, NO_CHANGE, growth
-from MammoTrackerLib.history import LEAST_CHANCE, LesionHistory, follow
+from MammoTrackerLib.history import LEAST_CHANCE
 from MammoTrackerLib.memory import keep_freed_memory
-from MammoTrackerLib.metrics import center_distance, mean_interval
+from MammoTrackerLib.metrics import mean_interval
 from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
-from MammoTrackerLib.track import Status, Track
+from MammoTrackerLib.track import Status
 
-TRUE_COLUMNS = tuple(f"true_{name}" for name in BOX_COLUMNS)
-TYPES = ("mass", "calcification")
-COVERED, LEAST_SIZES, RIDGE = 0.95, 30, 0.3
-GREW, STABLE = 1.2, 1.02
-"""From which ratio of the longest sides on a lesion grew, and up to which it did not change."""
-PLACE_MM = 10.0
-"""Answers that are farther off are on another place, so that they measure no size."""
+from .followed_series import Followed, collect
+from .size_errors import PLACE_MM, STABLE, TYPES, covered, differences, fit_sizes, sizes, together
 
-
-@dataclass(frozen=True)
-class Followed:
-    """A lesion of a series: the truth, and what direct tracking and following found.
-
-    Attributes
-    ----------
-    woman, kind
-        Whose it is, and "mass", "calcification" or "tissue".
-    truth
-        Its box on each exam; None where it is not there.
-    spacings, dates
-        Of the exams.
-    direct
-        The answer from the marked exam alone, of each exam; None on the marked one.
-    history
-        What `follow` found.
-    """
-
-    woman: str
-    kind: str
-    truth: list[Box | None]
-    spacings: list[tuple[float, float]]
-    dates: list
-    direct: list[Track | None]
-    history: LesionHistory
-
-    @property
-    def others(self) -> list[int]:
-        """The exams on which it was looked for."""
-        return [k for k in range(len(self.truth)) if k != self.history.marked]
-
-    def off(self, track: Track, exam: int) -> float:
-        """How far an answer is off in mm; infinite where the lesion is not there."""
-        true = self.truth[exam]
-        return np.inf if true is None else center_distance(track.box, true, self.spacings[exam])
-
-
-def collect(manifest: Path, tracker: LesionTracker) -> list[Followed]:
-    """Follow every lesion of a manifest of series.
-
-    Raises
-    ------
-    MammoTrackerError
-        If the manifest or an image cannot be used.
-    """
-    result = []
-    rows = list(read_rows(manifest, (*SERIES.manifest, *TRUE_COLUMNS, "present", "patient")))
-    groups = [list(group) for _, group in groupby(rows, lambda row: row["exam_group"])]
-    for group in progress(groups, "Following", console=Console(stderr=True)):
-        lesions = [list(own) for _, own in groupby(group, lambda row: row["lesion_id"])]
-        first = lesions[0]
-        exams = Exams(tracker, [_reader(manifest.parent, row) for row in first])
-        marked = next(k for k, row in enumerate(first) if row["x0"])
-        boxes = [read_box(own[marked], BOX_COLUMNS) for own in lesions]
-        histories = follow(tracker, exams, boxes, marked)
-        for number, (own, history) in enumerate(zip(lesions, histories, strict=True)):
-            direct = [
-                None if k == marked else exams.track(marked, k, boxes)[number]
-                for k in range(len(exams))
-            ]
-            truth = [read_box(row, TRUE_COLUMNS) if is_present(row) else None for row in own]
-            spacings = [exam.spacing for exam in exams]
-            dates = [read_date(row["date"]) for row in own]
-            result.append(
-                Followed(
-                    own[0]["patient"], own[0]["lesion_type"], truth, spacings, dates, direct,
-                    history,
-                )
-            )  # fmt: skip
-    return result
-
-
-def _reader(folder: Path, row: dict[str, str]) -> Callable:
-    spacing, date = read_spacing(row["spacing_mm"]), read_date(row["date"])
-    return lambda: read_exam(folder / row["exam"], spacing, date)
-
-
-def sizes(lesions: Sequence[Followed], kind: str, changed: bool = False) -> np.ndarray:
-    """Return (n, 2) longest sides in mm, predicted and true, where the lesion's place is right.
-
-    Of lesions that are as large as on the marked exam, or of those that changed.
-    """
-    found = []
-    for lesion in lesions:
-        if lesion.kind not in TYPES or kind not in (ANY_TYPE, lesion.kind):
-            continue
-        for k in lesion.others:
-            track = lesion.history.results[k].track
-            if track.status is not Status.NOT_FOUND and lesion.off(track, k) <= PLACE_MM:
-                spacing, marked = lesion.spacings[k], lesion.history.marked
-                side = lesion.truth[k].longest_side(spacing)
-                before = lesion.truth[marked].longest_side(lesion.spacings[marked])
-                if (abs(np.log(side / before)) > np.log(STABLE)) == changed:
-                    found.append((track.box.longest_side(spacing), side))
-    return np.array(found).reshape(-1, 2)
-
-
-def fit_repeatability(measured: np.ndarray) -> dict[str, float]:
-    """Fit an error of a part in mm and one as a share of the side to (n, 2) sides.
-
-    It is the smallest, as a share of the sides on average, within which 95 % of the predicted
-    sides are.
-
-    Raises
-    ------
-    MammoTrackerError
-        If there are too few of them.
-    """
-    if len(measured) < LEAST_SIZES:
-        raise MammoTrackerError(
-            f"Only {len(measured)} sizes of a type could be compared: give more series."
-        )
-    predicted, true = measured.T
-    wrong = np.abs(np.log(predicted / true))
-    best = None
-    for mm in np.arange(0, 6.01, 0.1):
-        for share in np.arange(0.02, 1.001, 0.01):
-            error = np.hypot(mm / predicted, share)
-            if (wrong <= error).mean() < COVERED:
-                continue
-            if best is None or error.mean() < best[0]:
-                best = error.mean(), mm, share
-            break  # a larger share only covers more
-    if best is None:
-        raise MammoTrackerError("Sizes repeat too badly to give them an error.")
-    return {"mm": round(float(best[1]), 3), "share": round(float(best[2]), 3)}
+RIDGE = 0.3
+GREW = 1.2
+"""From which ratio of the longest sides on a lesion grew."""
 
 
 def fit_presence(lesions: Sequence[Followed]) -> list[float]:
@@ -272,6 +130,28 @@ def print_presence(lesions: Sequence[Followed], console: Console) -> None:
         console.print(f"Lesions that {title}: {_shares(values, [w for _, w in found])}")
 
 
+def print_sizes(
+    lesions: Sequence[Followed], kind: str, parts: Mapping[str, float], console: Console
+) -> None:
+    """Print how well the sizes of one type repeat, and the ratios of two of them."""
+    shared = parts.get("shared", 0.0)
+    console.print(
+        f"Sizes, {kind}: 95 % within {parts['mm']:g} mm and {parts['share']:.0%}; two of a lesion "
+        f"share {shared:.2f} of their error."
+    )
+    for changed in (False, True):
+        measured = sizes(lesions, kind, changed)
+        flat, between = together(measured), differences(measured, parts)
+        if not len(flat):
+            continue
+        error = np.abs(np.log(flat[:, 0] / flat[:, 1]))
+        inside = error <= np.hypot(parts["mm"] / flat[:, 0], parts["share"])
+        text = f"half within {np.median(error):.1%}, {inside.mean():.1%} within the error"
+        if len(between):
+            text += f"; of {len(between)} ratios of two {covered(between, parts):.1%}"
+        console.print(f"  {'changed' if changed else 'as large as marked'}, {len(flat)}: {text}.")
+
+
 def print_growth(lesions: Sequence[Followed], repeatability: dict, console: Console) -> None:
     """Print how often growth is called so, by what is true between the same two exams."""
     table = Table(title="Change of the longest side", header_style="bold")
@@ -315,9 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lesions = [one for path in arguments.manifests for one in collect(path, tracker)]
         repeatability = tracker.repeatability
         if arguments.write:
-            repeatability = {
-                kind: fit_repeatability(sizes(lesions, kind)) for kind in (ANY_TYPE, *TYPES)
-            }
+            repeatability = fit_sizes(lesions)
             presence = fit_presence(lesions)
             console.print(f"Presence: {presence}. What follows is with those that were before.")
             card = read_card(arguments.weights)
@@ -329,16 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_places(lesions, console)
     print_presence(lesions, console)
     for kind, parts in repeatability.items():
-        console.print(f"Sizes, {kind}: 95 % within {parts['mm']:g} mm and {parts['share']:.0%}.")
-        for changed in (False, True):
-            measured = sizes(lesions, kind, changed)
-            if len(measured):
-                error = np.abs(np.log(measured[:, 0] / measured[:, 1]))
-                inside = error <= np.hypot(parts["mm"] / measured[:, 0], parts["share"])
-                console.print(
-                    f"  {'changed' if changed else 'as large as marked'}, {len(measured)}: half "
-                    f"within {np.median(error):.1%}, {inside.mean():.1%} within the error."
-                )
+        print_sizes(lesions, kind, parts, console)
     print_growth(lesions, repeatability, console)
     return 0
 

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 
 import numpy as np
 import pytest
+from made_up_series import followed
 from rich.console import Console
 
-from MammoTrackerLib import Box, MammoTrackerError, Status, Track
-from MammoTrackerLib.growth import ANY_TYPE, error_mm
-from MammoTrackerLib.history import ExamResult, LesionHistory, presence
+from MammoTrackerLib import MammoTrackerError
+from MammoTrackerLib.growth import ANY_TYPE
+from MammoTrackerLib.history import presence
 from MammoTrackerLib.networks.card import WEIGHTS, read_card
 from Training import measure_series
-from Training.measure_series import Followed, fit_presence, fit_repeatability, sizes
-
-MM = 0.1
-
-
-def box(mm: float, moved_mm: float = 0) -> Box:
-    return Box.from_center(500 + moved_mm / MM, 500, mm / MM, mm / MM)
-
-
-def track(mm: float, score: float = 0.99, moved_mm: float = 0) -> Track:
-    status = Status.FOUND if score > 0.7 else Status.NOT_FOUND
-    place = box(mm, moved_mm)
-    return Track(place, place, score, status, "", (), place)
-
-
-def followed(true: list, predicted: list, scores: list, kind: str = "mass", moved: float = 0):
-    """Make a lesion that was marked on the first exam; sides in mm, None where it is not."""
-    dates = [datetime.date(2010 + k, 1, 1) for k in range(len(true))]
-    tracks = [track(mm, score, moved) for mm, score in zip(predicted, scores, strict=True)]
-    results = [ExamResult(t, (), k == 0, t.score) for k, t in enumerate(tracks)]
-    return Followed(
-        "woman", kind, [None if mm is None else box(mm) for mm in true], [(MM, MM)] * len(true),
-        dates, [None, *tracks[1:]], LesionHistory(0, tuple(results)),
-    )  # fmt: skip
+from Training.followed_series import Followed
+from Training.measure_series import fit_presence
 
 
 def many(count: int) -> list[Followed]:
@@ -54,31 +32,6 @@ def many(count: int) -> list[Followed]:
             true[2], scores[2] = None, rng.uniform(0.3, 0.9)
         lesions.append(followed(true, predicted, scores, ("mass", "calcification")[number % 3 > 0]))
     return lesions
-
-
-def test_the_error_covers_what_it_says():
-    rng = np.random.default_rng(1)
-    true = rng.uniform(5, 30, 4000)
-    predicted = true * np.exp(rng.normal(0, np.hypot(0.05, 0.4 / true)))
-    parts = fit_repeatability(np.stack([predicted, true], axis=1))
-    errors = np.array([error_mm(side, {ANY_TYPE: parts}) for side in predicted])
-    wrong = np.abs(np.log(predicted / true)) * predicted
-    assert np.mean(wrong <= errors) == pytest.approx(0.95, abs=0.01)
-    assert parts["mm"] == pytest.approx(1.96 * 0.4, abs=0.4)
-    assert parts["share"] == pytest.approx(1.96 * 0.05, abs=0.04)
-    with pytest.raises(MammoTrackerError, match="more series"):
-        fit_repeatability(np.ones((3, 2)))
-
-
-def test_sizes_are_of_lesions_at_the_right_place_that_did_or_did_not_change():
-    stays = followed([10, 10, 10.1], [10, 11, 12], [1, 0.9, 0.1])
-    grows = followed([10, 12, None], [10, 11, 12], [1, 0.9, 0.9], "calcification")
-    elsewhere = followed([10, 10], [10, 11], [1, 0.9], moved=11)
-    tissue = followed([10, 10], [10, 11], [1, 0.9], "tissue")
-    lesions = [stays, grows, elsewhere, tissue]
-    np.testing.assert_allclose(sizes(lesions, ANY_TYPE), [[11, 10]])
-    np.testing.assert_allclose(sizes(lesions, ANY_TYPE, changed=True), [[11, 12]])
-    assert len(sizes(lesions, "calcification")) == 0
 
 
 def test_presence_is_fitted_to_the_highest_score_beyond():
@@ -99,6 +52,7 @@ def test_the_program_prints_and_writes_into_the_card(tmp_path, monkeypatch, caps
         assert text in shown
     card = read_card(folder)
     assert set(card["repeatability"]) == {"any", "mass", "calcification"}
+    assert set(card["repeatability"]["mass"]) == {"mm", "share", "shared"}
     assert len(card["presence"]) == 2
     before = card
     assert measure_series.main([str(manifest), "--weights", str(folder)]) == 0
