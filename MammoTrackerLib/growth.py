@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from .history import LesionHistory
 from .track import Status
 
 DAYS_A_YEAR = 365.25
+LEAST_DAYS = 30
+"""Between exams of which a growth per year and a doubling time are told: on nearer ones, such as
+those of a recall, a lesion differs by how the breast was laid."""
 GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
 ANY_TYPE = "any"
 UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5, "shared": 0.0}}
@@ -59,9 +61,10 @@ class Change:
         measured".
     years, percent_per_year
         Between the exams, and growth of the longest side per year; None if a date is unknown, and
-        the latter if it is beyond all numbers.
+        the latter if they are less than `LEAST_DAYS` apart.
     doubling_days
-        In which the volume doubles, from the longest side; None unless it grows, with known dates.
+        In which the volume doubles, from the longest side; None unless it grows, with known dates
+        as far apart.
     """
 
     first: int
@@ -104,6 +107,14 @@ class Growth:
 def signed(value: float, digits: int = 0) -> str:
     """Write a change with its sign; what is rounded to 0 is no loss."""
     return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
+def duration(years: float) -> str:
+    """Write how long it is from one exam to another."""
+    days = round(years * DAYS_A_YEAR)
+    if days < 2 * LEAST_DAYS:
+        return f"{days} day{'s' * (days != 1)}"
+    return f"{years:.1f} years"
 
 
 def parts_of(repeatability: Mapping, lesion_type: str = "") -> Mapping[str, float]:
@@ -203,11 +214,12 @@ def _change(
         verdict = GROWTH if ratio > 1 else SHRINKAGE
     years = per_year = doubling = None
     if None not in (dates[first], dates[last]) and dates[last] > dates[first]:
-        years = (dates[last] - dates[first]).days / DAYS_A_YEAR
-        with suppress(OverflowError):  # between days, as when a mark was moved
+        days = (dates[last] - dates[first]).days
+        years = days / DAYS_A_YEAR
+        if days >= LEAST_DAYS:
             per_year = 100 * (ratio ** (1 / years) - 1)
-        if verdict == GROWTH:
-            doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
+            if verdict == GROWTH:
+                doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
     return Change(
         first, last, after.longest_mm - before.longest_mm,
         *(100 * (ratio * math.exp(share) - 1) for share in (0, -error, error)),

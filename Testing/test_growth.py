@@ -13,6 +13,7 @@ from MammoTrackerLib.growth import (
     GROWTH,
     NO_CHANGE,
     SHRINKAGE,
+    duration,
     error_between,
     error_mm,
     growth,
@@ -107,12 +108,22 @@ def test_one_size_alone_has_no_change():
     assert json.loads(json.dumps(grown.as_dict()))["sizes"][0]["longest_mm"] == 10
 
 
-def test_growth_between_two_days_that_is_beyond_all_numbers():
-    days = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)]
-    found = growth(history(1.25, 10), [SPACING] * 2, days, REPEATABILITY)
-    assert found.overall.percent == pytest.approx(700)
-    assert found.overall.percent_per_year is None and found.overall.doubling_days < 1
+@pytest.mark.parametrize(("days", "has_rate"), [(1, False), (29, False), (30, True), (400, True)])
+def test_exams_a_few_days_apart_tell_no_rate(days, has_rate):
+    dates = [datetime.date(2020, 2, 28), datetime.date(2020, 2, 28) + datetime.timedelta(days)]
+    found = growth(history(1.25, 10), [SPACING] * 2, dates, REPEATABILITY)
+    assert found.overall.percent == pytest.approx(700) and found.overall.verdict == GROWTH
+    assert found.overall.years == days / 365.25
+    assert (found.overall.percent_per_year is not None) == has_rate
+    assert (found.overall.doubling_days is not None) == has_rate
     json.dumps(found.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("days", "text"), [(1, "1 day"), (14, "14 days"), (60, "0.2 years"), (1461, "4.0 years")]
+)
+def test_a_short_time_is_told_in_days(days, text):
+    assert duration(days / 365.25) == text
 
 
 def test_a_box_that_was_kept_from_the_registration_measures_nothing():

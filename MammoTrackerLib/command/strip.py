@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..growth import Growth, signed
+from ..growth import Growth, duration, signed
 from ..history import ExamResult, LesionHistory
 from ..mammogram import Mammogram
 from ..orientation import Turn, is_quarter
@@ -113,7 +113,7 @@ def summary(strip: Strip) -> str:
             f"({signed(change.percent_low)} to {signed(change.percent_high)} %)"
         )
         if change.years is not None:
-            text += f" in {change.years:.1f} years"
+            text += f" in {duration(change.years)}"
         if change.doubling_days is not None:
             text += f", volume doubles in {change.doubling_days:.0f} days"
         parts.append(text)
