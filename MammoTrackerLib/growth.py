@@ -158,6 +158,7 @@ def growth(
     dates: Sequence[datetime.date | None],
     repeatability: Mapping = UNMEASURED,
     lesion_type: str = "",
+    pointed: Collection[int] = (),
 ) -> Growth:
     """Measure a lesion on all exams on which it was found, and compare.
 
@@ -174,6 +175,9 @@ def growth(
         `LesionTracker.repeatability`.
     lesion_type
         "mass" or "calcification", where known.
+    pointed
+        Exams on which the user pointed at it alone, so that the box there is as large as somebody
+        made it up. Where that is the marked one, sizes are those of that box and what it grew by.
 
     Returns
     -------
@@ -184,7 +188,8 @@ def growth(
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        if result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
+        is_pointed = k in pointed and k != history.marked
+        if is_pointed or result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))

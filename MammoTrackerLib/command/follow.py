@@ -6,7 +6,7 @@ import datetime
 import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,10 +94,12 @@ def run_follow(
         on_exam = order.index(marked_as)
         found = [(MarkedLesion(on_exam, box), "") for box in boxes]
         trackings: list[str | None] = [None] * len(boxes)
+        pointed: list[set[int]] = [set() for _ in boxes]
         if lesions is not None:
-            more, known_as, about = _read_marks(lesions, exams, on_exam, paths[marked_as])
-            found, trackings, remarks = found + more, trackings + known_as, remarks + about
-        strips = followed(exams, found, force)
+            read = _read_marks(lesions, exams, on_exam, paths[marked_as])
+            found, trackings, remarks = found + read[0], trackings + read[1], remarks + read[3]
+            pointed += read[2]
+        strips = followed(exams, found, force, pointed)
         years = years_since_first([exam.header.date for exam in exams])
         content = history_as_json(exams, years, order, strips, remarks)
         (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -122,6 +124,7 @@ def run_follow(
                 [strip.history for strip in strips],
                 trackings,
                 [lesion_type for _, lesion_type in found],
+                pointed=pointed,
             )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
@@ -151,16 +154,28 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
 
 
-def followed(exams: Exams, lesions: Sequence[tuple[MarkedLesion, str]], force: bool) -> list[Strip]:
-    """Follow and measure lesions, each with its type where known; in order."""
+def followed(
+    exams: Exams,
+    lesions: Sequence[tuple[MarkedLesion, str]],
+    force: bool,
+    pointed: Sequence[Collection[int]] = (),
+) -> list[Strip]:
+    """Follow and measure lesions, each with its type where known; in order.
+
+    `pointed` are, for each, the exams that `growth` calls so.
+    """
     histories = dict(follow_marked(exams, [lesion for lesion, _ in lesions], force))
     spacings = [exam.spacing for exam in exams]
     dates = [exam.header.date for exam in exams]
     repeatability = exams.tracker.repeatability
-    return [
-        Strip(histories[k], growth(histories[k], spacings, dates, repeatability, lesion_type))
+    grown = [
+        growth(
+            histories[k], spacings, dates, repeatability, lesion_type,
+            pointed[k] if pointed else (),
+        )
         for k, (_, lesion_type) in enumerate(lesions)
-    ]
+    ]  # fmt: skip
+    return [Strip(histories[k], one) for k, one in enumerate(grown)]
 
 
 def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:
@@ -208,32 +223,45 @@ def _place(paths: Sequence[Path], on: Path) -> int:
 
 def _read_marks(
     path: Path, exams: Exams, on_exam: int, on_path: Path
-) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[str]]:
-    """Read lesions, their identities, and remarks; one marked on several exams is one lesion."""
+) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[set[int]], list[str]]:
+    """Read lesions, their identities, on which exams they are mere points, and remarks.
+
+    One marked on several exams is one lesion.
+    """
     headers = [exam.header for exam in exams]
     file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
     lesions: list[tuple[MarkedLesion, str]] = []
     trackings: list[str | None] = []
-    of_tracking: dict[str, MarkedLesion] = {}
-    # What the user said comes first, and what was only predicted is then looked for again.
-    for mark in sorted(file.lesions, key=lambda mark: mark.is_predicted):
-        known = of_tracking.get(mark.tracking) if mark.tracking else None
+    pointed: list[set[int]] = []
+    numbers: dict[str, int] = {}
+    # What the user said comes first, and what was only predicted is then looked for again. Of a
+    # lesion, what has a size comes before what is a point.
+    said = [mark for mark in file.lesions if not mark.is_predicted]
+    sized = {mark.tracking for mark in said if mark.tracking and not mark.is_size_made_up}
+    said.sort(key=lambda mark: mark.is_size_made_up and mark.tracking in sized)
+    for mark in (*said, *(mark for mark in file.lesions if mark.is_predicted)):
+        number = numbers.get(mark.tracking) if mark.tracking else None
+        known = None if number is None else lesions[number][0]
         if known is None or mark.exam == known.exam or mark.exam in known.decided:
-            lesion = MarkedLesion(mark.exam, mark.box)
-            lesions.append((lesion, mark.lesion_type))
+            number = len(lesions)
+            lesions.append((MarkedLesion(mark.exam, mark.box), mark.lesion_type))
             trackings.append(mark.tracking)
+            pointed.append(set())
             if mark.tracking:
-                of_tracking.setdefault(mark.tracking, lesion)
+                numbers.setdefault(mark.tracking, number)
         elif not mark.is_predicted:
             known.decided[mark.exam] = mark.box
+        if mark.is_size_made_up and not mark.is_predicted:
+            pointed[number].add(mark.exam)
     unused = 0
     for exam, tracking in file.absences:
-        known = of_tracking.get(tracking) if tracking else None
+        number = numbers.get(tracking) if tracking else None
+        known = None if number is None else lesions[number][0]
         if known is None or exam in (None, known.exam) or exam in known.decided:
             unused += 1
         else:
             known.decided[exam] = None
-    return lesions, trackings, [*file.remarks, *absence_remarks(unused)]
+    return lesions, trackings, pointed, [*file.remarks, *absence_remarks(unused)]
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

@@ -166,7 +166,8 @@ def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str
     if exam == strip.history.marked:
         how = "marked"
     elif result.by_user:
-        how = "set by the user" if size is not None else "not there, says the user"
+        is_there = track.status is not Status.NOT_FOUND
+        how = "set by the user" if is_there else "not there, says the user"
     elif track.status is Status.NOT_FOUND and result.there < 0.5:
         how = f"not there {as_percent(1 - result.there)}"
     elif track.status is Status.REGISTRATION:
