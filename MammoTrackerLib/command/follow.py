@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import json
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -17,13 +19,14 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..exams import Exam, Exams, check_count
 from ..growth import DAYS_A_YEAR, growth
-from ..mammogram import Mammogram
+from ..mammogram import Mammogram, spacing_pair
 from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
 from ..pair import series_problems
 from ..reading.geometry import Geometry
+from ..reading.header import other_spacing
 from ..reading.lesions import absence_remarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
@@ -61,8 +64,9 @@ def run_follow(
     boxes, lesions
         The lesions: boxes in pixels, or a file that marks them (see `reading.read_lesions`).
     spacings, dates
-        One for all exams (spacings) or one for each, where the files do not say it: mm, and
-        YYYY-MM-DD. May be empty.
+        Spacings in mm: one for all exams whose files do not say it, or one for each, which counts
+        before the file's. Dates, YYYY-MM-DD: one for each; an empty text leaves the file's. Both
+        may be empty.
     out
         The folder.
     force
@@ -151,6 +155,12 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
         if problem.blocks and not force:
             raise MammoTrackerError(problem.message)
     remarks = [problem.message for problem in problems]
+    for (first, one), (second, other) in itertools.combinations(enumerate(exams, 1), 2):
+        if np.array_equal(one.reduced.image, other.reduced.image):
+            remarks.append(
+                f"Exams {first} and {second} are one image: give each exam once, since a lesion "
+                "does not change between them."
+            )
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
 
 
@@ -184,10 +194,30 @@ def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | Non
     return [None if None in (first, date) else (date - first).days / DAYS_A_YEAR for date in dates]
 
 
-def read_exam(path: Path, spacing: float | None, date: datetime.date | None) -> Mammogram:
-    """Read an exam; a date that is given counts before the file's."""
-    mammogram = Mammogram.read(path, spacing)
+def read_exam(
+    path: Path, spacing: float | None, date: datetime.date | None, is_for_all: bool = False
+) -> Mammogram:
+    """Read an exam; a date that is given counts before the file's, and so does a spacing.
+
+    A spacing for all exams counts where the file says none.
+    """
+    read = _read_with_own_spacing if is_for_all else Mammogram.read
+    mammogram = read(path, spacing)
     return mammogram if date is None else replace(mammogram, date=date)
+
+
+def _read_with_own_spacing(path: Path, otherwise: float) -> Mammogram:
+    try:
+        mammogram = Mammogram.read(path)
+    except MammoTrackerError:  # which is said again if it is for another reason
+        return Mammogram.read(path, otherwise)
+    if not other_spacing(spacing_pair(otherwise), mammogram.spacing):
+        return mammogram
+    remark = (
+        "The file says how large its pixels are, and not as the spacing for all exams, which was "
+        "not used here: give one for each exam to overrule the files."
+    )
+    return replace(mammogram, remarks=(*mammogram.remarks, remark))
 
 
 def _readers(
@@ -204,9 +234,11 @@ def _readers(
             "each, in the exams' order."
         )
     known = [read_date(text) for text in dates] or [None] * len(paths)
-    sides = list(spacings) * (len(paths) if len(spacings) == 1 else 1) or [None] * len(paths)
+    is_for_all = len(spacings) == 1
+    sides = list(spacings) * (len(paths) if is_for_all else 1) or [None] * len(paths)
     return [
-        functools.partial(read_exam, *values) for values in zip(paths, sides, known, strict=True)
+        functools.partial(read_exam, *values, is_for_all)
+        for values in zip(paths, sides, known, strict=True)
     ]
 
 
