@@ -104,6 +104,7 @@ def run_follow(
             found, trackings, remarks = found + read[0], trackings + read[1], remarks + read[3]
             pointed += read[2]
         strips = followed(exams, found, force, pointed)
+        remarks += _doubts(exams, {lesion.exam for lesion, _ in found})
         years = years_since_first([exam.header.date for exam in exams])
         content = history_as_json(exams, years, order, strips, remarks)
         (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -162,6 +163,17 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
                 "does not change between them."
             )
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+
+
+def _doubts(exams: Exams, marked: Collection[int]) -> list[str]:
+    """Say what is implausible about the registration of exams with those that lesions are on."""
+    return [
+        f"From exam {source + 1} to exam {k + 1}: {text}"
+        for source in sorted(marked)
+        for k in range(len(exams))
+        if k != source
+        for text in exams.alignment(source, k).warnings
+    ]
 
 
 def followed(

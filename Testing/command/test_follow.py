@@ -164,6 +164,21 @@ def test_a_spacing_for_all_is_for_the_files_that_lack_one(pair: Pair, tmp_path, 
         assert [exam["spacing_mm"][0] for exam in exams] == counts
 
 
+def test_an_exam_that_does_not_fit_is_said(pair: Pair, mammogram_paths, tmp_path, capsys):
+    """As by `track`: also where no header tells the view."""
+    view = Mammogram.read(mammogram_paths["rcc"], 0.05).pixels[::4, ::4]
+    other = tmp_path / "cc.png"
+    Image.fromarray(view.astype(np.uint16)).save(other)
+    images = [pair.prior, pair.current, other]
+    argv = arguments(images, pair.prior, pair.box, tmp_path / "out", "--spacing", str(SPACING))
+    assert main(argv) == 0
+    said = capsys.readouterr().err
+    assert "From exam 1 to exam 3: These two do not look like one breast" in said
+    assert "to exam 2" not in said
+    remarks = json.loads((tmp_path / "out" / "history.json").read_text())["remarks"]
+    assert any("From exam 1 to exam 3" in remark for remark in remarks)
+
+
 def test_one_image_twice_is_said(pair: Pair, tmp_path, capsys):
     copy = tmp_path / "copy.png"
     copy.write_bytes(pair.current.read_bytes())
