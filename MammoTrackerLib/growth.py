@@ -112,7 +112,7 @@ def signed(value: float, digits: int = 0) -> str:
 def duration(years: float) -> str:
     """Write how long it is from one exam to another."""
     days = round(years * DAYS_A_YEAR)
-    if days < 2 * LEAST_DAYS:
+    if abs(days) < 2 * LEAST_DAYS:
         return f"{days} day{'s' * (days != 1)}"
     return f"{years:.1f} years"
 

@@ -120,7 +120,8 @@ def test_exams_a_few_days_apart_tell_no_rate(days, has_rate):
 
 
 @pytest.mark.parametrize(
-    ("days", "text"), [(1, "1 day"), (14, "14 days"), (60, "0.2 years"), (1461, "4.0 years")]
+    ("days", "text"),
+    [(0, "0 days"), (1, "1 day"), (59, "59 days"), (60, "0.2 years"), (-1461, "-4.0 years")],
 )
 def test_a_short_time_is_told_in_days(days, text):
     assert duration(days / 365.25) == text

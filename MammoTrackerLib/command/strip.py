@@ -160,7 +160,7 @@ def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str
     """Say under a tile when it was taken, how sure the box is, and how long the lesion."""
     when = f"exam {exam + 1}"
     if years[exam] is not None:
-        when += f":  {years[exam]:.1f} years" if exam else ":  0 years"
+        when += f":  {duration(years[exam])}" if exam else ":  0 years"
     result = strip.history.results[exam]
     track, size = result.track, strip.growth.sizes[exam]
     if exam == strip.history.marked:
