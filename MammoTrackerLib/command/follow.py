@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime
 import functools
-import itertools
 import json
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -156,10 +154,12 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
         if problem.blocks and not force:
             raise MammoTrackerError(problem.message)
     remarks = [problem.message for problem in problems]
-    for (first, one), (second, other) in itertools.combinations(enumerate(exams, 1), 2):
-        if np.array_equal(one.reduced.image, other.reduced.image):
+    seen: dict[bytes, int] = {}
+    for number, exam in enumerate(exams, 1):
+        first = seen.setdefault(exam.reduced.image.tobytes(), number)
+        if first != number:
             remarks.append(
-                f"Exams {first} and {second} are one image: give each exam once, since a lesion "
+                f"Exams {first} and {number} are one image: give each exam once, since a lesion "
                 "does not change between them."
             )
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
@@ -245,13 +245,22 @@ def _readers(
             f"There are {len(paths)} exams, but {len(dates)} dates after --dates: give one for "
             "each, in the exams' order."
         )
-    known = [read_date(text) for text in dates] or [None] * len(paths)
+    known = [_date_of(k, text) for k, text in enumerate(dates, 1)] or [None] * len(paths)
     is_for_all = len(spacings) == 1
     sides = list(spacings) * (len(paths) if is_for_all else 1) or [None] * len(paths)
     return [
         functools.partial(read_exam, *values, is_for_all)
         for values in zip(paths, sides, known, strict=True)
     ]
+
+
+def _date_of(exam: int, text: str) -> datetime.date | None:
+    try:
+        return read_date(text)
+    except MammoTrackerError:
+        raise MammoTrackerError(
+            f"What --dates says of exam {exam}, as given, is no date: give it as YYYY-MM-DD."
+        ) from None
 
 
 def _place(paths: Sequence[Path], on: Path) -> int:
