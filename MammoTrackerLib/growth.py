@@ -152,6 +152,28 @@ def error_between(first: float, last: float, parts: Mapping[str, float]) -> floa
     return math.sqrt(first**2 + last**2 - common)
 
 
+def made_up_sizes(history: LesionHistory, pointed: Collection[int]) -> set[int]:
+    """Return the exams, but for the marked one, whose sizes come from a box around a point.
+
+    Those are the exams on which the user pointed at the lesion, and those to which it was followed
+    from there.
+    """
+    points = set(pointed) - {history.marked}
+    anchors = [
+        k
+        for k, result in enumerate(history.results)
+        if result.by_user and result.track.status is not Status.NOT_FOUND
+    ]
+    found = {
+        k
+        for k in set(range(len(history.results))).difference(anchors)
+        if points.intersection(
+            [a for a in anchors if a < k][-1:] + [a for a in anchors if a > k][:1]
+        )
+    }
+    return points | found
+
+
 def growth(
     history: LesionHistory,
     spacings: Sequence[tuple[float, float]],
@@ -176,20 +198,19 @@ def growth(
     lesion_type
         "mass" or "calcification", where known.
     pointed
-        Exams on which the user pointed at it alone, so that the box there is as large as somebody
-        made it up. Where that is the marked one, sizes are those of that box and what it grew by.
+        Exams on which the user pointed at it alone, so that the size of the box there is made up.
+        Where that is the marked one, sizes are that one and what it grew by.
 
     Returns
     -------
     Growth
         Sizes and changes.
     """
-    parts = parts_of(repeatability, lesion_type)
+    parts, made_up = parts_of(repeatability, lesion_type), made_up_sizes(history, pointed)
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        is_pointed = k in pointed and k != history.marked
-        if is_pointed or result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
+        if k in made_up or result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))

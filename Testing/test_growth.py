@@ -17,6 +17,7 @@ from MammoTrackerLib.growth import (
     error_between,
     error_mm,
     growth,
+    made_up_sizes,
     parts_of,
     signed,
 )
@@ -135,6 +136,27 @@ def test_a_box_that_was_kept_from_the_registration_measures_nothing():
     found = growth(lesion, [SPACING] * 3, DATES, REPEATABILITY)
     assert found.sizes[1] is None
     assert [(step.first, step.last) for step in found.steps] == [(0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("pointed", "made_up"),
+    [
+        (set(), set()), ({2}, set()), ({4}, {3, 4, 5}), ({2, 4}, {3, 4, 5}),
+        ({0}, {0, 1}), ({0, 2, 4}, {0, 1, 3, 4, 5}),
+    ],
+)  # fmt: skip
+def test_a_box_around_a_point_measures_nothing_nor_what_was_found_from_it(pointed, made_up):
+    """Unless it is the marked one, which all sizes are then compared with."""
+    lesion = history(10, 10, 20, 10, 10, 10, marked=2)
+    results = tuple(
+        replace(result, by_user=k in (0, 2, 4)) for k, result in enumerate(lesion.results)
+    )
+    lesion = replace(lesion, results=results)
+    assert made_up_sizes(lesion, pointed) == made_up
+    dates = [datetime.date(2020 + k, 1, 1) for k in range(6)]
+    found = growth(lesion, [SPACING] * 6, dates, REPEATABILITY, "", pointed)
+    assert {k for k, size in enumerate(found.sizes) if size is None} == made_up
+    assert (found.overall is None) == (len(made_up) == 5)
 
 
 def test_what_is_rounded_to_nothing_is_no_loss():

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..box import Box
+from ..growth import made_up_sizes
 from ..history import LesionHistory
 from ..mammogram import Header, Mammogram
 from ..reading.sr_content import SCHEME
@@ -75,6 +76,7 @@ def lesion_groups(
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
+    made_up = made_up_sizes(history, pointed)
     for number, (result, header, exam) in enumerate(
         zip(history.results, headers, exams, strict=True)
     ):
@@ -102,7 +104,7 @@ def lesion_groups(
                 _percent(codes.DCM.CertaintyOfFinding, track.score),
                 _percent(_own("PRESENCE", "Probability that it is on the exam"), result.there),
             ]
-        is_made_up = history.marked in pointed or number in pointed
+        is_made_up = history.marked in pointed or number in made_up
         has_size = not is_made_up and track.status is not Status.REGISTRATION
         is_there = track.status is not Status.NOT_FOUND and decision not in WITHOUT_BOX
         region = _region(track.box, header) if is_there else None
