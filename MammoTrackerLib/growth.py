@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from .history import LesionHistory
 from .track import Status
 
 DAYS_A_YEAR = 365.25
+LEAST_DAYS = 30
+"""Between exams of which a growth per year and a doubling time are told: on nearer ones, such as
+those of a recall, a lesion differs by how the breast was laid."""
 GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
 ANY_TYPE = "any"
 UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5, "shared": 0.0}}
@@ -59,9 +61,10 @@ class Change:
         measured".
     years, percent_per_year
         Between the exams, and growth of the longest side per year; None if a date is unknown, and
-        the latter if it is beyond all numbers.
+        the latter if they are less than `LEAST_DAYS` apart.
     doubling_days
-        In which the volume doubles, from the longest side; None unless it grows, with known dates.
+        In which the volume doubles, from the longest side; None unless it grows, with known dates
+        as far apart.
     """
 
     first: int
@@ -106,6 +109,14 @@ def signed(value: float, digits: int = 0) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
+def duration(years: float) -> str:
+    """Write how long it is from one exam to another."""
+    days = round(years * DAYS_A_YEAR)
+    if abs(days) < 2 * LEAST_DAYS:
+        return f"{days} day{'s' * (days != 1)}"
+    return f"{years:.1f} years"
+
+
 def parts_of(repeatability: Mapping, lesion_type: str = "") -> Mapping[str, float]:
     """Return how well sizes of one lesion type repeat, or of any type if it is not known."""
     return repeatability.get(lesion_type, repeatability[ANY_TYPE])
@@ -141,12 +152,35 @@ def error_between(first: float, last: float, parts: Mapping[str, float]) -> floa
     return math.sqrt(first**2 + last**2 - common)
 
 
+def made_up_sizes(history: LesionHistory, pointed: Collection[int]) -> set[int]:
+    """Return the exams, but for the marked one, whose sizes come from a box around a point.
+
+    Those are the exams on which the user pointed at the lesion, and those to which it was followed
+    from there.
+    """
+    points = set(pointed) - {history.marked}
+    anchors = [
+        k
+        for k, result in enumerate(history.results)
+        if result.by_user and result.track.status is not Status.NOT_FOUND
+    ]
+    found = {
+        k
+        for k in set(range(len(history.results))).difference(anchors)
+        if points.intersection(
+            [a for a in anchors if a < k][-1:] + [a for a in anchors if a > k][:1]
+        )
+    }
+    return points | found
+
+
 def growth(
     history: LesionHistory,
     spacings: Sequence[tuple[float, float]],
     dates: Sequence[datetime.date | None],
     repeatability: Mapping = UNMEASURED,
     lesion_type: str = "",
+    pointed: Collection[int] = (),
 ) -> Growth:
     """Measure a lesion on all exams on which it was found, and compare.
 
@@ -163,17 +197,20 @@ def growth(
         `LesionTracker.repeatability`.
     lesion_type
         "mass" or "calcification", where known.
+    pointed
+        Exams on which the user pointed at it alone, so that the size of the box there is made up.
+        Where that is the marked one, sizes are that one and what it grew by.
 
     Returns
     -------
     Growth
         Sizes and changes.
     """
-    parts = parts_of(repeatability, lesion_type)
+    parts, made_up = parts_of(repeatability, lesion_type), made_up_sizes(history, pointed)
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        if result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
+        if k in made_up or result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))
@@ -203,11 +240,12 @@ def _change(
         verdict = GROWTH if ratio > 1 else SHRINKAGE
     years = per_year = doubling = None
     if None not in (dates[first], dates[last]) and dates[last] > dates[first]:
-        years = (dates[last] - dates[first]).days / DAYS_A_YEAR
-        with suppress(OverflowError):  # between days, as when a mark was moved
+        days = (dates[last] - dates[first]).days
+        years = days / DAYS_A_YEAR
+        if days >= LEAST_DAYS:
             per_year = 100 * (ratio ** (1 / years) - 1)
-        if verdict == GROWTH:
-            doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
+            if verdict == GROWTH:
+                doubling = years * DAYS_A_YEAR * math.log(2) / (3 * math.log(ratio))
     return Change(
         first, last, after.longest_mm - before.longest_mm,
         *(100 * (ratio * math.exp(share) - 1) for share in (0, -error, error)),

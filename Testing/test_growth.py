@@ -13,9 +13,11 @@ from MammoTrackerLib.growth import (
     GROWTH,
     NO_CHANGE,
     SHRINKAGE,
+    duration,
     error_between,
     error_mm,
     growth,
+    made_up_sizes,
     parts_of,
     signed,
 )
@@ -107,12 +109,23 @@ def test_one_size_alone_has_no_change():
     assert json.loads(json.dumps(grown.as_dict()))["sizes"][0]["longest_mm"] == 10
 
 
-def test_growth_between_two_days_that_is_beyond_all_numbers():
-    days = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)]
-    found = growth(history(1.25, 10), [SPACING] * 2, days, REPEATABILITY)
-    assert found.overall.percent == pytest.approx(700)
-    assert found.overall.percent_per_year is None and found.overall.doubling_days < 1
+@pytest.mark.parametrize(("days", "has_rate"), [(1, False), (29, False), (30, True), (400, True)])
+def test_exams_a_few_days_apart_tell_no_rate(days, has_rate):
+    dates = [datetime.date(2020, 2, 28), datetime.date(2020, 2, 28) + datetime.timedelta(days)]
+    found = growth(history(1.25, 10), [SPACING] * 2, dates, REPEATABILITY)
+    assert found.overall.percent == pytest.approx(700) and found.overall.verdict == GROWTH
+    assert found.overall.years == days / 365.25
+    assert (found.overall.percent_per_year is not None) == has_rate
+    assert (found.overall.doubling_days is not None) == has_rate
     json.dumps(found.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [(0, "0 days"), (1, "1 day"), (59, "59 days"), (60, "0.2 years"), (-1461, "-4.0 years")],
+)
+def test_a_short_time_is_told_in_days(days, text):
+    assert duration(days / 365.25) == text
 
 
 def test_a_box_that_was_kept_from_the_registration_measures_nothing():
@@ -123,6 +136,27 @@ def test_a_box_that_was_kept_from_the_registration_measures_nothing():
     found = growth(lesion, [SPACING] * 3, DATES, REPEATABILITY)
     assert found.sizes[1] is None
     assert [(step.first, step.last) for step in found.steps] == [(0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("pointed", "made_up"),
+    [
+        (set(), set()), ({2}, set()), ({4}, {3, 4, 5}), ({2, 4}, {3, 4, 5}),
+        ({0}, {0, 1}), ({0, 2, 4}, {0, 1, 3, 4, 5}),
+    ],
+)  # fmt: skip
+def test_a_box_around_a_point_measures_nothing_nor_what_was_found_from_it(pointed, made_up):
+    """Unless it is the marked one, which all sizes are then compared with."""
+    lesion = history(10, 10, 20, 10, 10, 10, marked=2)
+    results = tuple(
+        replace(result, by_user=k in (0, 2, 4)) for k, result in enumerate(lesion.results)
+    )
+    lesion = replace(lesion, results=results)
+    assert made_up_sizes(lesion, pointed) == made_up
+    dates = [datetime.date(2020 + k, 1, 1) for k in range(6)]
+    found = growth(lesion, [SPACING] * 6, dates, REPEATABILITY, "", pointed)
+    assert {k for k, size in enumerate(found.sizes) if size is None} == made_up
+    assert (found.overall is None) == (len(made_up) == 5)
 
 
 def test_what_is_rounded_to_nothing_is_no_loss():

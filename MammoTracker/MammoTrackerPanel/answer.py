@@ -42,7 +42,7 @@ def changeOf(known, titles: list[str]) -> tuple[str, str]:
     titles
         Of the exams.
     """
-    from MammoTrackerLib.growth import signed
+    from MammoTrackerLib.growth import duration, signed
 
     change = known.growth.overall if known and known.growth else None
     texts, sentences = [], []
@@ -52,7 +52,7 @@ def changeOf(known, titles: list[str]) -> tuple[str, str]:
         low, high = signed(change.percent_low), signed(change.percent_high)
         parts = [change.verdict, f"{percent} % (95 %: {low} to {high} %)"]
         if change.years is not None:
-            parts.append(_("in {years:.1f} years").format(years=change.years))
+            parts.append(_("in {time}").format(time=duration(change.years)))
         if change.doubling_days is not None:
             parts.append(_("volume doubles in {n:.0f} days").format(n=change.doubling_days))
         sentence = ", ".join(parts) + "."

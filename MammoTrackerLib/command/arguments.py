@@ -99,7 +99,8 @@ def _add_follow(commands: argparse._SubParsersAction) -> None:
         type=float,
         nargs="+",
         default=[],
-        help="pixel size of all exams, or of each, where the files do not say it",
+        help="pixel size of all exams whose files do not say it; or of each, which counts before "
+        "the files",
     )
     follow.add_argument(
         "--dates",

@@ -25,7 +25,7 @@ from .cluster import connected, require_distributed, track_manifest
 from .parquet import csv_of, is_parquet, pack, require_pyarrow, unpack
 from .results import Journal, Note, Results, fingerprints, journal_of
 from .rows import RowProcess
-from .tables import FAILED, Layout, failed_row, layout_of, read_groups, read_rows
+from .tables import FAILED, Layout, failed_row, layout_of, read_groups
 
 DEATHS = 2
 """How often the program may die while it works on a row, before that row is failed."""
@@ -74,7 +74,7 @@ def run_batch(
     if not is_alone:
         require_distributed()
     layout = layout_of(manifest)
-    total = sum(1 for _ in read_rows(manifest, layout.manifest))
+    total = sum(1 for _ in read_groups(manifest, layout))
     table = out
     if is_parquet(out):
         require_pyarrow()

@@ -6,7 +6,7 @@ import datetime
 import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,14 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..exams import Exam, Exams, check_count
 from ..growth import DAYS_A_YEAR, growth
-from ..mammogram import Mammogram
+from ..mammogram import Mammogram, spacing_pair
 from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
 from ..pair import series_problems
 from ..reading.geometry import Geometry
+from ..reading.header import other_spacing
 from ..reading.lesions import absence_remarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
@@ -61,8 +62,9 @@ def run_follow(
     boxes, lesions
         The lesions: boxes in pixels, or a file that marks them (see `reading.read_lesions`).
     spacings, dates
-        One for all exams (spacings) or one for each, where the files do not say it: mm, and
-        YYYY-MM-DD. May be empty.
+        Spacings in mm: one for all exams whose files do not say it, or one for each, which counts
+        before the file's. Dates, YYYY-MM-DD: one for each; an empty text leaves the file's. Both
+        may be empty.
     out
         The folder.
     force
@@ -94,10 +96,13 @@ def run_follow(
         on_exam = order.index(marked_as)
         found = [(MarkedLesion(on_exam, box), "") for box in boxes]
         trackings: list[str | None] = [None] * len(boxes)
+        pointed: list[set[int]] = [set() for _ in boxes]
         if lesions is not None:
-            more, known_as, about = _read_marks(lesions, exams, on_exam, paths[marked_as])
-            found, trackings, remarks = found + more, trackings + known_as, remarks + about
-        strips = followed(exams, found, force)
+            read = _read_marks(lesions, exams, on_exam, paths[marked_as])
+            found, trackings, remarks = found + read[0], trackings + read[1], remarks + read[3]
+            pointed += read[2]
+        strips = followed(exams, found, force, pointed)
+        remarks += _doubts(exams, {lesion.exam for lesion, _ in found})
         years = years_since_first([exam.header.date for exam in exams])
         content = history_as_json(exams, years, order, strips, remarks)
         (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -122,6 +127,7 @@ def run_follow(
                 [strip.history for strip in strips],
                 trackings,
                 [lesion_type for _, lesion_type in found],
+                pointed=pointed,
             )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
@@ -148,19 +154,50 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
         if problem.blocks and not force:
             raise MammoTrackerError(problem.message)
     remarks = [problem.message for problem in problems]
+    seen: dict[bytes, int] = {}
+    for number, exam in enumerate(exams, 1):
+        first = seen.setdefault(exam.reduced.image.tobytes(), number)
+        if first != number:
+            remarks.append(
+                f"Exams {first} and {number} are one image: give each exam once, since a lesion "
+                "does not change between them."
+            )
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
 
 
-def followed(exams: Exams, lesions: Sequence[tuple[MarkedLesion, str]], force: bool) -> list[Strip]:
-    """Follow and measure lesions, each with its type where known; in order."""
+def _doubts(exams: Exams, marked: Collection[int]) -> list[str]:
+    """Say what is implausible about the registration of exams with those that lesions are on."""
+    return [
+        f"From exam {source + 1} to exam {k + 1}: {text}"
+        for source in sorted(marked)
+        for k in range(len(exams))
+        if k != source
+        for text in exams.alignment(source, k).warnings
+    ]
+
+
+def followed(
+    exams: Exams,
+    lesions: Sequence[tuple[MarkedLesion, str]],
+    force: bool,
+    pointed: Sequence[Collection[int]] = (),
+) -> list[Strip]:
+    """Follow and measure lesions, each with its type where known; in order.
+
+    `pointed` are, for each, the exams that `growth` calls so.
+    """
     histories = dict(follow_marked(exams, [lesion for lesion, _ in lesions], force))
     spacings = [exam.spacing for exam in exams]
     dates = [exam.header.date for exam in exams]
     repeatability = exams.tracker.repeatability
-    return [
-        Strip(histories[k], growth(histories[k], spacings, dates, repeatability, lesion_type))
+    grown = [
+        growth(
+            histories[k], spacings, dates, repeatability, lesion_type,
+            pointed[k] if pointed else (),
+        )
         for k, (_, lesion_type) in enumerate(lesions)
-    ]
+    ]  # fmt: skip
+    return [Strip(histories[k], one) for k, one in enumerate(grown)]
 
 
 def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:
@@ -169,10 +206,30 @@ def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | Non
     return [None if None in (first, date) else (date - first).days / DAYS_A_YEAR for date in dates]
 
 
-def read_exam(path: Path, spacing: float | None, date: datetime.date | None) -> Mammogram:
-    """Read an exam; a date that is given counts before the file's."""
-    mammogram = Mammogram.read(path, spacing)
+def read_exam(
+    path: Path, spacing: float | None, date: datetime.date | None, is_for_all: bool = False
+) -> Mammogram:
+    """Read an exam; a date that is given counts before the file's, and so does a spacing.
+
+    A spacing for all exams counts where the file says none.
+    """
+    read = _read_with_own_spacing if is_for_all else Mammogram.read
+    mammogram = read(path, spacing)
     return mammogram if date is None else replace(mammogram, date=date)
+
+
+def _read_with_own_spacing(path: Path, otherwise: float) -> Mammogram:
+    try:
+        mammogram = Mammogram.read(path)
+    except MammoTrackerError:  # which is said again if it is for another reason
+        return Mammogram.read(path, otherwise)
+    if not other_spacing(spacing_pair(otherwise), mammogram.spacing):
+        return mammogram
+    remark = (
+        "The file says how large its pixels are, and not as the spacing for all exams, which was "
+        "not used here: give one for each exam to overrule the files."
+    )
+    return replace(mammogram, remarks=(*mammogram.remarks, remark))
 
 
 def _readers(
@@ -188,11 +245,22 @@ def _readers(
             f"There are {len(paths)} exams, but {len(dates)} dates after --dates: give one for "
             "each, in the exams' order."
         )
-    known = [read_date(text) for text in dates] or [None] * len(paths)
-    sides = list(spacings) * (len(paths) if len(spacings) == 1 else 1) or [None] * len(paths)
+    known = [_date_of(k, text) for k, text in enumerate(dates, 1)] or [None] * len(paths)
+    is_for_all = len(spacings) == 1
+    sides = list(spacings) * (len(paths) if is_for_all else 1) or [None] * len(paths)
     return [
-        functools.partial(read_exam, *values) for values in zip(paths, sides, known, strict=True)
+        functools.partial(read_exam, *values, is_for_all)
+        for values in zip(paths, sides, known, strict=True)
     ]
+
+
+def _date_of(exam: int, text: str) -> datetime.date | None:
+    try:
+        return read_date(text)
+    except MammoTrackerError:
+        raise MammoTrackerError(
+            f"What --dates says of exam {exam}, as given, is no date: give it as YYYY-MM-DD."
+        ) from None
 
 
 def _place(paths: Sequence[Path], on: Path) -> int:
@@ -208,32 +276,45 @@ def _place(paths: Sequence[Path], on: Path) -> int:
 
 def _read_marks(
     path: Path, exams: Exams, on_exam: int, on_path: Path
-) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[str]]:
-    """Read lesions, their identities, and remarks; one marked on several exams is one lesion."""
+) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[set[int]], list[str]]:
+    """Read lesions, their identities, on which exams they are mere points, and remarks.
+
+    One marked on several exams is one lesion.
+    """
     headers = [exam.header for exam in exams]
     file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
     lesions: list[tuple[MarkedLesion, str]] = []
     trackings: list[str | None] = []
-    of_tracking: dict[str, MarkedLesion] = {}
-    # What the user said comes first, and what was only predicted is then looked for again.
-    for mark in sorted(file.lesions, key=lambda mark: mark.is_predicted):
-        known = of_tracking.get(mark.tracking) if mark.tracking else None
+    pointed: list[set[int]] = []
+    numbers: dict[str, int] = {}
+    # What the user said comes first, and what was only predicted is then looked for again. Of a
+    # lesion, what has a size comes before what is a point.
+    said = [mark for mark in file.lesions if not mark.is_predicted]
+    sized = {mark.tracking for mark in said if mark.tracking and not mark.is_size_made_up}
+    said.sort(key=lambda mark: mark.is_size_made_up and mark.tracking in sized)
+    for mark in (*said, *(mark for mark in file.lesions if mark.is_predicted)):
+        number = numbers.get(mark.tracking) if mark.tracking else None
+        known = None if number is None else lesions[number][0]
         if known is None or mark.exam == known.exam or mark.exam in known.decided:
-            lesion = MarkedLesion(mark.exam, mark.box)
-            lesions.append((lesion, mark.lesion_type))
+            number = len(lesions)
+            lesions.append((MarkedLesion(mark.exam, mark.box), mark.lesion_type))
             trackings.append(mark.tracking)
+            pointed.append(set())
             if mark.tracking:
-                of_tracking.setdefault(mark.tracking, lesion)
+                numbers.setdefault(mark.tracking, number)
         elif not mark.is_predicted:
             known.decided[mark.exam] = mark.box
+        if mark.is_size_made_up and not mark.is_predicted:
+            pointed[number].add(mark.exam)
     unused = 0
     for exam, tracking in file.absences:
-        known = of_tracking.get(tracking) if tracking else None
+        number = numbers.get(tracking) if tracking else None
+        known = None if number is None else lesions[number][0]
         if known is None or exam in (None, known.exam) or exam in known.decided:
             unused += 1
         else:
             known.decided[exam] = None
-    return lesions, trackings, [*file.remarks, *absence_remarks(unused)]
+    return lesions, trackings, pointed, [*file.remarks, *absence_remarks(unused)]
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

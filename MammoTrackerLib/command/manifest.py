@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -248,6 +249,8 @@ def _rows(
                 others = set() if series else lesions - {mark.lesion for mark in found}
                 absent = {names[lesion] for lesion in marks.absent_from(image, others)}
                 exams.append((image, known, absent))
+            if series:
+                _drop_points(exams, marks)
             for row in make(f"{patient}-{side}-{view}", exams, has_marks, base):
                 totals["rows"] += 1
                 groups.add(row[id_column])
@@ -255,6 +258,22 @@ def _rows(
         totals["groups"] += len(groups)
         totals["patients"] += bool(groups)
         totals["lesions"] += len(names)
+
+
+def _drop_points(exams: Sequence[Exam], marks: Marks) -> None:
+    """Leave out where a lesion is a mere point, if it has a size on another exam of its series.
+
+    It would have grown from the box around the point. Of points alone the last one stays, as the
+    mark from which the lesion is followed.
+    """
+    for lesion in dict.fromkeys(name for _, known, _ in exams for name in known):
+        of_lesion = [known for _, known, _ in exams if lesion in known]
+        sized = [known for known in of_lesion if not known[lesion].is_point]
+        for known in of_lesion:
+            if known[lesion].is_point and (sized or known is not of_lesion[-1]):
+                known[lesion] = replace(known[lesion], box=None)
+                marks.points -= 1
+                marks.left_out["points of a lesion that is marked on another exam"] += 1
 
 
 def _names(lesions: Iterable[str]) -> dict[str, str]:
@@ -302,7 +321,8 @@ def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -
                 "exam": _cell(base, image),
                 "lesion_type": lesion_type,
             }
-            yield row | (box_cells(lesions[lesion].box, BOX_COLUMNS) if lesion in lesions else {})
+            box = lesions[lesion].box if lesion in lesions else None
+            yield row | (box_cells(box, BOX_COLUMNS) if box is not None else {})
 
 
 def _cell(base: str, image: Image) -> str:

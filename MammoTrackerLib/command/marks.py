@@ -41,12 +41,15 @@ class ImageMark:
     lesion_type
         "mass", "calcification", what a user's table says, or "".
     box
-        In the image's pixels.
+        In the image's pixels; None where a manifest leaves it out.
+    is_point
+        Whether it was put around a point, so that its size is made up.
     """
 
     lesion: str
     lesion_type: str
-    box: Box
+    box: Box | None
+    is_point: bool = False
 
 
 class Marks:
@@ -278,7 +281,7 @@ class Marks:
             self.points += is_point
             boxes.add(box)
             name = lesion or f"#{number}"
-            found[name] = ImageMark(name, kind, box)
+            found[name] = ImageMark(name, kind, box, is_point)
         return list(found.values())
 
     @property

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..box import Box
 from ..errors import MammoTrackerError
 from ..exams import Exam, Exams
 from ..mammogram import Mammogram
@@ -19,7 +20,6 @@ from .tables import (
     SERIES,
     candidates_cell,
     failed_row,
-    filled,
     read_box,
     read_date,
     read_spacing,
@@ -79,10 +79,9 @@ def _results(
     remarks = text_cell(" ".join(remarks_on(exams, force)))
     years = years_since_first([exam.header.date for exam in exams])
     known, problems = {}, {}
-    rows = filled(group)
-    for name in dict.fromkeys(row["lesion_id"] for row in rows):
+    for name in dict.fromkeys(row["lesion_id"] for row in group):
         try:
-            known[name] = _marked(rows, name, names)
+            known[name] = _marked(group, name, names)
         except MammoTrackerError as error:
             problems[name] = str(error)
     results = {}
@@ -128,17 +127,17 @@ def _read(folder: Path, group: Sequence[Row], name: str) -> Mammogram:
     """Read an exam with what its rows say of it."""
     rows = [row for row in group if row["exam"] == name]
     spacing, date = (
-        _only({read(row[column]) for row in rows} - {None}, column)
+        _only({read(row[column]) for row in rows} - {None}, "exam", column)
         for column, read in (("spacing_mm", read_spacing), ("date", read_date))
     )
     return read_exam(folder / name, spacing, date)
 
 
-def _only(said: set, column: str) -> object:
-    """Return what rows of one exam say, who need not all say it; None where none does."""
+def _only(said: set, of: str, column: str) -> object:
+    """Return what rows of one exam or lesion say, who need not all do; None where none does."""
     if len(said) > 1:
         raise MammoTrackerError(
-            f"The rows of one exam differ in {column}: give it the same in all, or in one of them."
+            f"The rows of one {of} differ in {column}: give it the same in all, or in one of them."
         )
     return next(iter(said), None)
 
@@ -149,14 +148,21 @@ def _marked(group: Sequence[Row], lesion: str, names: Sequence[str]) -> tuple[Ma
     Raises
     ------
     MammoTrackerError
-        If it has no box, or one that is none.
+        If it has no box, one that is none, or two on an exam, or two types.
     """
     rows = [row for row in group if row["lesion_id"] == lesion]
-    read = [(names.index(row["exam"]), read_box(row, BOX_COLUMNS)) for row in rows]
-    boxes = {exam: box for exam, box in read if box is not None}
+    boxes: dict[int, Box] = {}
+    for row in rows:
+        box = read_box(row, BOX_COLUMNS)
+        if box is not None and boxes.setdefault(names.index(row["exam"]), box) != box:
+            raise MammoTrackerError(
+                "The rows of one lesion have two boxes on one exam: give each lesion another "
+                "lesion_id."
+            )
     if not boxes:
         raise MammoTrackerError(
             "The lesion has no box: fill x0 to y1 on the exam on which it is marked."
         )
     marked = max(boxes)
-    return MarkedLesion(marked, boxes.pop(marked), boxes), rows[0]["lesion_type"]
+    lesion_type = _only({row["lesion_type"] for row in rows} - {""}, "lesion", "lesion_type")
+    return MarkedLesion(marked, boxes.pop(marked), boxes), lesion_type or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -78,6 +78,7 @@ def write_sr(
     trackings: Sequence[str | None] = (),
     lesion_types: Sequence[str] = (),
     decisions: Mapping[tuple[int, int], str] | None = None,
+    pointed: Sequence[Collection[int]] = (),
 ) -> None:
     """Write lesions as one structured report, in the study of the last exam.
 
@@ -100,6 +101,9 @@ def write_sr(
         "mass", "calcification" or "", for each lesion.
     decisions
         By (lesion, exam), one of `sr_groups.DECISIONS`, where more is known than the history tells.
+    pointed
+        For each lesion, the exams on which the user pointed at it alone: such a box has no size,
+        and what was found from it has none.
 
     Raises
     ------
@@ -126,6 +130,7 @@ def write_sr(
                     uids[lesion],
                     lesion_types[lesion] if lesion < len(lesion_types) else "",
                     decisions or {},
+                    pointed[lesion] if lesion < len(pointed) else (),
                 )
             ]
             content = io.BytesIO()

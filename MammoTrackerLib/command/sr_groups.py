@@ -2,10 +2,10 @@
 
 Each lesion has a measurement group an exam, with one tracking UID through all of them: the box as
 a closed POLYLINE on that very image, and its longest side and area; where the lesion was not found,
-is not there, or its box was rejected, the image alone. What nobody looked for has no probability,
-and a box that was kept from the registration no sizes. Codes are those of the standard where it has
-some: Certainty of Finding (111012, DCM) is the probability that the box is right. Those of scheme
-99MAMMOTRACKER are ours:
+is not there, or its box was rejected, the image alone. What nobody looked for has no probability.
+A box that was kept from the registration has no sizes, nor has one that was put around a point, or
+found from that. Codes are those of the standard where it has some: Certainty of Finding (111012,
+DCM) is the probability that the box is right. Those of scheme 99MAMMOTRACKER are ours:
 
 =============== ====================================================================
 ``STATUS``      how far the answer can be trusted: ``FOUND``, ``UNCERTAIN``,
@@ -22,11 +22,12 @@ some: Certainty of Finding (111012, DCM) is the probability that the box is righ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..box import Box
+from ..growth import made_up_sizes
 from ..history import LesionHistory
 from ..mammogram import Header, Mammogram
 from ..reading.sr_content import SCHEME
@@ -69,11 +70,13 @@ def lesion_groups(
     tracking_uid: str,
     lesion_type: str,
     decisions: Mapping[tuple[int, int], str],
+    pointed: Collection[int],
 ) -> Iterator:
     """Yield a lesion's measurement group on each exam."""
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
+    made_up = made_up_sizes(history, pointed)
     for number, (result, header, exam) in enumerate(
         zip(history.results, headers, exams, strict=True)
     ):
@@ -101,7 +104,8 @@ def lesion_groups(
                 _percent(codes.DCM.CertaintyOfFinding, track.score),
                 _percent(_own("PRESENCE", "Probability that it is on the exam"), result.there),
             ]
-        is_kept = track.status is Status.REGISTRATION
+        is_made_up = history.marked in pointed or number in made_up
+        has_size = not is_made_up and track.status is not Status.REGISTRATION
         is_there = track.status is not Status.NOT_FOUND and decision not in WITHOUT_BOX
         region = _region(track.box, header) if is_there else None
         if region is None:
@@ -114,7 +118,7 @@ def lesion_groups(
         yield sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=region,
             geometric_purpose=codes.SCT.BoundedBy,
-            measurements=[*([] if is_kept else _sizes(track.box, exam)), *measurements],
+            measurements=[*(_sizes(track.box, exam) if has_size else []), *measurements],
             **common,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..growth import Growth, signed
+from ..growth import Growth, duration, signed
 from ..history import ExamResult, LesionHistory
 from ..mammogram import Mammogram
 from ..orientation import Turn, is_quarter
@@ -113,7 +113,7 @@ def summary(strip: Strip) -> str:
             f"({signed(change.percent_low)} to {signed(change.percent_high)} %)"
         )
         if change.years is not None:
-            text += f" in {change.years:.1f} years"
+            text += f" in {duration(change.years)}"
         if change.doubling_days is not None:
             text += f", volume doubles in {change.doubling_days:.0f} days"
         parts.append(text)
@@ -160,13 +160,14 @@ def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str
     """Say under a tile when it was taken, how sure the box is, and how long the lesion."""
     when = f"exam {exam + 1}"
     if years[exam] is not None:
-        when += f":  {years[exam]:.1f} years" if exam else ":  0 years"
+        when += f":  {duration(years[exam])}" if exam else ":  0 years"
     result = strip.history.results[exam]
     track, size = result.track, strip.growth.sizes[exam]
     if exam == strip.history.marked:
         how = "marked"
     elif result.by_user:
-        how = "set by the user" if size is not None else "not there, says the user"
+        is_there = track.status is not Status.NOT_FOUND
+        how = "set by the user" if is_there else "not there, says the user"
     elif track.status is Status.NOT_FOUND and result.there < 0.5:
         how = f"not there {as_percent(1 - result.there)}"
     elif track.status is Status.REGISTRATION:

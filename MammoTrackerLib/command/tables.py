@@ -147,14 +147,21 @@ def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]
     Raises
     ------
     MammoTrackerError
-        As `read_rows`.
+        As `read_rows`; and if the rows of a series do not follow each other.
     """
     rows = read_rows(manifest, layout.manifest)
     if layout is PAIRS:
         yield from ((row, []) for row in rows)
         return
-    for _, group in groupby(rows, lambda row: row["exam_group"]):
+    seen: set[str] = set()
+    for name, group in groupby(rows, lambda row: row["exam_group"]):
         together = list(group)
+        if name in seen:
+            raise MammoTrackerError(
+                f"{manifest}, line {together[0].line}: the series of this row is there before, "
+                "too. Put the rows of a series one after another: sort the table by exam_group."
+            )
+        seen.add(name)
         yield from ((row, together) for row in together)
 
 

@@ -13,7 +13,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
 from .brightness import brightness, first_window
 from .files import check_amount, no_image, truncated
-from .header import breast_spacing, facts, size
+from .header import breast_spacing, facts, other_spacing, size
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
@@ -33,26 +33,29 @@ def read_dicom(path: Path, spacing: tuple[float, float] | None) -> Mammogram:
     """Read a mammogram; its header is checked before its pixels are read at all."""
     with _opened(path) as header:
         check_pixels(header, path)
-        if spacing is None:
-            spacing = breast_spacing(header, path)
+        own = _spacing_of(header, path) if spacing is not None else breast_spacing(header, path)
+        about = other_spacing(spacing, own) if spacing and own else ()
         values, remarks = stored_values(header, path)
-        pixels, further_remarks = brightness(values, header)
-        return Mammogram(pixels, spacing, **facts(header), remarks=remarks + further_remarks)
+        pixels, more = brightness(values, header)
+        return Mammogram(pixels, spacing or own, **facts(header), remarks=remarks + more + about)
 
 
 def read_dicom_header(path: Path) -> Header:
     with _opened(path) as header:
-        try:
-            spacing = breast_spacing(header, path)
-        except MammoTrackerError:
-            spacing = None
         return Header(
-            spacing,
+            _spacing_of(header, path),
             window=first_window(header),
             inverted=header.get("PhotometricInterpretation") == "MONOCHROME1",
             size=size(header),
             **facts(header),
         )
+
+
+def _spacing_of(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
+    try:
+        return breast_spacing(header, path)
+    except MammoTrackerError:
+        return None
 
 
 @contextmanager

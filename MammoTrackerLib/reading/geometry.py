@@ -54,6 +54,11 @@ class Geometry:
         )
         return cls(*([*values, *missing][:3] for values in (origin, x_axis, y_axis)))
 
+    def at_one_mm(self) -> Geometry:
+        """Return where the pixels would be if they had 1 mm."""
+        axes = ([v / math.hypot(*axis) for v in axis] for axis in (self.x_axis, self.y_axis))
+        return Geometry(self.origin, *axes)
+
     def center(self, box: Box) -> list[float]:
         # ITK's origin is the centre of the first pixel, a box's is that pixel's corner.
         x, y = (value - 0.5 for value in box.center)

@@ -52,6 +52,8 @@ _MODIFIERS = {
     "anterior compression": ("441752004", "P2-00161", "ANTERIORCOMPRESSION"),
     "inframammary fold": ("442593008", "R-40ABE", "INFRAMAMMARYFOLD"),
 }  # fmt: skip
+_SAME_SPACING = 0.02
+"""How much two spacings may differ, of which one may have been rounded."""
 _SIDE = "LEFT|RIGHT|LT|RT|L|R"
 _VIEW = "|".join([*(known[-1] for known in _VIEWS.values()), *sorted(_VIEWS, key=len)[::-1]])
 _MODIFIER = "|".join(known[-1] for known in _MODIFIERS.values())
@@ -249,6 +251,16 @@ def breast_spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float]:
             f"In {path}, {' and '.join(found)} cannot be a mammogram's: give the spacing in mm."
         )
     raise no_spacing(path)
+
+
+def other_spacing(given: tuple[float, float], own: tuple[float, float]) -> tuple[str, ...]:
+    """Return a sentence for the user where the spacing that was given is not the file's own."""
+    if np.allclose(given, own, rtol=_SAME_SPACING, atol=0):
+        return ()
+    return (
+        "The file says that its pixels have another size than the one that was given, which "
+        "counts: make sure that it is of this image.",
+    )
 
 
 def _magnification(header: pydicom.Dataset) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from .files import check_amount, no_image, no_spacing, truncated
+from .header import other_spacing
 from .image_headers import check_header, is_nifti
 
 if TYPE_CHECKING:
@@ -49,14 +50,13 @@ def image_format(path: Path, head: bytes) -> str | None:
 
 
 def read_image(path: Path, spacing: tuple[float, float] | None, format_name: str) -> Mammogram:
-    pixels, file_spacing = read_pixels(path, format_name)
-    if spacing is None:
-        spacing = file_spacing
-    if spacing is None:
+    pixels, own = read_pixels(path, format_name)
+    if spacing is None and own is None:
         raise no_spacing(path)
+    remarks = other_spacing(spacing, own) if spacing and own else ()
     if format_name == "TIFFImageIO" and _tiff_tag(path, _PHOTOMETRIC) == 0:  # white is least
         pixels = pixels.max() - pixels
-    return Mammogram(np.array(pixels, dtype=np.float32), spacing)
+    return Mammogram(np.array(pixels, dtype=np.float32), spacing or own, remarks=remarks)
 
 
 def read_pixels(path: Path, format_name: str) -> tuple[np.ndarray, tuple[float, float] | None]:

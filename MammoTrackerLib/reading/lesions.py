@@ -130,7 +130,9 @@ def read_lesions(
     if path.name.lower().endswith(".json"):
         if geometry is None:
             raise MammoTrackerError(f"{path} can be read only with the file of the image it is of.")
-        marks = [(Mark(bounds), marked) for bounds in read_markups(path, geometry)]
+        bounds = read_markups(path, geometry)
+        _check_unit(path, bounds, read_markups(path, geometry.at_one_mm()), exams[marked])
+        marks = [(Mark(one), marked) for one in bounds]
         return _lesion_file(path, exams, marks, Counter(), [])
     if head[128:132] != b"DICM" and image_format(path, head) is not None:
         size = exams[marked].size
@@ -244,6 +246,22 @@ def mark_box(
     if is_point:
         sides = POINT_MM / spacing[0], POINT_MM / spacing[1]
     return Box.from_center(x, y, *(max(side, MIN_LESION_PX) for side in sides)), is_point
+
+
+def _check_unit(
+    path: Path, bounds: Sequence, at_one_mm: Sequence, exam: Header | Mammogram
+) -> None:
+    """Refuse marks that are all off the image, but not if its pixels had 1 mm: drawn as if so."""
+    if exam.size is None or exam.spacing is None:
+        return
+    if any(mark_box(one, exam.size, exam.spacing) != "off" for one in bounds):
+        return
+    if any(mark_box(one, exam.size, (1, 1)) != "off" for one in at_one_mm):
+        raise MammoTrackerError(
+            f"{path} marks places outside of its image, but on it if its pixels had 1 mm, which 3D "
+            "Slicer assumes of a file that does not say it: enter the true spacing in Slicer's "
+            "module Volumes, and mark the lesions again."
+        )
 
 
 def _turned(path: Path, exam: Header | Mammogram, geometry: Geometry | None) -> list[str]:

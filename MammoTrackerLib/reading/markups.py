@@ -57,6 +57,12 @@ def _marks(markup: dict, path: Path) -> list[np.ndarray]:
         raise MammoTrackerError(
             f"{path} holds markups that mark no lesion: give ROIs, points or closed curves."
         )
+    units = markup.get("coordinateUnits", "mm")
+    if "mm" not in (units, units[0]):
+        raise MammoTrackerError(
+            f"{path} does not give its coordinates in mm: save the markups in 3D Slicer, which "
+            "does so."
+        )
     sign = {"LPS": 1, "RAS": -1}[markup.get("coordinateSystem", "LPS")]
     to_lps = np.array([sign, sign, 1])
     placed = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def read_mask(
     """Return the boxes (x0, y0, x1, y1) of a mask's lesions, in pixels of its image, and remarks.
 
     Where there are several values (or colours) beside zero (or black), each is a lesion; else each
-    connected part is one. A mask of another resolution than its image is scaled to it.
+    connected part is one. A mask of another resolution than its image is scaled to it. Values that
+    smoothing or a lossy format left at edges would be lesions, too, so that such a mask is refused.
 
     Parameters
     ----------
@@ -65,21 +67,49 @@ def read_mask(
         labels, count = np.zeros(stored.shape, np.int32), len(values)
         labels[marked] = np.searchsorted(values, stored[marked]) + 1
     found = [(part[1], part[0]) for part in ndimage.find_objects(labels)]
+    is_large = [min(x.stop - x.start, y.stop - y.start) >= _SMALLEST_PX for x, y in found]
     boxes = [
         (x.start * x_factor, y.start * y_factor, x.stop * x_factor, y.stop * y_factor)
-        for x, y in found
-        if min(x.stop - x.start, y.stop - y.start) >= _SMALLEST_PX
+        for x, y in itertools.compress(found, is_large)
     ]
     if len(boxes) > _MOST_LESIONS:
-        raise MammoTrackerError(
-            f"{path} is no mask of lesions, since it has {count} values or parts: save it without "
-            "smoothing, as zero but on lesions."
-        )
+        raise _smoothed(path, f"it has {count} values or parts")
+    if len(values) > 1:
+        edges = np.count_nonzero(_is_at_edges(labels, count) & is_large)
+        if edges:
+            raise _smoothed(path, f"{edges} of its {count} values are only at the edges of others")
     if len(boxes) < count:
         remarks.append(
             f"{count - len(boxes)} of the mask's parts are under {_SMALLEST_PX} pixels: left out."
         )
     return boxes, remarks
+
+
+def _is_at_edges(labels: np.ndarray, count: int) -> np.ndarray:
+    """Tell which of the labels 1 to `count` are thin and lie beside others, as by smoothing.
+
+    They hold no square of three pixels, and most of their pixels touch another label.
+    """
+    from scipy import ndimage
+
+    place = ndimage.find_objects((labels > 0).astype(np.int8))[0]
+    labels = np.pad(labels[place], 1)
+    highest = ndimage.maximum_filter(labels, 3)
+    is_solid = (labels > 0) & (highest == ndimage.minimum_filter(labels, 3))
+    lowest = ndimage.minimum_filter(np.where(labels > 0, labels, count + 1), 3)
+    is_beside = (highest > labels) | (lowest < labels)
+    pixels, solid, beside = (
+        np.bincount(labels[where], minlength=count + 1)[1:]
+        for where in (labels > 0, is_solid, (labels > 0) & is_beside)
+    )
+    return (solid == 0) & (beside > pixels / 2)
+
+
+def _smoothed(path: Path, why: str) -> MammoTrackerError:
+    return MammoTrackerError(
+        f"{path} is no mask of lesions, since {why}: save it without smoothing, as zero but on "
+        "lesions."
+    )
 
 
 def _stored(path: Path) -> np.ndarray:

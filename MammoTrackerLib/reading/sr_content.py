@@ -30,8 +30,10 @@ _LARGEST_COORDINATE = 1e6
 _GROUP, _SINGLE_FINDING, _COMPOSITE = "125007", "111059", "111015"
 _FINDING, _RENDERING_INTENT, _NOT_SHOWN = "121071", "111056", "111152"
 _TRACKING_ID, _TRACKING_UID = "112039", "112040"
+_LENGTH = "410668003"
 _SEGMENTS = {"121191", "121214"}
 _STATUS, _DECISION, _REJECTED, _ABSENT = "STATUS", "DECISION", "REJECTED", "ABSENT"
+_KEPT = "REGISTRATION"
 # Findings of DICOM PS3.16 CID 6014 that mark no lesion: regions of interest, the breast's outline,
 # image quality, non-lesions, the nipple, the composition of the breast.
 _NO_LESIONS = {
@@ -117,6 +119,7 @@ class _Group:
     tracking_uid: str = ""
     tracking_id: str = ""
     finding: str = ""
+    has_length: bool = False
     is_hidden: bool = False
     own_codes: dict[str, str] = field(default_factory=dict)
     is_single_finding: bool = False
@@ -201,6 +204,8 @@ class Reader:
             and _code(item, "ConceptNameCodeSequence", "CodingSchemeDesignator") == SCHEME
         ):
             group.own_codes.setdefault(concept, _code(item, "ConceptCodeSequence"))
+        elif kind == "NUM" and concept == _LENGTH:
+            group.has_length = True
         elif kind == "CODE" and concept == _FINDING:
             group.finding = group.finding or _code(item, "ConceptCodeSequence")
         elif kind == "IMAGE":
@@ -275,13 +280,18 @@ class Reader:
         for kind, points, image in group.shapes:
             on_image = on_images.setdefault(image or self._only_image(group), {})
             on_image.setdefault(kind, []).append(points)
+        status = group.own_codes.get(_STATUS)
+        # A box of ours without a size was put around a point.
+        is_point = decision is not None and status not in (None, _KEPT) and not group.has_length
         for image, shapes in on_images.items():
+            x0, y0, x1, y1 = _bounds(shapes)
+            middle = (x0 + x1) / 2, (y0 + y1) / 2
             yield Mark(
-                _bounds(shapes),
+                (*middle, *middle) if is_point else (x0, y0, x1, y1),
                 image,
                 tracking,
                 _TYPES.get(group.finding, ""),
-                _STATUS in group.own_codes and decision is None,
+                status is not None and decision is None,
             )
 
     def _composed_uid(self, composite: _Group) -> str:

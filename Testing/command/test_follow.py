@@ -146,6 +146,49 @@ def test_images_without_dates_are_followed_as_given(pair: Pair, tmp_path, capsys
     assert "as given: 2 1" in capsys.readouterr().out
 
 
+def test_a_spacing_for_all_is_for_the_files_that_lack_one(pair: Pair, tmp_path, capsys):
+    images = [pair.prior, pair.current_dicom]
+    for spacings, said in (
+        (["0.2"], ""),
+        (["0.2", "0.2"], ""),
+        (["0.1"], "exam 2: The file says how large its pixels are"),
+        (["0.2", "0.1"], "exam 2: The file says that its pixels have another size"),
+    ):
+        out = tmp_path / "-".join(spacings)
+        argv = arguments(images, pair.prior, pair.box, out, "--spacing", *spacings)
+        assert main(argv) == 0
+        err = capsys.readouterr().err
+        assert said in err and (said or "The file says" not in err)
+        exams = json.loads((out / "history.json").read_text())["exams"]
+        counts = [float(spacings[0]), float((spacings[1:] or [SPACING])[0])]
+        assert [exam["spacing_mm"][0] for exam in exams] == counts
+
+
+def test_an_exam_that_does_not_fit_is_said(pair: Pair, mammogram_paths, tmp_path, capsys):
+    """As by `track`: also where no header tells the view."""
+    view = Mammogram.read(mammogram_paths["rcc"], 0.05).pixels[::4, ::4]
+    other = tmp_path / "cc.png"
+    Image.fromarray(view.astype(np.uint16)).save(other)
+    images = [pair.prior, pair.current, other]
+    argv = arguments(images, pair.prior, pair.box, tmp_path / "out", "--spacing", str(SPACING))
+    assert main(argv) == 0
+    said = capsys.readouterr().err
+    assert "From exam 1 to exam 3: These two do not look like one breast" in said
+    assert "to exam 2" not in said
+    remarks = json.loads((tmp_path / "out" / "history.json").read_text())["remarks"]
+    assert any("From exam 1 to exam 3" in remark for remark in remarks)
+
+
+def test_one_image_twice_is_said(pair: Pair, tmp_path, capsys):
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(pair.current.read_bytes())
+    images = [pair.prior, pair.current, copy]
+    argv = arguments(images, pair.prior, pair.box, tmp_path / "out", "--spacing", str(SPACING))
+    assert main(argv) == 0
+    said = capsys.readouterr().err
+    assert "Exams 2 and 3 are one image" in said and said.count("one image") == 1
+
+
 def test_lesions_come_from_a_mask(pair: Pair, tmp_path):
     mask = np.zeros(Mammogram.read(pair.prior, SPACING).pixels.shape, np.uint8)
     x0, y0, x1, y1 = (round(value) for value in pair.box.as_tuple())

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from command_line import OUTPUTS, SPACING, Pair, assert_refused
 from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
 
-from MammoTrackerLib import Mammogram
+from MammoTrackerLib import Box, Mammogram
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.reading.lesions import read_lesions
 
@@ -152,6 +152,31 @@ def test_follow_takes_and_gives_reports(pair: Pair, exams: list[str], tmp_path: 
     assert [result["by_user"] for result in lesion["exams"]] == [True, False]
     assert main([*argv, "--out", str(out)]) == 0
     assert not (out / "lesions.dcm").exists()
+
+
+def test_a_point_has_no_size_beside_an_outline(
+    pair: Pair, exams: list[str], tmp_path: Path
+) -> None:
+    """Nor did a lesion grow from the box that was put around it."""
+    uids = [Mammogram.read(exam).instance_uids[0] for exam in exams]
+    truth = pair.truth
+    point = scoord("POINT", list(pair.box.center), uids[0])
+    outline = scoord("POLYLINE", [truth.x0, truth.y0, truth.x1, truth.y0, truth.x1, truth.y1,
+                                  truth.x0, truth.y1], uids[1])  # fmt: skip
+    alone = group(*tracking("1.2.4"), scoord("POINT", [90, 700], uids[0]))
+    groups = [group(*tracking("1.2.3"), point), alone, group(*tracking("1.2.3"), outline)]
+    file = write_report(tmp_path / "sr.dcm", report(*groups))
+    out = tmp_path / "out"
+    argv = ["follow", *exams, "--on", exams[0], "--lesions", str(file), "--out", str(out)]
+    assert main(argv) == 0
+    alone, lesion = json.loads((out / "history.json").read_text())["lesions"]
+    assert (alone["marked_on"], lesion["marked_on"]) == (1, 2)
+    assert [result["by_user"] for result in lesion["exams"]] == [True, True]
+    assert lesion["exams"][0]["box"]["pixels"] == pytest.approx(
+        Box.from_center(*pair.box.center, 50, 50).as_tuple(), abs=0.01
+    )
+    assert lesion["exams"][0]["size"] is None and lesion["overall"] is None
+    assert alone["exams"][0]["size"]["longest_mm"] == pytest.approx(10)
 
 
 def test_follow_takes_over_that_a_lesion_is_not_there(

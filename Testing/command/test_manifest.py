@@ -237,6 +237,25 @@ def test_points_get_boxes_and_predictions_do_not_count(archive, capsys):
     assert counts(said) == {"on no image of the archive": 1}
 
 
+def test_a_point_is_no_size_that_a_lesion_of_a_series_had(archive, capsys):
+    """Pairs keep it, as a place."""
+    first, second, last = archive.exams(1, 2010, 2012, 2014)
+    point = (20, 20, 20, 20)
+    marks = [(first, BOX, "1.2.3"), (last, point, "1.2.3"),
+             (first, point, "1.2.4"), (second, point, "1.2.4")]  # fmt: skip
+    archive.report("sr", *marks)
+    rows = run(archive, "--series", "--sr")
+    assert names([row for row in rows if row["x0"]], "lesion_id", "exam") == [
+        ("1", "2010LCC"),
+        ("2", "2012LCC"),
+    ]
+    said = capsys.readouterr().out
+    assert counts(said) == {"points of a lesion that is marked on another exam": 2}
+    assert "boxes of 10 mm were put: 1." in said
+    pairs = run(archive, "--sr", out="pairs.csv")
+    assert sum(bool(row["current_x0"]) for row in pairs) == 4
+
+
 def test_what_is_new_is_read_and_numbers_stay(archive, capsys):
     archive.exams(5, 2010, 2012)
     before = run(archive)

@@ -117,14 +117,37 @@ def test_what_is_wrong_with_one_lesion_stops_no_other(table):
         dict.fromkeys(CORNERS, "SECRET") | {"lesion_id": "no number"},
         dict(zip(CORNERS, ("-500", "-500", "-400", "-400"), strict=True)) | {"lesion_id": "off"},
         dict(zip(CORNERS, ("5", "5", "6", "6"), strict=True)) | {"lesion_id": "small"},
+        {"lesion_type": "calcification", "lesion_id": "two types"},
     ]
     rows = [row for change in wrong for row in (right[0] | {"lesion_id": change["lesion_id"]},
                                                 right[1] | change)]  # fmt: skip
+    twice = right[1] | {"lesion_id": "two boxes"}
+    rows += [twice, twice | {"x0": "180"}]
     answers = answers_of(table, rows + right)
-    assert [row["status"] for row in answers] == ["failed"] * 6 + ["found"] * 2
-    for number, message in ((0, "four numbers"), (2, "outside"), (4, "too small")):
+    assert [row["status"] for row in answers] == ["failed"] * 10 + ["found"] * 2
+    for number, message in (
+        (0, "four numbers"), (2, "outside"), (4, "too small"), (6, "differ in lesion_type"),
+        (8, "two boxes on one exam"),
+    ):  # fmt: skip
         assert message in answers[number]["message"]
-    assert answers[6]["x0"] == answers_of(table, right)[0]["x0"]
+        assert answers[number + 1]["message"] == answers[number]["message"]
+    assert answers[10]["x0"] == answers_of(table, right)[0]["x0"]
+
+
+def test_a_row_twice_is_answered_twice(table):
+    right = read_table(table)[:2]
+    answers = answers_of(table, [right[0], right[1], right[1]])
+    assert [row["status"] for row in answers] == ["found"] * 3
+
+
+def test_a_series_in_two_places_of_the_table_is_refused(table, capsys):
+    """Each part would be a series of its own, with other years and other changes."""
+    rows = read_table(table)
+    write_table(table, [rows[0], rows[1], *rows[4:], rows[2], rows[3]])
+    out = table.with_name("out.csv")
+    assert main(["batch", str(table), "--out", str(out)]) == 2
+    assert "line 8: the series of this row is there before" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def answers_of(table: Path, rows: list[dict]) -> list[dict]:

@@ -98,6 +98,22 @@ def test_what_nobody_measured_has_no_number(files, exams, tmp_path):
     assert kept.is_predicted and not read.is_predicted
 
 
+@pytest.mark.parametrize(("pointed", "lengths"), [({2}, 0), ({1}, 1), (set(), 2)])
+def test_a_box_around_a_point_has_no_size(files, exams, tmp_path, pointed, lengths):
+    """Nor has what was found from it; and it is read as the point that it was."""
+    point = Box.from_center(50, 40, 10 / exams[2].spacing[0], 10 / exams[2].spacing[1])
+    answers = result(Status.NOT_FOUND), result(box=point, by_user=True)
+    marked = result(box=point, score=1.0, by_user=True)
+    one = LesionHistory(2, (*answers, marked))
+    write_sr(tmp_path / "a.dcm", files, exams, [one], pointed=[pointed])
+    named = [one.name.value for group in groups_of(tmp_path / "a.dcm")
+             for one in group.get_measurements()]  # fmt: skip
+    assert named.count("410668003") == named.count("42798000") == lengths
+    read = read_lesions(tmp_path / "a.dcm", exams).lesions
+    assert [lesion.is_size_made_up for lesion in read] == [lengths < 2, lengths == 0]
+    assert read[1].box.as_tuple() == pytest.approx(point.as_tuple())
+
+
 # --- what others say
 
 

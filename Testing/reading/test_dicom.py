@@ -366,7 +366,16 @@ def test_dicom_spacing(tmp_path, film, attributes: dict, spacing: tuple[float, f
 
 def test_given_spacing_overrides_the_header(tmp_path, film):
     path = write_dicom(tmp_path / "a.dcm", film)
-    assert Mammogram.read(path, spacing=(0.3, 0.4)).spacing == (0.3, 0.4)
+    own = Mammogram.read(path)
+    for given, is_said in (
+        ((0.3, 0.4), True),
+        (own.spacing, False),
+        (1.01 * own.spacing[0], False),
+    ):
+        read = Mammogram.read(path, spacing=given)
+        assert read.spacing == (given if isinstance(given, tuple) else (given, given))
+        said = [remark for remark in read.remarks if "another size than the one" in remark]
+        assert len(said) == is_said and len(read.remarks) == len(own.remarks) + is_said
 
 
 def test_dicom_without_spacing_is_refused(tmp_path, film):

@@ -50,7 +50,9 @@ def test_spacing_of_the_file_and_a_given_one(tmp_path, grey, name: str):
     path = write_image(tmp_path / name, grey[None], (0.1, 0.2, 1))
     assert Mammogram.read(path).pixels.shape == grey.shape
     assert Mammogram.read(path).spacing == pytest.approx((0.1, 0.2))
-    assert Mammogram.read(path, spacing=0.3).spacing == (0.3, 0.3)
+    given = Mammogram.read(path, spacing=0.3)
+    assert given.spacing == (0.3, 0.3) and "another size" in given.remarks[0]
+    assert not Mammogram.read(path, spacing=(0.1, 0.2)).remarks
 
 
 @pytest.mark.parametrize(

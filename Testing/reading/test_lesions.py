@@ -202,6 +202,25 @@ def test_masks_and_markups_are_of_the_marked_exam(tmp_path):
         read_lesions(tmp_path / "a.mrk.json", exams)
 
 
+@pytest.mark.parametrize("kind", ["ROI", "Fiducial"])
+def test_markups_on_an_image_that_slicer_took_for_one_of_1_mm(tmp_path, kind):
+    geometry = Geometry([5, -3, 2], [0.1, 0, 0], [0, 0, -0.2])
+    path = tmp_path / "a.mrk.json"
+
+    def read(place: Box):
+        markup = track_as_markup(1, Track(place, place, 1, Status.FOUND, "", (), place),
+                                 geometry.at_one_mm())["markups"][0]  # fmt: skip
+        path.write_text(json.dumps({"markups": [markup | {"type": kind}]}))
+        return read_lesions(path, [exam(A)], geometry=geometry)
+
+    with pytest.raises(MammoTrackerError, match="enter the true spacing in Slicer's module Vol"):
+        read(BOX)
+    with pytest.raises(MammoTrackerError, match="1 outside of their image"):
+        read(Box(5000, 5000, 5100, 5100))
+    near_the_corner = Box(1, 1, 41, 41)
+    assert len(read(near_the_corner).lesions) == 1
+
+
 def test_a_mask_that_lies_otherwise_is_remarked_on(tmp_path):
     pixels = np.zeros((ROWS, COLUMNS), np.uint8)
     pixels[200:500, 100:300] = 1

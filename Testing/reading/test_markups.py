@@ -154,6 +154,16 @@ def test_impossible_rois(tmp_path, change):
     assert "Jane" not in str(raised.value) and str(raised.value).isprintable()
 
 
+@pytest.mark.parametrize("units", ["um", "pixel", ["um", "UCUM", "micrometer"]])
+def test_coordinates_in_another_unit_are_refused(tmp_path, units):
+    path = tmp_path / "a.mrk.json"
+    write(path, roi() | {"coordinateUnits": ["mm", "UCUM", "millimeter"]})
+    assert len(read_markups(path, PLAIN)) == 1
+    write(path, roi() | {"coordinateUnits": units})
+    with pytest.raises(MammoTrackerError, match="coordinates in mm"):
+        read_markups(path, PLAIN)
+
+
 def test_too_many(tmp_path):
     many = points("Fiducial", *((0, 0, 0),) * 2000)
     with pytest.raises(MammoTrackerError, match="damaged"):

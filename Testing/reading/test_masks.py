@@ -100,6 +100,35 @@ def test_a_palette_in_any_order(tmp_path):
     assert read_mask(tmp_path / "a.png", SIZE)[0] == [FIRST]
 
 
+@pytest.mark.parametrize("kind", ["resized", "antialiased", "from JPEG"])
+@pytest.mark.parametrize("radius", [5, 12, 25])
+def test_the_edges_of_a_smoothed_mask_are_no_lesions(tmp_path, kind, radius):
+    y, x = np.mgrid[:640, :480] / 2
+    disc = Image.fromarray(255 * (np.hypot(x - 60, y - 70) < radius).astype(np.uint8))
+    if kind == "resized":
+        disc = disc.resize((60, 80), Image.NEAREST).resize((120, 160), Image.BILINEAR)
+    elif kind == "antialiased":
+        disc = disc.resize((120, 160), Image.BOX)
+    else:
+        disc.resize((120, 160), Image.NEAREST).save(tmp_path / "a.jpg")
+        disc = Image.open(tmp_path / "a.jpg")
+    disc.save(tmp_path / "a.png")
+    with pytest.raises(MammoTrackerError, match="only at the edges of others: save it without"):
+        read_mask(tmp_path / "a.png", SIZE)
+
+
+def test_labels_that_touch_are_lesions(tmp_path):
+    pixels = np.zeros(SIZE[::-1], np.uint8)
+    pixels[10:40, 10:40] = 1
+    pixels[10:40, 40:43] = 2  # as thin as a lesion may be
+    pixels[20:30, 20:30] = 3  # within the first
+    pixels[15, 15] = 4  # painted by accident
+    pixels[60:63, 60:90:2] = 5  # dotted, beside none
+    boxes, remarks = read_mask(write(tmp_path / "a.png", pixels), SIZE)
+    assert boxes == [(10, 10, 40, 40), (40, 10, 43, 40), (20, 20, 30, 30), (60, 60, 89, 63)]
+    assert remarks == ["1 of the mask's parts are under 3 pixels: left out."]
+
+
 @pytest.mark.parametrize("size", [(240, 320), (60, 80), (480, 640)])
 def test_another_resolution_is_scaled_and_said(tmp_path, size):
     path = write(tmp_path / "a.png", mask(1, 1))
