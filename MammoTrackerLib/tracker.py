@@ -220,11 +220,12 @@ class LesionTracker:
         shown = registered.onto(*size)
         if not _is_on_prior(box, alignment):
             reason = "There is no breast in the box on the prior: check the box's coordinates."
+            reason = " ".join([reason, *alignment.warnings])
             return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
         if shown != registered:
-            beyond = "Its place is beyond the edge of the current image."
+            beyond = "Registration expects it beyond the edge of the current image."
         elif not _is_on_current(registered, alignment):
-            beyond = "Its place is in the air beside the breast on the current image."
+            beyond = "Registration expects it in the air beside the breast on the current image."
         else:
             beyond = ""
         remarks = list(alignment.remarks)
@@ -234,12 +235,13 @@ class LesionTracker:
                 f"The lesion is longer than {settings.max_lesion_mm:g} mm, so that the "
                 "registration's box is kept."
             )
-            return Track(box, shown, 0.0, status, " ".join([beyond or kept, *remarks]), (), shown)
+            reason = " ".join([beyond or kept, *alignment.warnings, *remarks])
+            return Track(box, shown, 0.0, status, reason, (), shown)
         candidates = rank(candidates, settings.similarity_weight)
         candidates = tuple(c for c in candidates if _is_on_current(c.box, alignment))
         if not candidates:
             reason = beyond or "What looks most like the lesion lies in the air beside the breast."
-            reason = " ".join([reason, *remarks])
+            reason = " ".join([reason, *alignment.warnings, *remarks])
             return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
         score, why = candidates[0].score, "the best place is only somewhat alike"
         calibration = self._card.get("calibration")

@@ -164,6 +164,19 @@ def test_a_place_beyond_the_image_is_not_found_on_it(tracker, prior, follow_up):
             assert 0 <= box.center[1] <= rows
 
 
+def test_every_answer_says_what_is_doubtful_of_the_pair(tracker, prior, follow_up):
+    """So do those that were not looked for: too large, in the air, beyond the image's edge."""
+    current, doubt = follow_up.mammogram, "Check the pair."
+    above = replace(current, pixels=current.pixels[:2500])
+    side = Settings().max_lesion_mm / prior.spacing[0] + 2
+    large = Box.from_center(*FILM_LESION.center, side, side)
+    boxes = [FILM_LESION, large, mirrored(FILM_LESION, prior)]
+    for image in (current, above):
+        alignment = replace(align(prior, image), warnings=(doubt,))
+        for track in tracker.track(prior, image, boxes, alignment):
+            assert track.reason.count(doubt) == 1
+
+
 @pytest.mark.parametrize("turn", [((1, 0), (0, -1)), ((0, 1), (-1, 0))])
 def test_an_image_on_its_head_or_side_gives_the_same_answer(
     tracker, tracks, prior, follow_up, turn
