@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .box import Box
 from .breast import breast_share
-from .confidence import doubt, evidence, probability, rival_share
+from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, offset_mm, probability, rival_share
 from .global_search import Alignment, align
 from .growth import UNMEASURED
 from .local_search import Layers, search
@@ -251,8 +251,13 @@ class LesionTracker:
             score = float(probability(values, coefficients))
             why = doubt(values, coefficients)
         status, reason = self._judge(score, why, candidates, alignment)
+        far_mm = offset_mm(candidates[0].box, registered, alignment)
         if beyond and status is not Status.FOUND:
             remarks.insert(0, beyond)
+        elif status is not Status.NOT_FOUND and far_mm > 10 * NEAR_CM and FAR_DOUBT not in reason:
+            remarks.insert(
+                0, f"It is {far_mm:.0f} mm from where registration expects it: check the place."
+            )
         reason = " ".join([reason, *remarks])
         return Track(box, candidates[0].box, score, status, reason, candidates, shown)
 

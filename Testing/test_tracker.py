@@ -164,6 +164,22 @@ def test_a_place_beyond_the_image_is_not_found_on_it(tracker, prior, follow_up):
             assert 0 <= box.center[1] <= rows
 
 
+@pytest.mark.parametrize("shift", [6.0, 16.0])
+def test_an_answer_far_from_registration_says_so(tracker, prior, follow_up, shift):
+    alignment = align(prior, follow_up.mammogram)
+    moved = sitk.TranslationTransform(2, (0.0, -shift))
+    off = replace(
+        alignment, transform=sitk.CompositeTransform([moved, alignment.transform]), agreement=0.4
+    )
+    (track,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], off)
+    spacing = follow_up.mammogram.spacing
+    assert center_distance(track.box, follow_up.boxes[0], spacing) < 3
+    assert track.status is Status.FOUND
+    far = center_distance(track.box, track.registration_box, spacing)
+    assert (f"It is {far:.0f} mm from where registration expects it" in track.reason) == (far > 10)
+    assert (far > 10) == (shift > 10)
+
+
 def test_every_answer_says_what_is_doubtful_of_the_pair(tracker, prior, follow_up):
     """So do those that were not looked for: too large, in the air, beyond the image's edge."""
     current, doubt = follow_up.mammogram, "Check the pair."
