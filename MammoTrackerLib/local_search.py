@@ -35,9 +35,19 @@ class Layers:
 
     @classmethod
     def of(
-        cls, mammogram: Mammogram, breast: np.ndarray, breast_factor: np.ndarray, pixel_mm: float
+        cls,
+        mammogram: Mammogram,
+        breast: np.ndarray,
+        breast_factor: np.ndarray,
+        pixel_mm: float,
+        is_negative: bool = False,
     ) -> Layers:
-        """Reduce a mammogram to about the patches' pixels; `breast` comes from the alignment."""
+        """Reduce a mammogram to about the patches' pixels, a negative as its positive.
+
+        `breast`, and whether it is a negative, come from the alignment.
+        """
+        if is_negative:
+            mammogram = replace(mammogram, pixels=mammogram.pixels.max() - mammogram.pixels)
         image, factor = reduce_to(mammogram, pixel_mm, specks=True)
         return cls(image, factor, breast.astype(np.float32), breast_factor, mammogram.spacing)
 

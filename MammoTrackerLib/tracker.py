@@ -148,11 +148,12 @@ class LesionTracker:
             alignment = align(prior, current)
         if self._prepared is None or self._prepared[0] is not alignment:
             template_mm, search_mm = self.pixels_mm
-            self._prepared = (
-                alignment,
-                Layers.of(prior, alignment.prior_breast, alignment.prior_factor, template_mm),
-                Layers.of(current, alignment.current_breast, alignment.current_factor, search_mm),
-            )
+            inverted = alignment.are_negative
+            breast, factor = alignment.prior_breast, alignment.prior_factor
+            before = Layers.of(prior, breast, factor, template_mm, inverted[0])
+            breast, factor = alignment.current_breast, alignment.current_factor
+            after = Layers.of(current, breast, factor, search_mm, inverted[1])
+            self._prepared = alignment, before, after
         return self.track_layers(boxes, *self._prepared)
 
     @property

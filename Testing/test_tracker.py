@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
 from MammoTrackerLib.command.simulate import FILM_LESION
+from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.orientation import turned
@@ -162,6 +163,28 @@ def test_a_place_beyond_the_image_is_not_found_on_it(tracker, prior, follow_up):
         for box in (track.box, track.registration_box, *(c.box for c in track.candidates)):
             assert 0 <= box.center[0] <= columns
             assert 0 <= box.center[1] <= rows
+
+
+@pytest.mark.parametrize("which", ["prior", "current", "both"])
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_a_negative_gives_the_answer_of_its_positive(
+    tracker, tracks, prior, follow_up, which, is_raw
+):
+    def negative(image):
+        pixels = image.pixels.max() - image.pixels
+        if is_raw:
+            pixels = np.exp(5 * pixels / pixels.max())
+        return replace(image, pixels=pixels)
+
+    pair = [prior, follow_up.mammogram]
+    for k, name in enumerate(("prior", "current")):
+        if which in (name, "both"):
+            pair[k] = negative(pair[k])
+    (track,) = tracker.track(*pair, [FILM_LESION])
+    assert track.status is Status.FOUND
+    assert track.box.iou(tracks[0].box) > (0.5 if is_raw else 0.8)
+    assert "negative" in track.reason
+    assert Exams(tracker, pair).track(0, 1, [FILM_LESION]) == [track]
 
 
 @pytest.mark.parametrize("shift", [6.0, 16.0])
