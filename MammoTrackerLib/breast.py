@@ -112,11 +112,12 @@ def positive(image: np.ndarray) -> np.ndarray:
 
 
 def without_frame(image: np.ndarray) -> tuple[slice, slice]:
-    """Find what lies inside a bright frame, as around scanned films, and inside of padding.
+    """Find what lies inside a frame, as around scanned films, and inside of padding.
 
     From each side, up to 20 lines are cut off, to the last one that is evenly bright along 70 %
     of its length, and darker by as much just inside of it; so a frame may have one to four
-    sides, and a black margin around it. Before that, all lines at the sides that hold nothing but
+    sides, and a black margin around it. A grey frame must be more even than any film, and differ
+    from what is inside of it. Before that, all lines at the sides that hold nothing but
     the image's lowest value are cut off, if what is inside of them has air that is brighter.
 
     Parameters
@@ -130,7 +131,7 @@ def without_frame(image: np.ndarray) -> tuple[slice, slice]:
         The rows and the columns that are image; all of them where there is no frame.
     """
     rows, columns = _without_padding(image)
-    inner_rows, inner_columns = _without_bright_frame(image[rows, columns])
+    inner_rows, inner_columns = _without_drawn_frame(image[rows, columns])
     return (
         slice(rows.start + inner_rows.start, rows.start + inner_rows.stop),
         slice(columns.start + inner_columns.start, columns.start + inner_columns.stop),
@@ -153,8 +154,8 @@ def _without_padding(image: np.ndarray) -> tuple[slice, slice]:
     return (ends[0], ends[1]) if low - image.min() > BELOW_AIR * (high - low) else whole
 
 
-def _without_bright_frame(image: np.ndarray) -> tuple[slice, slice]:
-    """Cut off a bright frame, as `without_frame` does."""
+def _without_drawn_frame(image: np.ndarray) -> tuple[slice, slice]:
+    """Cut off a frame, as `without_frame` does."""
     lowest, highest = np.percentile(image, [0.5, 99.8])
     even = FRAME_EVENNESS * (highest - lowest)
     bright = lowest + (highest - lowest) / 2
@@ -167,6 +168,9 @@ def _without_bright_frame(image: np.ndarray) -> tuple[slice, slice]:
             level = np.median(outer, axis=1, keepdims=True)
             inside = (np.abs(outer - level) <= even) & (outer - inner > even)
             is_last = (inside.mean(axis=1) >= FRAME_SHARE) & (level[:, 0] >= bright)
+            drawn = (np.abs(outer - level) <= even / 4) & (np.abs(outer - inner) > even)
+            is_grey = level[:, 0] > lowest + even
+            is_last |= (drawn.mean(axis=1) >= FRAME_SHARE) & is_grey
             last = int(np.flatnonzero(is_last).max(initial=0))
             # A single line is no frame; the line inside of a frame shows both.
             sides.append(last + 2 if last else 0)

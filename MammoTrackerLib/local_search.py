@@ -44,11 +44,14 @@ class Layers:
     ) -> Layers:
         """Reduce a mammogram to about the patches' pixels, a negative as its positive.
 
-        `breast`, and whether it is a negative, come from the alignment.
+        `breast`, and whether it is a negative, come from the alignment. Nothing is darker than 0,
+        as what is beyond the image will be.
         """
         if is_negative:
             mammogram = replace(mammogram, pixels=mammogram.pixels.max() - mammogram.pixels)
         image, factor = reduce_to(mammogram, pixel_mm, specks=True)
+        if image.min() < 0:
+            image = image - image.min()
         return cls(image, factor, breast.astype(np.float32), breast_factor, mammogram.spacing)
 
     def cut(self, frame: PatchFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -53,6 +53,18 @@ def test_a_frame_is_cut_off(sides: str, mm: int, black: int) -> None:
     assert breast_mask(image).sum() == breast_mask(image)[rows, columns].sum()
 
 
+@pytest.mark.parametrize("level", [80, 150, 300])
+@pytest.mark.parametrize("sides", ["r", "tb", "tbr", "ltrb"])
+@pytest.mark.parametrize("mm", [5, 12])
+def test_a_grey_frame_is_cut_off(level: float, sides: str, mm: int) -> None:
+    image, right = half_disk(), breast_mask(half_disk())
+    ends = {"l": np.s_[:, :mm], "t": np.s_[:mm], "r": np.s_[:, -mm:], "b": np.s_[-mm:]}
+    for side in sides:
+        image[ends[side]] = level
+        right[ends[side]] = False
+    assert (breast_mask(image) != right).mean() < 0.02
+
+
 def test_without_a_frame_nothing_is_cut_off() -> None:
     image = half_disk()
     assert image[without_frame(image)].shape == image.shape

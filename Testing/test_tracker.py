@@ -187,6 +187,21 @@ def test_a_negative_gives_the_answer_of_its_positive(
     assert Exams(tracker, pair).track(0, 1, [FILM_LESION]) == [track]
 
 
+def test_values_under_0_change_no_answer(tracker, prior, follow_up):
+    """As after a rescale; the breast is cut off, so that what is beyond the image is seen."""
+    pair = [replace(each, pixels=each.pixels[:, 600:]) for each in (prior, follow_up.mammogram)]
+    x0, y0, x1, y1 = FILM_LESION.as_tuple()
+    box = Box(x0 - 600, y0, x1 - 600, y1)
+    (right,) = tracker.track(*pair, [box])
+    below = [replace(image, pixels=image.pixels - 70000) for image in pair]
+    (track,) = tracker.track(*below, [box])
+    assert track.status is right.status
+    for name in ("tracking_score", "similarity_score"):
+        scores = [getattr(each.candidates[0], name) for each in (track, right)]
+        assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    assert center_distance(track.box, right.box, prior.spacing) < 0.1
+
+
 @pytest.mark.parametrize("shift", [6.0, 16.0])
 def test_an_answer_far_from_registration_says_so(tracker, prior, follow_up, shift):
     alignment = align(prior, follow_up.mammogram)
