@@ -47,6 +47,7 @@ def _with_air_beside(image: np.ndarray) -> np.ndarray:
 
     Padding is even, has the image's lowest value, reaches the border and lies outside of a turned
     rectangle, as no air beside a breast does: that is in the corners of any rectangle around it.
+    And there is brighter air.
     """
     lowest, high = image.min(), np.percentile(image, 99)
     is_low = image <= lowest + FILL_EVENNESS * (high - lowest)
@@ -61,22 +62,24 @@ def _with_air_beside(image: np.ndarray) -> np.ndarray:
         return image
     filled = np.where(shown, image, low)
     if not is_negative(filled):
-        return filled
+        is_air = image[shown] <= low + NO_AIR_SPREAD * (high - low)
+        return filled if is_air.mean() >= MIN_AIR else image
     nearest = ndimage.distance_transform_edt(~shown, return_distances=False, return_indices=True)
     return image[tuple(nearest)]
 
 
 def _is_beside_a_turned_scan(padding: np.ndarray) -> bool:
-    """Whether all but 5 % of what is beside the rest is beside a turned rectangle around it."""
+    """Whether what is beside the rest is beside a turned rectangle around it, which that fills."""
     scan = np.argwhere(~padding & ndimage.binary_dilation(padding, border_value=1))
     places = np.argwhere(padding)
+    most = MAX_INSIDE * min(1, np.count_nonzero(~padding) / len(places))
     places = places[:: max(1, len(places) // SCAN_PLACES)]
     for angle in np.deg2rad(SCAN_ANGLES):
         axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         outline = scan @ axes
         ends = outline.min(axis=0) + EDGE_PX, outline.max(axis=0) - EDGE_PX
         inside = ((places @ axes > ends[0]) & (places @ axes < ends[1])).all(axis=1)
-        if inside.mean() <= MAX_INSIDE:
+        if inside.mean() <= most:
             return True
     return False
 

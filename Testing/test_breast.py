@@ -184,3 +184,15 @@ def test_air_in_the_corners_is_no_padding() -> None:
     assert without_outliers(image) is image
     cropped = image[20:170, :80]
     assert without_outliers(cropped) is cropped, "cropped to the breast"
+
+
+@pytest.mark.parametrize("mm", [15, 25, 40, 60])
+@pytest.mark.parametrize("lean", [-0.3, 0, 0.2])
+def test_black_air_beside_a_small_breast_is_no_padding(mm: float, lean: float) -> None:
+    """Its skin is as sharp as can be."""
+    y, x = np.mgrid[:250, :200].astype(float)
+    tissue = 900 + (7 * x + 13 * y) % 400
+    inside = ((x + lean * (y - 120)) / mm) ** 2 + ((y - 120) / mm / 1.3) ** 2 < 1
+    wedge = (x < mm * (1 - y / 250)) & (y < 200)
+    for image in (np.where(inside, tissue, 0), np.where(wedge, tissue, 0)):
+        assert without_outliers(image) is image
