@@ -14,12 +14,15 @@ NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
 AIR_EVENNESS, MIN_AIR, MIN_AIR_RATIO, MAX_DARKEST = 0.04, 0.15, 4.0, 0.5
 AIR_BORDER = (0.15, 0.9)
 FILL_EVENNESS, BELOW_AIR, ABOVE_TISSUE, MIN_INNER_PX = 0.005, 0.02, 4.0, 30
+SCAN_ANGLES = np.concatenate([np.arange(-15, 0, 0.25), np.arange(0.25, 15.25, 0.25)])
+SCAN_PLACES, EDGE_PX, MAX_INSIDE = 2000, 1.5, 0.05
 
 
 def without_outliers(image: np.ndarray) -> np.ndarray:
     """Clip what no tissue and no air is: dead and hot pixels, labels far brighter than tissue.
 
-    One pixel far below the air would else pass for air, and the air for breast.
+    One pixel far below the air would else pass for air, and the air for breast. So would the
+    corners of a scan that was turned, which get the air's value.
 
     Parameters
     ----------
@@ -31,11 +34,54 @@ def without_outliers(image: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (rows, columns); the image itself where nothing is clipped.
     """
+    image = _with_air_beside(image)
     low, high = np.percentile(image, [0.5, 99])
     lowest, highest = low - BELOW_AIR * (high - low), high + ABOVE_TISSUE * (high - low)
     if low == high or (image.min() >= lowest and image.max() <= highest):
         return image
     return np.clip(image, low if image.min() < lowest else None, highest)
+
+
+def _with_air_beside(image: np.ndarray) -> np.ndarray:
+    """Give the padding beside a turned scan the air's value, if that is another one.
+
+    Padding is even, has the image's lowest value, reaches the border and lies outside of a turned
+    rectangle, as no air beside a breast does: that is in the corners of any rectangle around it.
+    And there is brighter air.
+    """
+    lowest, high = image.min(), np.percentile(image, 99)
+    is_low = image <= lowest + FILL_EVENNESS * (high - lowest)
+    labels, _ = ndimage.label(is_low)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    padding = is_low & np.isin(labels, border)
+    shown = ~ndimage.binary_dilation(padding)
+    if not padding.any() or not shown.any() or not _is_beside_a_turned_scan(padding):
+        return image
+    low, high = np.percentile(image[shown], [0.5, 99])
+    if low - lowest <= BELOW_AIR * (high - low):
+        return image
+    filled = np.where(shown, image, low)
+    if not is_negative(filled):
+        is_air = image[shown] <= low + NO_AIR_SPREAD * (high - low)
+        return filled if is_air.mean() >= MIN_AIR else image
+    nearest = ndimage.distance_transform_edt(~shown, return_distances=False, return_indices=True)
+    return image[tuple(nearest)]
+
+
+def _is_beside_a_turned_scan(padding: np.ndarray) -> bool:
+    """Whether what is beside the rest is beside a turned rectangle around it, which that fills."""
+    scan = np.argwhere(~padding & ndimage.binary_dilation(padding, border_value=1))
+    places = np.argwhere(padding)
+    most = MAX_INSIDE * min(1, np.count_nonzero(~padding) / len(places))
+    places = places[:: max(1, len(places) // SCAN_PLACES)]
+    for angle in np.deg2rad(SCAN_ANGLES):
+        axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        outline = scan @ axes
+        ends = outline.min(axis=0) + EDGE_PX, outline.max(axis=0) - EDGE_PX
+        inside = ((places @ axes > ends[0]) & (places @ axes < ends[1])).all(axis=1)
+        if inside.mean() <= most:
+            return True
+    return False
 
 
 def is_negative(image: np.ndarray) -> bool:
@@ -69,11 +115,12 @@ def positive(image: np.ndarray) -> np.ndarray:
 
 
 def without_frame(image: np.ndarray) -> tuple[slice, slice]:
-    """Find what lies inside a bright frame, as around scanned films, and inside of padding.
+    """Find what lies inside a frame, as around scanned films, and inside of padding.
 
     From each side, up to 20 lines are cut off, to the last one that is evenly bright along 70 %
     of its length, and darker by as much just inside of it; so a frame may have one to four
-    sides, and a black margin around it. Before that, all lines at the sides that hold nothing but
+    sides, and a black margin around it. A grey frame must be more even than any film, and differ
+    from what is inside of it. Before that, all lines at the sides that hold nothing but
     the image's lowest value are cut off, if what is inside of them has air that is brighter.
 
     Parameters
@@ -87,7 +134,7 @@ def without_frame(image: np.ndarray) -> tuple[slice, slice]:
         The rows and the columns that are image; all of them where there is no frame.
     """
     rows, columns = _without_padding(image)
-    inner_rows, inner_columns = _without_bright_frame(image[rows, columns])
+    inner_rows, inner_columns = _without_drawn_frame(image[rows, columns])
     return (
         slice(rows.start + inner_rows.start, rows.start + inner_rows.stop),
         slice(columns.start + inner_columns.start, columns.start + inner_columns.stop),
@@ -110,8 +157,8 @@ def _without_padding(image: np.ndarray) -> tuple[slice, slice]:
     return (ends[0], ends[1]) if low - image.min() > BELOW_AIR * (high - low) else whole
 
 
-def _without_bright_frame(image: np.ndarray) -> tuple[slice, slice]:
-    """Cut off a bright frame, as `without_frame` does."""
+def _without_drawn_frame(image: np.ndarray) -> tuple[slice, slice]:
+    """Cut off a frame, as `without_frame` does."""
     lowest, highest = np.percentile(image, [0.5, 99.8])
     even = FRAME_EVENNESS * (highest - lowest)
     bright = lowest + (highest - lowest) / 2
@@ -124,6 +171,9 @@ def _without_bright_frame(image: np.ndarray) -> tuple[slice, slice]:
             level = np.median(outer, axis=1, keepdims=True)
             inside = (np.abs(outer - level) <= even) & (outer - inner > even)
             is_last = (inside.mean(axis=1) >= FRAME_SHARE) & (level[:, 0] >= bright)
+            drawn = (np.abs(outer - level) <= even / 4) & (np.abs(outer - inner) > even)
+            is_grey = level[:, 0] > lowest + even
+            is_last |= (drawn.mean(axis=1) >= FRAME_SHARE) & is_grey
             last = int(np.flatnonzero(is_last).max(initial=0))
             # A single line is no frame; the line inside of a frame shows both.
             sides.append(last + 2 if last else 0)

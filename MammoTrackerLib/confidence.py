@@ -23,13 +23,14 @@ one cannot say whether anchor points agree.
 USUAL_AGREEMENT, NEAR_CM = 0.5, 1.0
 USUAL = np.array([1.0, -0.4, 3.4, 0.0, 0.0, 0.0, 0.0])
 """Evidence of a lesion that is surely found: medians on the validation pairs."""
+FAR_DOUBT = "it is far from where registration expects it"
 DOUBTS = (
     "there is little to recognise in and around the box",
     "the best place looks unlike the lesion itself",
     "another place looks almost as much like it",
     "it is seen elsewhere when the images are mirrored or magnified",
     "the images differ too much to be sure that they are a pair",
-    "it is far from where registration expects it",
+    FAR_DOUBT,
 )
 """What a lack of each evidence but the bias means."""
 GONE_DOUBT = "the tissue around it looks alike, but the lesion itself is hardly to be seen there"
@@ -55,8 +56,7 @@ def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignm
         (7,) values of `EVIDENCE`.
     """
     best, *others = candidates
-    offset = np.subtract(best.box.center, registered.center) * alignment.current_spacing
-    beyond = max(0.0, float(np.hypot(*offset)) / 10 - NEAR_CM)
+    beyond = max(0.0, offset_mm(best.box, registered, alignment) / 10 - NEAR_CM)
     agreement, is_known = alignment.agreement, not np.isnan(alignment.agreement)
     return np.array(
         [
@@ -69,6 +69,18 @@ def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignm
             (beyond * max(0.0, agreement - MIN_AGREEMENT)) ** 2 if is_known else 0.0,
         ]
     )
+
+
+def offset_mm(box: Box, registered: Box, alignment: Alignment) -> float:
+    """Return how far two boxes' centres, in pixels of the current mammogram, are from each other.
+
+    Returns
+    -------
+    float
+        In mm.
+    """
+    offset = np.subtract(box.center, registered.center) * alignment.current_spacing
+    return float(np.hypot(*offset))
 
 
 def doubt(values: np.ndarray, coefficients: Sequence[float]) -> str:

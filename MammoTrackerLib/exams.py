@@ -52,8 +52,11 @@ class Exam:
             If it is too small for a mammogram.
         """
         m, reduced = mammogram, Reduced.of(mammogram)
-        breast, factor = reduced.whole_breast, reduced.factor
-        layers = {mm: Layers.of(m, breast, factor, mm) for mm in sorted(set(tracker.pixels_mm))}
+        breast, factor, is_negative = reduced.whole_breast, reduced.factor, reduced.is_negative
+        layers = {
+            mm: Layers.of(m, breast, factor, mm, is_negative)
+            for mm in sorted(set(tracker.pixels_mm))
+        }
         header = Header(
             m.spacing, m.laterality, m.view, m.date, m.patient_id,
             orientation=m.orientation, modifiers=m.modifiers, instance_uids=m.instance_uids,

@@ -56,6 +56,8 @@ class Alignment:
         Sentences about what was done to make the images fit.
     is_sideways
         Whether one image lies on its side, so that widths become heights.
+    are_negative
+        Whether the prior, and whether the current, shows dense tissue dark.
     """
 
     matrix: np.ndarray
@@ -74,6 +76,7 @@ class Alignment:
     warnings: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     is_sideways: bool = False
+    are_negative: tuple[bool, bool] = (False, False)
 
     @property
     def current_size(self) -> tuple[int, int]:
@@ -306,6 +309,7 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
         warnings=warnings,
         remarks=tuple(remarks),
         is_sideways=is_quarter(best.turn),
+        are_negative=(before.is_negative, after.is_negative),
     )
 
 
@@ -365,7 +369,8 @@ def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Tran
 
 def _negatives(before: Reduced, after: Reduced) -> tuple[str, ...]:
     return tuple(
-        f"The {name} looks like a negative, whose air is bright: give it with dense tissue bright."
+        f"The {name} looks like a negative, whose air is bright, and was read as its positive: "
+        "check the place, or give it with dense tissue bright."
         for name, image in (("prior", before), ("current", after))
         if image.is_negative
     )

@@ -35,10 +35,23 @@ class Layers:
 
     @classmethod
     def of(
-        cls, mammogram: Mammogram, breast: np.ndarray, breast_factor: np.ndarray, pixel_mm: float
+        cls,
+        mammogram: Mammogram,
+        breast: np.ndarray,
+        breast_factor: np.ndarray,
+        pixel_mm: float,
+        is_negative: bool = False,
     ) -> Layers:
-        """Reduce a mammogram to about the patches' pixels; `breast` comes from the alignment."""
+        """Reduce a mammogram to about the patches' pixels, a negative as its positive.
+
+        `breast`, and whether it is a negative, come from the alignment. Nothing is darker than 0,
+        as what is beyond the image will be.
+        """
+        if is_negative:
+            mammogram = replace(mammogram, pixels=mammogram.pixels.max() - mammogram.pixels)
         image, factor = reduce_to(mammogram, pixel_mm, specks=True)
+        if image.min() < 0:
+            image = image - image.min()
         return cls(image, factor, breast.astype(np.float32), breast_factor, mammogram.spacing)
 
     def cut(self, frame: PatchFrame) -> tuple[np.ndarray, np.ndarray]:

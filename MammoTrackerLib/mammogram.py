@@ -188,7 +188,10 @@ def _checked_pixels(pixels: np.ndarray) -> np.ndarray:
     pixels = pixels.astype(np.float32, copy=False).view()
     lowest, highest = pixels.min(), pixels.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise MammoTrackerError("The image has pixels that are infinite or not a number.")
+        raise MammoTrackerError(
+            "The image has pixels that are infinite or not a number: give those pixels the value "
+            "of air."
+        )
     if max(-lowest, highest) > _LARGEST_PIXEL:
         raise MammoTrackerError(
             f"The image has pixels beyond {_LARGEST_PIXEL:g}, which stand for no value: give those "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .box import Box
 from .breast import breast_share
-from .confidence import doubt, evidence, probability, rival_share
+from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, offset_mm, probability, rival_share
 from .global_search import Alignment, align
 from .growth import UNMEASURED
 from .local_search import Layers, search
@@ -148,11 +148,12 @@ class LesionTracker:
             alignment = align(prior, current)
         if self._prepared is None or self._prepared[0] is not alignment:
             template_mm, search_mm = self.pixels_mm
-            self._prepared = (
-                alignment,
-                Layers.of(prior, alignment.prior_breast, alignment.prior_factor, template_mm),
-                Layers.of(current, alignment.current_breast, alignment.current_factor, search_mm),
-            )
+            inverted = alignment.are_negative
+            breast, factor = alignment.prior_breast, alignment.prior_factor
+            before = Layers.of(prior, breast, factor, template_mm, inverted[0])
+            breast, factor = alignment.current_breast, alignment.current_factor
+            after = Layers.of(current, breast, factor, search_mm, inverted[1])
+            self._prepared = alignment, before, after
         return self.track_layers(boxes, *self._prepared)
 
     @property
@@ -220,11 +221,12 @@ class LesionTracker:
         shown = registered.onto(*size)
         if not _is_on_prior(box, alignment):
             reason = "There is no breast in the box on the prior: check the box's coordinates."
+            reason = " ".join([reason, *alignment.warnings])
             return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
         if shown != registered:
-            beyond = "Its place is beyond the edge of the current image."
+            beyond = "Registration expects it beyond the edge of the current image."
         elif not _is_on_current(registered, alignment):
-            beyond = "Its place is in the air beside the breast on the current image."
+            beyond = "Registration expects it in the air beside the breast on the current image."
         else:
             beyond = ""
         remarks = list(alignment.remarks)
@@ -234,12 +236,13 @@ class LesionTracker:
                 f"The lesion is longer than {settings.max_lesion_mm:g} mm, so that the "
                 "registration's box is kept."
             )
-            return Track(box, shown, 0.0, status, " ".join([beyond or kept, *remarks]), (), shown)
+            reason = " ".join([beyond or kept, *alignment.warnings, *remarks])
+            return Track(box, shown, 0.0, status, reason, (), shown)
         candidates = rank(candidates, settings.similarity_weight)
         candidates = tuple(c for c in candidates if _is_on_current(c.box, alignment))
         if not candidates:
             reason = beyond or "What looks most like the lesion lies in the air beside the breast."
-            reason = " ".join([reason, *remarks])
+            reason = " ".join([reason, *alignment.warnings, *remarks])
             return Track(box, shown, 0.0, Status.NOT_FOUND, reason, (), shown)
         score, why = candidates[0].score, "the best place is only somewhat alike"
         calibration = self._card.get("calibration")
@@ -249,8 +252,13 @@ class LesionTracker:
             score = float(probability(values, coefficients))
             why = doubt(values, coefficients)
         status, reason = self._judge(score, why, candidates, alignment)
+        far_mm = offset_mm(candidates[0].box, registered, alignment)
         if beyond and status is not Status.FOUND:
             remarks.insert(0, beyond)
+        elif status is not Status.NOT_FOUND and far_mm > 10 * NEAR_CM and FAR_DOUBT not in reason:
+            remarks.insert(
+                0, f"It is {far_mm:.0f} mm from where registration expects it: check the place."
+            )
         reason = " ".join([reason, *remarks])
         return Track(box, candidates[0].box, score, status, reason, candidates, shown)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from MammoTrackerLib.box import Box
 from MammoTrackerLib.breast import (
@@ -50,6 +51,18 @@ def test_a_frame_is_cut_off(sides: str, mm: int, black: int) -> None:
     inner = breast_mask(half_disk())[rows, columns]
     assert (breast_mask(image)[rows, columns] != inner).mean() < 0.01
     assert breast_mask(image).sum() == breast_mask(image)[rows, columns].sum()
+
+
+@pytest.mark.parametrize("level", [80, 150, 300])
+@pytest.mark.parametrize("sides", ["r", "tb", "tbr", "ltrb"])
+@pytest.mark.parametrize("mm", [5, 12])
+def test_a_grey_frame_is_cut_off(level: float, sides: str, mm: int) -> None:
+    image, right = half_disk(), breast_mask(half_disk())
+    ends = {"l": np.s_[:, :mm], "t": np.s_[:mm], "r": np.s_[:, -mm:], "b": np.s_[-mm:]}
+    for side in sides:
+        image[ends[side]] = level
+        right[ends[side]] = False
+    assert (breast_mask(image) != right).mean() < 0.02
 
 
 def test_without_a_frame_nothing_is_cut_off() -> None:
@@ -138,3 +151,48 @@ def test_share_of_a_box_in_the_breast() -> None:
     assert breast_share(Box(100, -50, 200, 50), breast, factor) == 1, "only what is on the image"
     assert breast_share(Box(-300, 0, -200, 50), breast, factor) == 0
     assert breast_share(Box(101, 100, 103, 102), breast, factor) == 1, "smaller than a pixel"
+
+
+def beside_turned(scan: np.ndarray, degrees: float, value: float, wide: int = 0) -> np.ndarray:
+    """Turn a scan, with so much padding beside it and this value in the corners."""
+    scan = np.pad(scan, wide, constant_values=-1e6)
+    turned = ndimage.rotate(scan, degrees, reshape=False, order=0, cval=-1e6)
+    return np.where(turned < -1000, value, turned)
+
+
+@pytest.mark.parametrize("wide", [0, 12])
+@pytest.mark.parametrize("value", [-(2**15), 0])
+@pytest.mark.parametrize("degrees", [-8, -3, -1, 1, 2, 5, 14])
+def test_corners_beside_a_turned_scan_are_no_air(degrees: float, value: float, wide: int) -> None:
+    scan = half_disk() + 100
+    image = beside_turned(scan, degrees, value, wide)
+    right = ndimage.rotate(np.pad(breast_mask(scan), wide), degrees, reshape=False, order=0)
+    assert (breast_mask(image) != right).mean() < 0.02, "the air is not breast"
+    assert without_outliers(image).min() > 90, "air's value"
+
+
+@pytest.mark.parametrize("degrees", [-3, 5])
+def test_corners_beside_a_turned_negative(degrees: float) -> None:
+    image = beside_turned(1000 - half_disk(), degrees, 0)
+    right = ndimage.rotate(breast_mask(half_disk()), degrees, reshape=False, order=0)
+    assert is_negative(without_outliers(image))
+    assert (breast_mask(image) != right).mean() < 0.02
+
+
+def test_air_in_the_corners_is_no_padding() -> None:
+    image = np.where(half_disk() > 100, half_disk(), 0)
+    assert without_outliers(image) is image
+    cropped = image[20:170, :80]
+    assert without_outliers(cropped) is cropped, "cropped to the breast"
+
+
+@pytest.mark.parametrize("mm", [15, 25, 40, 60])
+@pytest.mark.parametrize("lean", [-0.3, 0, 0.2])
+def test_black_air_beside_a_small_breast_is_no_padding(mm: float, lean: float) -> None:
+    """Its skin is as sharp as can be."""
+    y, x = np.mgrid[:250, :200].astype(float)
+    tissue = 900 + (7 * x + 13 * y) % 400
+    inside = ((x + lean * (y - 120)) / mm) ** 2 + ((y - 120) / mm / 1.3) ** 2 < 1
+    wedge = (x < mm * (1 - y / 250)) & (y < 200)
+    for image in (np.where(inside, tissue, 0), np.where(wedge, tissue, 0)):
+        assert without_outliers(image) is image

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Status
 from MammoTrackerLib.command.simulate import FILM_LESION
+from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.orientation import turned
@@ -162,6 +163,72 @@ def test_a_place_beyond_the_image_is_not_found_on_it(tracker, prior, follow_up):
         for box in (track.box, track.registration_box, *(c.box for c in track.candidates)):
             assert 0 <= box.center[0] <= columns
             assert 0 <= box.center[1] <= rows
+
+
+@pytest.mark.parametrize("which", ["prior", "current", "both"])
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_a_negative_gives_the_answer_of_its_positive(
+    tracker, tracks, prior, follow_up, which, is_raw
+):
+    def negative(image):
+        pixels = image.pixels.max() - image.pixels
+        if is_raw:
+            pixels = np.exp(5 * pixels / pixels.max())
+        return replace(image, pixels=pixels)
+
+    pair = [prior, follow_up.mammogram]
+    for k, name in enumerate(("prior", "current")):
+        if which in (name, "both"):
+            pair[k] = negative(pair[k])
+    (track,) = tracker.track(*pair, [FILM_LESION])
+    assert track.status is Status.FOUND
+    assert track.box.iou(tracks[0].box) > (0.5 if is_raw else 0.8)
+    assert "negative" in track.reason
+    assert Exams(tracker, pair).track(0, 1, [FILM_LESION]) == [track]
+
+
+def test_values_under_0_change_no_answer(tracker, prior, follow_up):
+    """As after a rescale; the breast is cut off, so that what is beyond the image is seen."""
+    pair = [replace(each, pixels=each.pixels[:, 600:]) for each in (prior, follow_up.mammogram)]
+    x0, y0, x1, y1 = FILM_LESION.as_tuple()
+    box = Box(x0 - 600, y0, x1 - 600, y1)
+    (right,) = tracker.track(*pair, [box])
+    below = [replace(image, pixels=image.pixels - 70000) for image in pair]
+    (track,) = tracker.track(*below, [box])
+    assert track.status is right.status
+    for name in ("tracking_score", "similarity_score"):
+        scores = [getattr(each.candidates[0], name) for each in (track, right)]
+        assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    assert center_distance(track.box, right.box, prior.spacing) < 0.1
+
+
+@pytest.mark.parametrize("shift", [6.0, 16.0])
+def test_an_answer_far_from_registration_says_so(tracker, prior, follow_up, shift):
+    alignment = align(prior, follow_up.mammogram)
+    moved = sitk.TranslationTransform(2, (0.0, -shift))
+    off = replace(
+        alignment, transform=sitk.CompositeTransform([moved, alignment.transform]), agreement=0.4
+    )
+    (track,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], off)
+    spacing = follow_up.mammogram.spacing
+    assert center_distance(track.box, follow_up.boxes[0], spacing) < 3
+    assert track.status is Status.FOUND
+    far = center_distance(track.box, track.registration_box, spacing)
+    assert (f"It is {far:.0f} mm from where registration expects it" in track.reason) == (far > 10)
+    assert (far > 10) == (shift > 10)
+
+
+def test_every_answer_says_what_is_doubtful_of_the_pair(tracker, prior, follow_up):
+    """So do those that were not looked for: too large, in the air, beyond the image's edge."""
+    current, doubt = follow_up.mammogram, "Check the pair."
+    above = replace(current, pixels=current.pixels[:2500])
+    side = Settings().max_lesion_mm / prior.spacing[0] + 2
+    large = Box.from_center(*FILM_LESION.center, side, side)
+    boxes = [FILM_LESION, large, mirrored(FILM_LESION, prior)]
+    for image in (current, above):
+        alignment = replace(align(prior, image), warnings=(doubt,))
+        for track in tracker.track(prior, image, boxes, alignment):
+            assert track.reason.count(doubt) == 1
 
 
 @pytest.mark.parametrize("turn", [((1, 0), (0, -1)), ((0, 1), (-1, 0))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ _BEGINNINGS = {
 _FORMATS_WITH_SPACING = {"NrrdImageIO", "MetaImageIO", "NiftiImageIO"}
 _META_ENDINGS = (".mha", ".mhd")
 _NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
-_SAMPLES_PER_PIXEL, _PHOTOMETRIC = 277, 262
+_SAMPLES_PER_PIXEL, _PHOTOMETRIC, _ORIENTATION = 277, 262, 274
 
 
 def image_format(path: Path, head: bytes) -> str | None:
@@ -63,6 +64,7 @@ def read_pixels(path: Path, format_name: str) -> tuple[np.ndarray, tuple[float, 
     """Return the pixels (rows, columns) as they are stored and, where known, their spacing."""
     check_amount(path, 0, path.stat().st_size)
     check_header(path, format_name)
+    _check_orientation(path, format_name)
     if _has_grey_and_alpha(path, format_name):
         return _without_alpha(path), None
     with _named_for_itk(path) as name:
@@ -135,14 +137,54 @@ def _check_kind(
         )
 
 
+def _check_orientation(path: Path, format_name: str) -> None:
+    """Refuse what is to be shown in another way than it is stored, and so is read.
+
+    Boxes were drawn on what is shown. SimpleITK mirrors a TIFF file that asks for it, but turns
+    none, and no JPEG file.
+    """
+    if format_name == "TIFFImageIO":
+        is_turned = _tiff_tag(path, _ORIENTATION) in range(5, 9)
+    else:
+        is_turned = format_name == "JPEGImageIO" and _jpeg_orientation(path) in range(2, 9)
+    if is_turned:
+        raise MammoTrackerError(
+            f"{path} is stored turned or mirrored, by its Orientation: save it as it is shown, "
+            "with boxes on that."
+        )
+
+
+def _jpeg_orientation(path: Path) -> int | None:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as image:
+                return image.getexif().get(_ORIENTATION)
+        except Exception:  # of many kinds; whether the file is damaged is told when it is read
+            return None
+
+
 def _grey(pixels: np.ndarray, path: Path) -> np.ndarray:
     """Return the first of three equal channels; a fourth is transparency."""
     largest = float(pixels[..., :3].max())
     for row in range(0, len(pixels), 256):  # in strips, since the differences need memory
-        colors = pixels[row : row + 256, :, :3].astype(np.float32)
-        if np.ptp(colors, axis=-1).max() > 0.02 * largest:
+        strip = pixels[row : row + 256]
+        differences = np.ptp(strip[..., :3].astype(np.float32), axis=-1)
+        if strip.shape[-1] > 3:
+            differences = differences * (strip[..., 3] > 0)
+        if differences.max() > 0.02 * largest:
             raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
-    return pixels[..., 0]
+    return _shown(pixels[..., 0], pixels[..., 3]) if pixels.shape[-1] > 3 else pixels[..., 0]
+
+
+def _shown(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Give what is wholly transparent the value of the darkest that is not: nobody sees it."""
+    is_hidden = alpha == 0
+    if not is_hidden.any() or is_hidden.all():
+        return grey
+    return np.where(is_hidden, grey[~is_hidden].min(), grey)
 
 
 def _has_grey_and_alpha(path: Path, format_name: str) -> bool:
@@ -160,7 +202,7 @@ def _without_alpha(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             check_amount(path, image.width * image.height, 0)
             if image.mode == "LA" and getattr(image, "n_frames", 1) == 1:
-                return np.asarray(image.getchannel("L"))
+                return _shown(*(np.asarray(image.getchannel(name)) for name in "LA"))
     except MammoTrackerError:
         raise
     except Exception:  # Pillow raises many kinds

@@ -139,6 +139,34 @@ def test_grey_and_alpha(tmp_path, grey, name: str):
     assert np.array_equal(Mammogram.read(tmp_path / name, spacing=0.07).pixels, grey)
 
 
+@pytest.mark.parametrize("hidden", [(255, 255, 255), (255, 0, 90)])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_what_is_transparent_is_not_seen(tmp_path, grey, name, channels, hidden):
+    seen, shown = np.ones(grey.shape, bool), grey.copy()
+    seen[:, -9:] = False
+    shown[~seen] = grey[seen].min()
+    stored = np.dstack([grey] * (channels - 1) + [np.where(seen, 130, 0).astype(np.uint8)])
+    stored[~seen, :-1] = hidden[: channels - 1]
+    Image.fromarray(stored).save(tmp_path / name)
+    assert np.array_equal(Mammogram.read(tmp_path / name, spacing=0.07).pixels, shown)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "tif"])
+def test_boxes_are_on_what_is_shown(tmp_path, grey, ending: str, orientation: int):
+    tags = Image.Exif()
+    tags[274] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(grey).save(path, exif=tags, quality=95)
+    if orientation > (4 if ending == "tif" else 1):
+        with pytest.raises(MammoTrackerError, match="Orientation"):
+            Mammogram.read(path, spacing=0.07)
+        return
+    shown = {1: grey, 2: grey[:, ::-1], 3: grey[::-1, ::-1], 4: grey[::-1]}[orientation]
+    assert np.abs(Mammogram.read(path, spacing=0.07).pixels - shown).mean() < 3
+
+
 def test_grey_and_alpha_of_16_bits(tmp_path, film):
     path = tmp_path / "a.png"
     path.write_bytes(imagecodecs.png_encode(np.dstack([film, film])))
