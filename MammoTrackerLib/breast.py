@@ -55,15 +55,19 @@ def _with_air_beside(image: np.ndarray) -> np.ndarray:
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     padding = is_low & np.isin(labels, border)
     shown = ~ndimage.binary_dilation(padding)
-    if not padding.any() or not shown.any() or not _is_beside_a_turned_scan(padding):
+    if not padding.any() or not shown.any():
         return image
     low, high = np.percentile(image[shown], [0.5, 99])
     if low - lowest <= BELOW_AIR * (high - low):
         return image
     filled = np.where(shown, image, low)
-    if not is_negative(filled):
-        is_air = image[shown] <= low + NO_AIR_SPREAD * (high - low)
-        return filled if is_air.mean() >= MIN_AIR else image
+    is_positive = not is_negative(filled)
+    if is_positive and np.mean(image[shown] <= low + NO_AIR_SPREAD * (high - low)) < MIN_AIR:
+        return image
+    if not _is_beside_a_turned_scan(padding):  # last, since it takes longest
+        return image
+    if is_positive:
+        return filled
     nearest = ndimage.distance_transform_edt(~shown, return_distances=False, return_indices=True)
     return image[tuple(nearest)]
 
