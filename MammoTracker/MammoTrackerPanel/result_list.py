@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -38,11 +39,11 @@ class ResultList(VTKObservationMixin):
         self._onChanged = onChanged
         self._onDecided = onDecided
         self._volumes, self._pair, self._lesions = [], (None, None), []
-        self._predictions = []
+        self._predictions, self._tabled = [], None
         self._shown = None
         self._drawn = None
         self._before = None, ""
-        self._updating = False
+        self._updating = self._transformPending = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         ui.acceptButton.clicked.connect(lambda: self.review("accepted"))
         ui.rejectButton.clicked.connect(lambda: self.review("rejected"))
@@ -114,14 +115,12 @@ class ResultList(VTKObservationMixin):
         self.removeObservers()
         for prediction in self._predictions:
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
-        for volume in dict.fromkeys(self._volumes):  # one may be both, while another is chosen
-            self.addObserver(volume, volume.TransformModifiedEvent, self._onExamMoved)
+        # One volume may be both exams, while another is chosen.
+        for node in dict.fromkeys([*self._volumes, *self._lesions, *self._predictions]):
+            self.addObserver(node, node.TransformModifiedEvent, self._onTransformed)
         self._updateTable()
         if self._shown and self._shown not in self._predictions:
             self._shown = None
-            preview = scene.preview_of(self._pair[1]) if isComplete else None
-            if preview:
-                preview.GetScene().RemoveNode(preview)
         if self._shown:
             with self.updating():
                 self.select(self._shown)
@@ -198,13 +197,18 @@ class ResultList(VTKObservationMixin):
         listed = [scene.lesion_of(roi) for roi in self._predictions]
         listed = [lesion for lesion in self._lesions if lesion in listed]
         titles = [_("Prior"), _("Current")]
-        if self._predictions and self._isSeries:
+        # Where answers were, their table and labels must not go on telling of them.
+        isComplete, hasAnswers = all(self._pair), bool(self._predictions)
+        if self._isSeries and (hasAnswers or self._volumes == self._tabled):
             scene.update_series_table(self._volumes, self._lesions)
+            self._tabled = list(self._volumes)
+        elif not self._isSeries and isComplete:
+            if hasAnswers or scene.results_table(*self._pair):
+                scene.update_table(*self._pair)
+        if hasAnswers and self._isSeries:
             titles = scene.exam_titles(self._volumes)
-        elif self._predictions:
-            scene.update_table(*self._pair)
-        if self._predictions:
-            scene.update_labels(*self._pair, self._lesions)
+        if isComplete:
+            scene.update_labels(*self._pair, self._lesions if hasAnswers else [])
         self._table.fill(listed, self._volumes if listed else [], titles)
 
     def _onCellSelected(self, lesion, volume) -> None:
@@ -334,11 +338,19 @@ class ResultList(VTKObservationMixin):
                 scene.place_roi(drawn, scene.exam_of(drawn), box)
             scene.set_review(drawn, review)
 
-    def _onExamMoved(self, volume, _event=None) -> None:
-        """Show what is outdated by a transform that an exam came under, or no longer."""
-        if volume.GetScene() and not volume.GetScene().IsImporting() and all(self._pair):
+    def _onTransformed(self, _node, _event=None) -> None:
+        # An ROI tells of its transform before it knows where that puts it.
+        if not self._transformPending:
+            self._transformPending = True
+            qt.QTimer.singleShot(0, self._showTransformed)
+
+    def _showTransformed(self) -> None:
+        """Show what is outdated by a transform that an exam or a box came under, or no longer."""
+        self._transformPending = False
+        if all(self._pair) and not self._drawn and not slicer.mrmlScene.IsImporting():
             self._updateTable()
             self._showDetails()
+            self._onChanged()
 
     def _onMoved(self, prediction, _event=None) -> None:
         from MammoTrackerLib import scene

@@ -1,4 +1,4 @@
-"""A case of a reading list in the scene: its exams and lesions, and how they leave it."""
+"""Cases: how the exams and lesions of one come into the scene, and what leaves it with them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ from .volumes import READ_FROM
 
 _ABOUT = ("Prior", "Current", "Lesion", "Volume")
 """By which references a node is about another one."""
+_ONLY_WITH = {
+    "prediction": ("Lesion", "Current"),
+    "preview": ("Prediction",),
+    "label": ("Volume",),
+    "registration": ("Prior", "Current"),
+    "warped": ("Prior", "Current"),
+    "results": ("Prior", "Current"),
+}
+"""By role, without which others a node says nothing; in the order in which they go."""
 _SUMMARIES = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
 """In the order in which one is drawn from the next."""
 
@@ -136,6 +145,18 @@ def remove_exams(volumes: Sequence, marked: Iterable) -> None:
     ]
     for node in [*about, *going]:
         _remove(node)
+
+
+def remove_stranded(scene) -> None:
+    """Remove what MammoTracker said about an exam or a lesion that is in the scene no more.
+
+    A lesion stays when its exam goes: it is the user's own.
+    """
+    for role, names in _ONLY_WITH.items():
+        nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+        for node in nodes:
+            if attribute(node, "Role") == role and not all(referenced(node, n) for n in names):
+                _remove(node)
 
 
 def summaries(scene) -> list[str]:

@@ -10,6 +10,7 @@ from ..box import Box
 from ..track import Candidate, Status, Track, described
 from .lesion import lesions
 from .nodes import (
+    PREFIX,
     ROI,
     attribute,
     do_not_save,
@@ -238,6 +239,7 @@ def preview_candidate(prediction, index: int | None):
         roi.GetDisplayNode().SetOpacity(0.6)
         do_not_save(roi)
     roi.SetName(f"Candidate {index + 1}")
+    roi.SetNodeReferenceID(PREFIX + "Prediction", prediction.GetID())
     like = prediction.GetDisplayNode()
     paint(roi.GetDisplayNode(), like.GetSelectedColor())
     show_only_in(roi, like.GetViewNodeIDs())

@@ -265,3 +265,33 @@ def slicer_unchecked():
     import qt
 
     return qt.Qt.Unchecked
+
+
+def test_what_no_registration_holds_for_is_not_laid_over_it(panel, shell, pair):
+    import vtk
+
+    from MammoTrackerLib import scene
+
+    prior, current, _ = pair
+    track(panel, shell)
+    shell.click(panel.ui.registrationCheckBox)
+    composite = shell.compositeNode("MammoTrackerCurrent")
+    warped = scene.warped_prior(prior, current).GetID()
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 20)
+    transform = shell.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    current.SetAndObserveTransformNodeID(transform.GetID())
+    shell.process(0.4)
+    assert composite.GetForegroundVolumeID() is None
+    assert not panel.ui.registrationCheckBox.enabled
+    current.SetAndObserveTransformNodeID(None)
+    shell.process(0.4)
+    assert composite.GetForegroundVolumeID() == warped
+    shell.scene.RemoveNode(scene.registration_of(prior, current))
+    shell.process(0.4)
+    assert composite.GetForegroundVolumeID() is None
+    assert not panel.ui.registrationCheckBox.enabled
+    track(panel, shell)
+    assert composite.GetForegroundVolumeID() == scene.warped_prior(prior, current).GetID()
+    shell.click(panel.ui.registrationCheckBox)

@@ -299,3 +299,133 @@ def test_another_exam_beside_is_what_the_buttons_are_about(panel, shell, followe
     assert panel.results.selected is scene.prediction_of(mass, exams[2])
     panel.ui.priorSelector.setCurrentNode(exams[0])
     assert panel.results.selected is None and not panel.ui.acceptButton.enabled
+
+
+def texts_in_views(shell) -> list[str]:
+    return [
+        node.GetNthControlPointLabel(index)
+        for node in shell.scene.GetNodesByClass("vtkMRMLMarkupsFiducialNode")
+        for index in range(node.GetNumberOfControlPoints())
+    ]
+
+
+def move(shell, x: float):
+    """Add a transform that moves what comes under it."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, x)
+    transform = shell.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    return transform
+
+
+def answer(lesion, prior) -> Track:
+    from MammoTrackerLib import scene
+
+    other = Box(TRUTH.x0 - 60, TRUTH.y0 - 90, TRUTH.x1 - 60, TRUTH.y1 - 90)
+    places = (Candidate(TRUTH, 0.9), Candidate(other, 0.4))
+    return Track(scene.box_of(lesion, prior), TRUTH, 0.9, Status.FOUND, "Here.", places, TRUTH)
+
+
+@pytest.mark.parametrize("how", ["button", "scene", "swap"])
+def test_no_text_of_an_answer_stays_in_the_views_without_it(panel, shell, pair, how):
+    from panel_steps import choose
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    assert texts_in_views(shell) == [lesion.GetName(), f"{lesion.GetName()}  found 0.90"]
+    if how == "button":
+        panel.ui.lesionsTable.selectRow(0)
+        shell.click(panel.ui.deleteLesionButton)
+    elif how == "scene":
+        shell.scene.RemoveNode(lesion)
+    else:
+        choose(panel, shell, current, prior)
+    shell.process(0.4)
+    assert texts_in_views(shell) == []
+    if how != "swap":
+        assert details_of(prior, current) == []
+
+
+def test_a_deleted_exam_takes_along_what_was_said_of_it(panel, shell, pair):
+    import slicer
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    panel.ui.candidatesList.currentRow = 0
+    shell.scene.RemoveNode(current)
+    shell.process(0.5)
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == [lesion]
+    assert slicer.util.getNodesByClass("vtkMRMLTableNode") == []
+    assert texts_in_views(shell) == [lesion.GetName()]
+
+
+def test_a_preview_ends_when_nothing_is_selected_or_another_pair(panel, shell, pair):
+    from panel_steps import choose
+
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    panel.ui.candidatesList.currentRow = 0
+    assert scene.preview_of(current)
+    shell.click(panel.ui.sideBySideButton)
+    assert scene.preview_of(current) is None
+    panel.results.selectOn(lesion, current)
+    panel.ui.candidatesList.currentRow = 0
+    assert scene.preview_of(current)
+    choose(panel, shell, current, prior)
+    assert scene.preview_of(current) is None
+
+
+def test_a_transform_of_one_box_or_exam_alone_makes_the_answer_outdated(panel, shell, pair):
+    prior, current, lesion = pair
+    prediction = show(panel, lesion, current, answer(lesion, prior))
+    (before,) = rows_of(panel)
+    transform = move(shell, 20)
+    shell.process(0.4)
+    nodes = prior, current, lesion, prediction
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        shell.process(0.1)
+        assert rows_of(panel)[0][3] == "outdated", node.GetName()
+        node.SetAndObserveTransformNodeID(None)
+        shell.process(0.1)
+        assert rows_of(panel) == [before]
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    shell.process(0.1)
+    assert rows_of(panel) == [before]
+
+
+def test_an_exam_that_gets_another_place_or_pixel_size_makes_it_outdated(panel, shell, pair):
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    (before,) = rows_of(panel)
+    for volume in (prior, current):
+        origin, spacing = volume.GetOrigin(), volume.GetSpacing()
+        volume.SetOrigin(30, 30, 0)
+        shell.process(0.4)
+        assert rows_of(panel)[0][3] == "outdated"
+        volume.SetOrigin(origin)
+        volume.SetSpacing(0.3, 0.3, 1)
+        shell.process(0.4)
+        assert rows_of(panel)[0][3] == "outdated"
+        volume.SetSpacing(spacing)
+        shell.process(0.4)
+        assert rows_of(panel) == [before]
+
+
+def test_a_name_is_a_text_and_never_makes_the_panel_wide(panel, shell, pair):
+    import qt
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    width = panel.parent.minimumSizeHint.width()
+    for name in ("<b>Mass</b>", "x" * 300):
+        lesion.SetName(name)
+        shell.process(0.2)
+        label = panel.ui.reasonLabel
+        assert label.text.startswith(f"{name}: ") and label.textFormat == qt.Qt.PlainText
+        assert panel.parent.minimumSizeHint.width() == width
