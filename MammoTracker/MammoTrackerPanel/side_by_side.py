@@ -163,7 +163,8 @@ class SideBySide(VTKObservationMixin):
         ] or [NOWHERE]
         # Where the user has put another volume, boxes would be at places that are not theirs.
         self._showing = [pane.isShowing() for pane in panes]
-        own = [[view] if shown else elsewhere for view, shown in zip(ours, self._showing, strict=True)]
+        shown = zip(ours, self._showing, strict=True)
+        own = [[view] if isOwn else elsewhere for view, isOwn in shown]
         for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
             role = node.GetAttribute("MammoTracker.Role")
             if not role or node.GetDisplayNode() is None:
@@ -211,7 +212,8 @@ class SideBySide(VTKObservationMixin):
         Raises
         ------
         MammoTrackerError
-            If no pair is shown, or something else beside it, the window is not on the screen, or the file cannot be written.
+            If no pair is shown, or another image in its place, the window is not on the screen, or
+            the file cannot be written.
         """
         from MammoTrackerLib import MammoTrackerError
 

@@ -24,7 +24,6 @@ from .nodes import (
 from .raster import Raster, right_angled
 from .rois import THICKNESS_MM
 
-
 _SAME_PLACE_MM = 0.05
 
 
