@@ -40,6 +40,7 @@ from .lesion import (
     set_lesion_type,
     unclaimed_rois,
 )
+from .nodes import placing_kept
 from .prediction import (
     ABSENT,
     answers_of,
@@ -160,6 +161,7 @@ __all__ = [
     "mammogram_of",
     "marked_lesion",
     "place_roi",
+    "placing_kept",
     "prediction_of",
     "predictions",
     "preview_candidate",

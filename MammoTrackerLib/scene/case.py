@@ -13,7 +13,7 @@ from slicer.util import updateVolumeFromArray
 from ..box import Box
 from ..track import Track
 from .lesion import LESION_TYPES, claim_lesion, lesions
-from .nodes import PREFIX, VOLUME, attribute, referenced, set_attribute
+from .nodes import PREFIX, VOLUME, attribute, placing_kept, referenced, set_attribute
 from .prediction import set_review, show_track
 from .rois import place_roi
 from .series import set_date
@@ -85,7 +85,8 @@ def add_marked(volume, name: str, box: Box, lesion_type: str, beside: Iterable):
     roi.SetName(name)
     # Else it is looked at as one that belongs to nobody.
     set_attribute(roi, "Role", "lesion")
-    roi = slicer.mrmlScene.AddNode(roi)
+    with placing_kept(slicer.mrmlScene):
+        roi = slicer.mrmlScene.AddNode(roi)
     place_roi(roi, volume, box)
     kind = lesion_type if lesion_type in LESION_TYPES else ""
     claim_lesion(roi, volume, kind, beside)
