@@ -62,6 +62,11 @@ class LesionList(VTKObservationMixin):
         """The lesions, in the order of the list."""
         return list(self._rois)
 
+    @property
+    def isPlacing(self) -> bool:
+        """Whether the user is drawing a lesion."""
+        return self._placed is not None
+
     def selected(self) -> list:
         """Return the lesions of the selected rows."""
         rows = sorted(

@@ -89,6 +89,8 @@ class ResultList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         isOther = pair != self._pair
+        if isOther:
+            self.stopPlacing()
         self._volumes, self._pair = volumes, pair
         self.refresh(lesions)
         if isOther and self._shown:
@@ -126,21 +128,38 @@ class ResultList(VTKObservationMixin):
                 self.select(self._shown)
         self._showDetails()
 
+    @property
+    def isPlacing(self) -> bool:
+        """Whether the user is drawing a box."""
+        return self._drawn is not None
+
     def add(self, lesion, current, track) -> None:
-        """Put the tracker's answer about a lesion into the scene, and list it."""
+        """Put the tracker's answer about a lesion into the scene, and list it.
+
+        What the user has decided is left as it is.
+        """
         from MammoTrackerLib import scene
 
-        with self.updating():
-            scene.show_track(lesion, current, track)
-        self.refresh()
-        self._onChanged()
+        with self._adding(lesion):
+            known = scene.prediction_of(lesion, current)
+            if known is None or not scene.review_of(known):
+                scene.show_track(lesion, current, track)
 
     def addHistory(self, lesion, volumes: list, history) -> None:
-        """Put the answers about a lesion on several exams into the scene, and list them."""
+        """Put the answers about a lesion on several exams into the scene, as `add` does."""
         from MammoTrackerLib import scene
 
-        with self.updating():
+        with self._adding(lesion):
             scene.show_history(lesion, volumes, history)
+
+    @contextmanager
+    def _adding(self, lesion):
+        from MammoTrackerLib import scene
+
+        if self._drawn and scene.lesion_of(self._drawn) is lesion:
+            self.stopPlacing()
+        with self.updating():
+            yield
         self.refresh()
         self._onChanged()
 
@@ -222,6 +241,7 @@ class ResultList(VTKObservationMixin):
         prediction = scene.prediction_of(lesion, volume)
         if prediction is not None and prediction is self._shown:
             return
+        self.stopPlacing()
         self._shown = prediction
         self._showDetails()
         if not self._updating:
@@ -277,12 +297,14 @@ class ResultList(VTKObservationMixin):
 
     def review(self, review: str) -> None:
         """Keep what the user says of the selected answer, and show it."""
+        self.stopPlacing()
         if self._shown is None:
             return
         with self._changing(self._shown) as scene:
             scene.set_review(self._shown, review)
 
     def _onRestore(self) -> None:
+        self.stopPlacing()
         with self._changing(self._shown) as scene:
             scene.restore_prediction(self._shown)
         self._center()
@@ -296,6 +318,7 @@ class ResultList(VTKObservationMixin):
             self._onSelected(scene.lesion_of(self._shown), scene.exam_of(self._shown), box)
 
     def _onUseCandidate(self, index: int) -> None:
+        self.stopPlacing()
         with self._changing(self._shown) as scene:
             scene.use_candidate(self._shown, index)
         self._center()

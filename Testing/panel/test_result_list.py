@@ -429,3 +429,46 @@ def test_a_name_is_a_text_and_never_makes_the_panel_wide(panel, shell, pair):
         label = panel.ui.reasonLabel
         assert label.text.startswith(f"{name}: ") and label.textFormat == qt.Qt.PlainText
         assert panel.parent.minimumSizeHint.width() == width
+
+
+def test_what_is_said_of_a_box_of_the_user_is_not_the_trackers(panel, shell, pair):
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    assert panel.ui.reasonLabel.text.startswith(f"{lesion.GetName()}: Here.\n")
+    panel.ui.candidatesList.currentRow = 0
+    shell.click(panel.ui.useCandidateButton)
+    said = f"{lesion.GetName()}: Corrected. The tracker said: Here.\n"
+    assert panel.ui.reasonLabel.text.startswith(said)
+
+
+def test_drawing_ends_with_another_answer_or_decision(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (lesion, _other) = followed
+    prediction = scene.prediction_of(lesion, exams[1])
+    box = scene.box_of(prediction, exams[1])
+    ui = panel.ui
+
+    def nextExam():
+        shell.press(".")
+
+    def beside():
+        ui.currentSelector.setCurrentNode(exams[0])
+
+    def candidate():
+        ui.candidatesList.currentRow = 0
+        shell.click(ui.useCandidateButton)
+
+    for leave, review in (
+        (nextExam, ""), (beside, ""), (lambda: shell.press("X"), "rejected"),
+        (lambda: shell.click(ui.restoreButton), ""), (candidate, "corrected"),
+    ):  # fmt: skip
+        panel.results.selectOn(lesion, exams[1])
+        shell.click(ui.drawButton)
+        assert panel.results.isPlacing and not scene.is_placed(prediction)
+        leave()
+        shell.process(0.3)
+        assert not panel.results.isPlacing and not ui.drawButton.checked
+        assert not ui.resultPlaceWidget.placeModeEnabled
+        assert scene.review_of(prediction) == review
+        assert scene.box_of(prediction, exams[1]).as_tuple() == pytest.approx(box.as_tuple())
