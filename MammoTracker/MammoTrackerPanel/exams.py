@@ -52,7 +52,8 @@ class Exams(VTKObservationMixin):
         self.pair = None, None
         self.series = []
         self._proposed = self._leaving = None
-        self._followed = []
+        # Apart, since what has been observed is kept until all of a mixin's observers go.
+        self._followed, self._changes = [], VTKObservationMixin()
         self._asked = []
         self._warned, self._warnings = self.pair, []
         self._list = ExamList(ui, self._onChosen)
@@ -187,14 +188,15 @@ class Exams(VTKObservationMixin):
         """Look anew when one of these is renamed, moved, or gets other pixels."""
         volumes = list(dict.fromkeys(volumes))
         if volumes != self._followed:
-            self.removeObservers(self._onExamChanged)
+            self._changes.removeObservers()
             self._followed = volumes
             for volume in volumes:
-                self.addObserver(volume, vtk.vtkCommand.ModifiedEvent, self._onExamChanged)
-                self.addObserver(volume, volume.TransformModifiedEvent, self._onExamChanged)
+                for event in (vtk.vtkCommand.ModifiedEvent, volume.TransformModifiedEvent):
+                    self._changes.addObserver(volume, event, self.lookSoon)
 
-    def _onExamChanged(self, _volume, _event) -> None:
-        self.lookSoon()
+    def removeObservers(self, method=None) -> None:
+        VTKObservationMixin.removeObservers(self, method)
+        self._changes.removeObservers()
 
     def _onChosen(self, volume, isChosen: bool) -> None:
         """Take an exam into the series, or out of it; others take its place in the pair."""

@@ -11,6 +11,7 @@ from slicer.util import VTKObservationMixin
 
 from .answer import detailsOf, placeOf
 from .candidate_list import CandidateList
+from .drawn_box import DrawnBox
 from .result_table import ResultTable
 
 
@@ -41,19 +42,13 @@ class ResultList(VTKObservationMixin):
         self._volumes, self._pair, self._lesions = [], (None, None), []
         self._predictions, self._tabled = [], None
         self._shown = None
-        self._drawn = None
-        self._before = None, ""
         self._updating = self._transformPending = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         ui.acceptButton.clicked.connect(lambda: self.review("accepted"))
         ui.rejectButton.clicked.connect(lambda: self.review("rejected"))
         ui.restoreButton.clicked.connect(self._onRestore)
-        ui.drawButton.clicked.connect(self._onDraw)
-        single = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
-        ui.resultPlaceWidget.placeMultipleMarkups = single
-        ui.resultPlaceWidget.connect(
-            "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
-        )
+        ui.drawButton.clicked.connect(lambda: self._drawing.toggle(self._shown))
+        self._drawing = DrawnBox(ui, self._changing)
         self._candidates = CandidateList(ui, self._onCandidate, self._onUseCandidate)
 
     @property
@@ -116,6 +111,7 @@ class ResultList(VTKObservationMixin):
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
         for prediction in self._predictions:
+            scene.paint_like(prediction, scene.lesion_of(prediction))
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
         # One volume may be both exams, while another is chosen.
         for node in dict.fromkeys([*self._volumes, *self._lesions, *self._predictions]):
@@ -131,7 +127,7 @@ class ResultList(VTKObservationMixin):
     @property
     def isPlacing(self) -> bool:
         """Whether the user is drawing a box."""
-        return self._drawn is not None
+        return self._drawing.prediction is not None
 
     def add(self, lesion, current, track) -> None:
         """Put the tracker's answer about a lesion into the scene, and list it.
@@ -156,7 +152,8 @@ class ResultList(VTKObservationMixin):
     def _adding(self, lesion):
         from MammoTrackerLib import scene
 
-        if self._drawn and scene.lesion_of(self._drawn) is lesion:
+        drawn = self._drawing.prediction
+        if drawn and scene.lesion_of(drawn) is lesion:
             self.stopPlacing()
         with self.updating():
             yield
@@ -323,43 +320,9 @@ class ResultList(VTKObservationMixin):
             scene.use_candidate(self._shown, index)
         self._center()
 
-    def _onDraw(self) -> None:
-        if self._drawn:
-            self.stopPlacing()
-            return
-        self._drawn = self._shown
-        with self._changing() as scene:
-            self._before = scene.box_if_placed(self._drawn), scene.review_of(self._drawn)
-            scene.unplace(self._drawn)
-        self._ui.resultPlaceWidget.setCurrentNode(self._drawn)
-        self._ui.resultPlaceWidget.placeModeEnabled = True
-        self._ui.drawButton.checked = True
-
     def stopPlacing(self) -> None:
         """Give up the box that is being drawn, if one is."""
-        if self._drawn:
-            self._ui.resultPlaceWidget.placeModeEnabled = False
-            self._onPlaceModeChanged(False)  # where the widget has lost its scene, it says nothing
-
-    def _onPlaceModeChanged(self, enabled: bool) -> None:
-        if enabled or not self._drawn:
-            return
-        drawn, self._drawn = self._drawn, None
-        self._ui.drawButton.checked = False
-        if drawn.GetScene() is None:
-            return
-        from MammoTrackerLib import scene
-
-        isDrawn = scene.is_placed(drawn)
-        with self._changing(drawn if isDrawn else None):
-            if isDrawn:
-                scene.set_review(drawn, "corrected")
-                return
-            box, review = self._before
-            scene.unplace(drawn)
-            if box:
-                scene.place_roi(drawn, scene.exam_of(drawn), box)
-            scene.set_review(drawn, review)
+        self._drawing.stop()
 
     def _onTransformed(self, _node, _event=None) -> None:
         # An ROI tells of its transform before it knows where that puts it.
@@ -370,7 +333,7 @@ class ResultList(VTKObservationMixin):
     def _showTransformed(self) -> None:
         """Show what is outdated by a transform that an exam or a box came under, or no longer."""
         self._transformPending = False
-        if all(self._pair) and not self._drawn and not slicer.mrmlScene.IsImporting():
+        if all(self._pair) and not self.isPlacing and not slicer.mrmlScene.IsImporting():
             self._updateTable()
             self._showDetails()
             self._onChanged()
@@ -378,7 +341,7 @@ class ResultList(VTKObservationMixin):
     def _onMoved(self, prediction, _event=None) -> None:
         from MammoTrackerLib import scene
 
-        if self._updating or self._drawn or not scene.is_placed(prediction):
+        if self._updating or self.isPlacing or not scene.is_placed(prediction):
             return
         # A scene that is read tells of moves before its files and its transforms are there.
         if prediction.GetScene().IsImporting():

@@ -41,7 +41,7 @@ def update_labels(prior, current, of: Sequence | None = None) -> None:
                 (place,) = Raster(volume).to_world([(box.center[0], box.y0, 0)])
                 wanted.append((text, place))
         node = node_with(volume.GetScene(), _LABELS, "label", Volume=volume)
-        if node is None and wanted:
+        if node is None and labels:
             node = _new_label_node(volume)
         if node is not None:
             _show_labels(node, wanted)

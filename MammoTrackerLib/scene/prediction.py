@@ -25,7 +25,7 @@ from .rois import (
     box_if_placed,
     draw_as_outline,
     is_placed,
-    paint,
+    paint_like,
     place_roi,
     show_only_in,
     unplace,
@@ -71,7 +71,7 @@ def show_track(lesion, current, track: Track, marked: Box | None = None):
     candidates = [candidate.as_dict() for candidate in track.candidates]
     set_attribute(roi, "Candidates", json.dumps(candidates))
     roi.CreateDefaultDisplayNodes()
-    paint(roi.GetDisplayNode(), lesion.GetDisplayNode().GetSelectedColor())
+    paint_like(roi, lesion)
     draw_as_outline(roi.GetDisplayNode())
     restore_prediction(roi)
     roi.EndModify(was_modifying)
@@ -240,8 +240,7 @@ def preview_candidate(prediction, index: int | None):
         do_not_save(roi)
     roi.SetName(f"Candidate {index + 1}")
     roi.SetNodeReferenceID(PREFIX + "Prediction", prediction.GetID())
-    like = prediction.GetDisplayNode()
-    paint(roi.GetDisplayNode(), like.GetSelectedColor())
-    show_only_in(roi, like.GetViewNodeIDs())
+    paint_like(roi, prediction)
+    show_only_in(roi, prediction.GetDisplayNode().GetViewNodeIDs())
     place_roi(roi, referenced(prediction, "Current"), candidates_of(prediction)[index].box)
     return roi

@@ -472,3 +472,15 @@ def test_drawing_ends_with_another_answer_or_decision(panel, shell, followed):
         assert not ui.resultPlaceWidget.placeModeEnabled
         assert scene.review_of(prediction) == review
         assert scene.box_of(prediction, exams[1]).as_tuple() == pytest.approx(box.as_tuple())
+
+
+def test_answers_take_over_the_colour_that_the_lesion_gets(panel, shell, pair):
+    prior, current, lesion = pair
+    prediction = show(panel, lesion, current, answer(lesion, prior))
+    color = 0.2, 0.6, 0.1
+    lesion.GetDisplayNode().SetColor(*color)
+    lesion.GetDisplayNode().SetSelectedColor(*color)
+    shell.process(0.2)
+    assert prediction.GetDisplayNode().GetSelectedColor() == pytest.approx(color)
+    swatch = panel.ui.lesionsTable.item(0, 0).icon().pixmap(12, 12).toImage().pixelColor(6, 6)
+    assert (swatch.red(), swatch.green(), swatch.blue()) == (51, 153, 26)
