@@ -289,6 +289,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         try:
             with slicer.util.WaitCursor():
+                self.views.requirePair()  # before anything is written
                 written = self._exported(Path(folder))
                 self.views.capture(Path(folder) / "side-by-side.png")
                 if self.ui.reportCheckBox.checked:

@@ -206,6 +206,21 @@ class SideBySide(VTKObservationMixin):
             composite.SetForegroundVolumeID(scene.warped_prior(*pair).GetID())
             composite.SetForegroundOpacity(opacity)
 
+    def requirePair(self) -> tuple:
+        """Return both views; fail if they show something else than the pair.
+
+        Raises
+        ------
+        MammoTrackerError
+            If no pair is shown, or another image in its place.
+        """
+        from MammoTrackerLib import MammoTrackerError
+
+        panes = self._panes()
+        if not panes or not all(pane.isShowing() for pane in panes):
+            raise MammoTrackerError(_("Show the exams side by side first."))
+        return panes
+
     def capture(self, path) -> None:
         """Write what both views show, side by side, into one PNG.
 
@@ -217,9 +232,7 @@ class SideBySide(VTKObservationMixin):
         """
         from MammoTrackerLib import MammoTrackerError
 
-        panes = self._panes()
-        if not panes or not all(pane.isShowing() for pane in panes):
-            raise MammoTrackerError(_("Show the exams side by side first."))
+        panes = self.requirePair()
         self._switchLayout()
         end = time.monotonic() + PATIENCE_S
         while not self._areDrawn() and time.monotonic() < end:

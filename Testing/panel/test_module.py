@@ -295,3 +295,17 @@ def test_what_no_registration_holds_for_is_not_laid_over_it(panel, shell, pair):
     track(panel, shell)
     assert composite.GetForegroundVolumeID() == scene.warped_prior(prior, current).GetID()
     shell.click(panel.ui.registrationCheckBox)
+
+
+def test_nothing_is_exported_while_a_view_shows_another_image(panel, shell, pair, tmp_path):
+    prior, current, _ = pair
+    track(panel, shell)
+    composite = shell.compositeNode("MammoTrackerCurrent")
+    composite.SetBackgroundVolumeID(prior.GetID())
+    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
+    shell.click(panel.ui.exportButton)
+    assert "side by side first" in panel.ui.exportLabel.text
+    assert list(tmp_path.iterdir()) == []
+    shell.click(panel.ui.sideBySideButton)
+    shell.click(panel.ui.exportButton)
+    assert panel.ui.exportLabel.text == "4 files written."
