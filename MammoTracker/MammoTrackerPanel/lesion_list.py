@@ -59,8 +59,8 @@ class LesionList(VTKObservationMixin):
 
     @property
     def rois(self) -> list:
-        """The lesions, in the order of the list."""
-        return list(self._rois)
+        """The lesions, in the order of the list, but those that were just deleted."""
+        return [roi for roi in self._rois if roi.GetScene()]
 
     @property
     def isPlacing(self) -> bool:

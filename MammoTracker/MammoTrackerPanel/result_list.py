@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
@@ -116,6 +117,8 @@ class ResultList(VTKObservationMixin):
         # One volume may be both exams, while another is chosen.
         for node in dict.fromkeys([*self._volumes, *self._lesions, *self._predictions]):
             self.addObserver(node, node.TransformModifiedEvent, self._onTransformed)
+        mrml = slicer.mrmlScene
+        self.addObserver(mrml, mrml.NodeRemovedEvent, self._forget)
         self._updateTable()
         if self._shown and self._shown not in self._predictions:
             self._shown = None
@@ -123,6 +126,17 @@ class ResultList(VTKObservationMixin):
             with self.updating():
                 self.select(self._shown)
         self._showDetails()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _forget(self, _scene, _event, node) -> None:
+        """Forget at once what is gone, since the panel looks at the scene somewhat later."""
+        from MammoTrackerLib import scene
+
+        self._lesions = [lesion for lesion in self._lesions if lesion is not node]
+        known = [roi for roi in self._predictions if roi is not node and scene.lesion_of(roi)]
+        self._predictions = [roi for roi in known if scene.exam_of(roi)]
+        if self._shown not in self._predictions:
+            self._shown = None
 
     @property
     def isPlacing(self) -> bool:

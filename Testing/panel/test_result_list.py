@@ -484,3 +484,25 @@ def test_answers_take_over_the_colour_that_the_lesion_gets(panel, shell, pair):
     assert prediction.GetDisplayNode().GetSelectedColor() == pytest.approx(color)
     swatch = panel.ui.lesionsTable.item(0, 0).icon().pixmap(12, 12).toImage().pixelColor(6, 6)
     assert (swatch.red(), swatch.green(), swatch.blue()) == (51, 153, 26)
+
+
+def test_what_was_just_deleted_is_in_no_ones_way(panel, shell, followed):
+    """The panel looks at the scene somewhat later, and an answer may come before that."""
+    exams, (lesion, other) = followed
+    from MammoTrackerLib import scene
+
+    panel.results.selectOn(lesion, exams[1])
+    transform = move(shell, 3)
+    shell.process(0.4)
+    shell.scene.RemoveNode(lesion)
+    exams[0].SetAndObserveTransformNodeID(transform.GetID())
+    shell.process()
+    panel.results.updateNodes()
+    panel.results.refresh()
+    assert panel.results.selected is None and panel.lesions.rois == [other]
+    shell.process(0.5)
+    panel.results.selectOn(other, exams[1])
+    shell.scene.RemoveNode(scene.prediction_of(other, exams[1]))
+    panel.results.review("rejected")
+    shell.process(0.5)
+    assert [row[0] for row in rows_of(panel)] == [other.GetName()]
