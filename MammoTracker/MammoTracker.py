@@ -162,14 +162,20 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exams.lookSoon()
 
     def _onParametersChanged(self, _caller=None, _event=None) -> None:
-        from MammoTrackerLib import MammoTrackerError
-
         self.exams.update()
         parameters = self._parameterNode
         if not parameters:
             return
         self.views.facing = parameters.facing
         self._showTimeLineSoon()
+        self._showRegistration()
+
+    def _showRegistration(self) -> None:
+        from MammoTrackerLib import MammoTrackerError
+
+        parameters = self._parameterNode
+        if not parameters:
+            return
         shown = parameters.showRegistration and self._registration() is not None
         try:
             self.views.showRegistration(parameters.registrationOpacity if shown else None)
@@ -185,6 +191,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.results.setExams(series, pair, self.lesions.rois)
         if self.exams.isComplete:
             self.views.entitle(self.exams.titles)
+        self._showRegistration()
         self._onBoxesChanged()
         self._enable()
 
@@ -282,6 +289,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         try:
             with slicer.util.WaitCursor():
+                self.views.requirePair()  # before anything is written
                 written = self._exported(Path(folder))
                 self.views.capture(Path(folder) / "side-by-side.png")
                 if self.ui.reportCheckBox.checked:

@@ -26,6 +26,11 @@ def answerOf(roi, size) -> tuple[str, str]:
         short = {"kept from registration": _("registered")}
         status = scene.review_of(roi) or scene.status_of(roi)
         text, reason = _(short.get(status, status)), scene.reason_of(roi)
+        if scene.review_of(roi):
+            # It is about the box that the tracker gave, which may be another one.
+            reason = _("{decision}. The tracker said: {reason}").format(
+                decision=text[0].upper() + text[1:], reason=reason
+            )
         if scene.is_outdated_answer(roi):
             text = _("outdated")
             reason = _("A box or an exam was moved since the lesion was looked for: track again.")

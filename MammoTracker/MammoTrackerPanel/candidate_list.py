@@ -30,6 +30,8 @@ class CandidateList:
         """List the next best places of a prediction, or of none; keep the one that is selected."""
         from MammoTrackerLib import scene
 
+        if prediction is not self._prediction:
+            self.deselect()
         self._prediction = prediction
         texts = []
         for candidate in scene.candidates_of(prediction)[1:] if prediction else ():
@@ -58,7 +60,7 @@ class CandidateList:
     def _onRowChanged(self, row: int) -> None:
         from MammoTrackerLib import scene
 
-        if self._prediction is None:
+        if self._prediction is None or self._prediction.GetScene() is None:
             return
         self._ui.useCandidateButton.enabled = row >= 0
         scene.preview_candidate(self._prediction, row + 1 if row >= 0 else None)

@@ -52,6 +52,8 @@ class Exams(VTKObservationMixin):
         self.pair = None, None
         self.series = []
         self._proposed = self._leaving = None
+        # Apart, since what has been observed is kept until all of a mixin's observers go.
+        self._followed, self._changes = [], VTKObservationMixin()
         self._asked = []
         self._warned, self._warnings = self.pair, []
         self._list = ExamList(ui, self._onChosen)
@@ -122,6 +124,7 @@ class Exams(VTKObservationMixin):
         self._lookPending, self._leaving = False, None
         if not self.parameters:
             return
+        scene.remove_stranded(slicer.mrmlScene)
         self.pair = self._selected()
         isUntouched = self.pair == self._proposed and not scene.lesions(self.pair[0])
         if self.pair == (None, None) or isUntouched:
@@ -179,6 +182,21 @@ class Exams(VTKObservationMixin):
             if len(series) > 2:
                 self.series = series
         self._list.show(like, self.series)
+        self._follow([*like, *self.series])
+
+    def _follow(self, volumes: list) -> None:
+        """Look anew when one of these is renamed, moved, or gets other pixels."""
+        volumes = list(dict.fromkeys(volumes))
+        if volumes != self._followed:
+            self._changes.removeObservers()
+            self._followed = volumes
+            for volume in volumes:
+                for event in (vtk.vtkCommand.ModifiedEvent, volume.TransformModifiedEvent):
+                    self._changes.addObserver(volume, event, self.lookSoon)
+
+    def removeObservers(self, method=None) -> None:
+        VTKObservationMixin.removeObservers(self, method)
+        self._changes.removeObservers()
 
     def _onChosen(self, volume, isChosen: bool) -> None:
         """Take an exam into the series, or out of it; others take its place in the pair."""

@@ -74,7 +74,8 @@ class FilmStrip:
             isFramed = roi is not None and scene.box_if_placed(roi) is not None
             isFramed = isFramed and scene.review_of(roi) not in scene.ABSENT
             # The same picture is not drawn again: while one box is dragged, the others stay.
-            times = volume.GetImageData().GetMTime(), volume.GetDisplayNode().GetMTime()
+            parts = volume.GetImageData(), volume.GetDisplayNode()
+            times = [part.GetMTime() if part else 0 for part in parts]
             place = box.as_tuple() if box else None
             key = volume.GetID(), *times, place, side, px, turn, isFramed, color
             if self._drawn.get(number) != key:

@@ -36,7 +36,7 @@ class LesionList(VTKObservationMixin):
         self._onChanged = onChanged
         self._prior = None
         self._volumes = []
-        self._rois = []
+        self._rois, self._colors = [], []
         self._placed = self._menu = None
         self._filling = False
         self.fixed = []
@@ -59,8 +59,13 @@ class LesionList(VTKObservationMixin):
 
     @property
     def rois(self) -> list:
-        """The lesions, in the order of the list."""
-        return list(self._rois)
+        """The lesions, in the order of the list, but those that were just deleted."""
+        return [roi for roi in self._rois if roi.GetScene()]
+
+    @property
+    def isPlacing(self) -> bool:
+        """Whether the user is drawing a lesion."""
+        return self._placed is not None
 
     def selected(self) -> list:
         """Return the lesions of the selected rows."""
@@ -107,6 +112,7 @@ class LesionList(VTKObservationMixin):
         for roi in self._rois:
             self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
             self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
+            self.addObserver(roi, roi.DisplayModifiedEvent, self._onRoiPainted)
         self._fill()
 
     def _marked(self) -> list:
@@ -124,11 +130,11 @@ class LesionList(VTKObservationMixin):
         table.rowCount = len(self._rois)
         table.setColumnHidden(2, not self._isSeries)
         titles = scene.exam_titles(self._volumes) if self._isSeries else []
+        self._colors = [roi.GetDisplayNode().GetSelectedColor() for roi in self._rois]
         for row, roi in enumerate(self._rois):
             item = qt.QTableWidgetItem(roi.GetName())
-            color = roi.GetDisplayNode().GetSelectedColor()
             swatch = qt.QPixmap(12, 12)
-            swatch.fill(qt.QColor(*(round(255 * part) for part in color)))
+            swatch.fill(qt.QColor(*(round(255 * part) for part in self._colors[row])))
             item.setIcon(qt.QIcon(swatch))
             table.setItem(row, 0, item)
             kind = qt.QTableWidgetItem(_(scene.lesion_type(roi)))
@@ -303,6 +309,12 @@ class LesionList(VTKObservationMixin):
         row = self._rois.index(roi)
         item = self._ui.lesionsTable.item(row, 0)
         if item and item.text() != roi.GetName():
+            self._fill()
+            self._onChanged()
+
+    def _onRoiPainted(self, roi, _event=None) -> None:
+        display = roi.GetDisplayNode()
+        if display and display.GetSelectedColor() != self._colors[self._rois.index(roi)]:
             self._fill()
             self._onChanged()
 

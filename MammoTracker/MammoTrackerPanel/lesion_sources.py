@@ -40,7 +40,8 @@ def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:
         return rois, list(remarks)
     node = None
     try:
-        node = slicer.util.loadMarkups(str(path))
+        with scene.placing_kept(slicer.mrmlScene):
+            node = slicer.util.loadMarkups(str(path))
         if not node or not node.IsA("vtkMRMLMarkupsROINode"):
             raise MammoTrackerError(_("it holds no ROI"))
         scene.box_of(node, prior)

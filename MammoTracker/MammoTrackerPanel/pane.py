@@ -47,6 +47,10 @@ class Pane:
         composite.SetForegroundVolumeID(None)
         composite.SetLabelVolumeID(None)
 
+    def isShowing(self) -> bool:
+        """Whether the volume is in the view, and the user has chosen no other one for it."""
+        return self.compositeNode.GetBackgroundVolumeID() == self.volume.GetID()
+
     def dimensions(self) -> tuple[int, int]:
         """Width and height of the view in screen pixels."""
         return tuple(self.node.GetDimensions()[:2])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from .answer import detailsOf, placeOf
 from .candidate_list import CandidateList
+from .drawn_box import DrawnBox
 from .result_table import ResultTable
 
 
@@ -38,21 +41,15 @@ class ResultList(VTKObservationMixin):
         self._onChanged = onChanged
         self._onDecided = onDecided
         self._volumes, self._pair, self._lesions = [], (None, None), []
-        self._predictions = []
+        self._predictions, self._tabled = [], None
         self._shown = None
-        self._drawn = None
-        self._before = None, ""
-        self._updating = False
+        self._updating = self._transformPending = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         ui.acceptButton.clicked.connect(lambda: self.review("accepted"))
         ui.rejectButton.clicked.connect(lambda: self.review("rejected"))
         ui.restoreButton.clicked.connect(self._onRestore)
-        ui.drawButton.clicked.connect(self._onDraw)
-        single = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
-        ui.resultPlaceWidget.placeMultipleMarkups = single
-        ui.resultPlaceWidget.connect(
-            "activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged
-        )
+        ui.drawButton.clicked.connect(lambda: self._drawing.toggle(self._shown))
+        self._drawing = DrawnBox(ui, self._changing)
         self._candidates = CandidateList(ui, self._onCandidate, self._onUseCandidate)
 
     @property
@@ -88,6 +85,8 @@ class ResultList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         isOther = pair != self._pair
+        if isOther:
+            self.stopPlacing()
         self._volumes, self._pair = volumes, pair
         self.refresh(lesions)
         if isOther and self._shown:
@@ -113,35 +112,65 @@ class ResultList(VTKObservationMixin):
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
         for prediction in self._predictions:
+            scene.paint_like(prediction, scene.lesion_of(prediction))
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
-        for volume in dict.fromkeys(self._volumes):  # one may be both, while another is chosen
-            self.addObserver(volume, volume.TransformModifiedEvent, self._onExamMoved)
+        # One volume may be both exams, while another is chosen.
+        for node in dict.fromkeys([*self._volumes, *self._lesions, *self._predictions]):
+            self.addObserver(node, node.TransformModifiedEvent, self._onTransformed)
+        mrml = slicer.mrmlScene
+        self.addObserver(mrml, mrml.NodeRemovedEvent, self._forget)
         self._updateTable()
         if self._shown and self._shown not in self._predictions:
             self._shown = None
-            preview = scene.preview_of(self._pair[1]) if isComplete else None
-            if preview:
-                preview.GetScene().RemoveNode(preview)
         if self._shown:
             with self.updating():
                 self.select(self._shown)
         self._showDetails()
 
-    def add(self, lesion, current, track) -> None:
-        """Put the tracker's answer about a lesion into the scene, and list it."""
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _forget(self, _scene, _event, node) -> None:
+        """Forget at once what is gone, since the panel looks at the scene somewhat later."""
         from MammoTrackerLib import scene
 
-        with self.updating():
-            scene.show_track(lesion, current, track)
-        self.refresh()
-        self._onChanged()
+        self._lesions = [lesion for lesion in self._lesions if lesion is not node]
+        known = [roi for roi in self._predictions if roi is not node and scene.lesion_of(roi)]
+        self._predictions = [roi for roi in known if scene.exam_of(roi)]
+        if self._shown not in self._predictions:
+            self._shown = None
+
+    @property
+    def isPlacing(self) -> bool:
+        """Whether the user is drawing a box."""
+        return self._drawing.prediction is not None
+
+    def add(self, lesion, current, track) -> None:
+        """Put the tracker's answer about a lesion into the scene, and list it.
+
+        What the user has decided is left as it is.
+        """
+        from MammoTrackerLib import scene
+
+        with self._adding(lesion):
+            known = scene.prediction_of(lesion, current)
+            if known is None or not scene.review_of(known):
+                scene.show_track(lesion, current, track)
 
     def addHistory(self, lesion, volumes: list, history) -> None:
-        """Put the answers about a lesion on several exams into the scene, and list them."""
+        """Put the answers about a lesion on several exams into the scene, as `add` does."""
         from MammoTrackerLib import scene
 
-        with self.updating():
+        with self._adding(lesion):
             scene.show_history(lesion, volumes, history)
+
+    @contextmanager
+    def _adding(self, lesion):
+        from MammoTrackerLib import scene
+
+        drawn = self._drawing.prediction
+        if drawn and scene.lesion_of(drawn) is lesion:
+            self.stopPlacing()
+        with self.updating():
+            yield
         self.refresh()
         self._onChanged()
 
@@ -198,13 +227,18 @@ class ResultList(VTKObservationMixin):
         listed = [scene.lesion_of(roi) for roi in self._predictions]
         listed = [lesion for lesion in self._lesions if lesion in listed]
         titles = [_("Prior"), _("Current")]
-        if self._predictions and self._isSeries:
+        # Where answers were, their table and labels must not go on telling of them.
+        isComplete, hasAnswers = all(self._pair), bool(self._predictions)
+        if self._isSeries and (hasAnswers or self._volumes == self._tabled):
             scene.update_series_table(self._volumes, self._lesions)
+            self._tabled = list(self._volumes)
+        elif not self._isSeries and isComplete:
+            if hasAnswers or scene.results_table(*self._pair):
+                scene.update_table(*self._pair)
+        if hasAnswers and self._isSeries:
             titles = scene.exam_titles(self._volumes)
-        elif self._predictions:
-            scene.update_table(*self._pair)
-        if self._predictions:
-            scene.update_labels(*self._pair, self._lesions)
+        if isComplete:
+            scene.update_labels(*self._pair, self._lesions if hasAnswers else [])
         self._table.fill(listed, self._volumes if listed else [], titles)
 
     def _onCellSelected(self, lesion, volume) -> None:
@@ -218,6 +252,7 @@ class ResultList(VTKObservationMixin):
         prediction = scene.prediction_of(lesion, volume)
         if prediction is not None and prediction is self._shown:
             return
+        self.stopPlacing()
         self._shown = prediction
         self._showDetails()
         if not self._updating:
@@ -273,12 +308,14 @@ class ResultList(VTKObservationMixin):
 
     def review(self, review: str) -> None:
         """Keep what the user says of the selected answer, and show it."""
+        self.stopPlacing()
         if self._shown is None:
             return
         with self._changing(self._shown) as scene:
             scene.set_review(self._shown, review)
 
     def _onRestore(self) -> None:
+        self.stopPlacing()
         with self._changing(self._shown) as scene:
             scene.restore_prediction(self._shown)
         self._center()
@@ -292,58 +329,33 @@ class ResultList(VTKObservationMixin):
             self._onSelected(scene.lesion_of(self._shown), scene.exam_of(self._shown), box)
 
     def _onUseCandidate(self, index: int) -> None:
+        self.stopPlacing()
         with self._changing(self._shown) as scene:
             scene.use_candidate(self._shown, index)
         self._center()
 
-    def _onDraw(self) -> None:
-        if self._drawn:
-            self.stopPlacing()
-            return
-        self._drawn = self._shown
-        with self._changing() as scene:
-            self._before = scene.box_if_placed(self._drawn), scene.review_of(self._drawn)
-            scene.unplace(self._drawn)
-        self._ui.resultPlaceWidget.setCurrentNode(self._drawn)
-        self._ui.resultPlaceWidget.placeModeEnabled = True
-        self._ui.drawButton.checked = True
-
     def stopPlacing(self) -> None:
         """Give up the box that is being drawn, if one is."""
-        if self._drawn:
-            self._ui.resultPlaceWidget.placeModeEnabled = False
-            self._onPlaceModeChanged(False)  # where the widget has lost its scene, it says nothing
+        self._drawing.stop()
 
-    def _onPlaceModeChanged(self, enabled: bool) -> None:
-        if enabled or not self._drawn:
-            return
-        drawn, self._drawn = self._drawn, None
-        self._ui.drawButton.checked = False
-        if drawn.GetScene() is None:
-            return
-        from MammoTrackerLib import scene
+    def _onTransformed(self, _node, _event=None) -> None:
+        # An ROI tells of its transform before it knows where that puts it.
+        if not self._transformPending:
+            self._transformPending = True
+            qt.QTimer.singleShot(0, self._showTransformed)
 
-        isDrawn = scene.is_placed(drawn)
-        with self._changing(drawn if isDrawn else None):
-            if isDrawn:
-                scene.set_review(drawn, "corrected")
-                return
-            box, review = self._before
-            scene.unplace(drawn)
-            if box:
-                scene.place_roi(drawn, scene.exam_of(drawn), box)
-            scene.set_review(drawn, review)
-
-    def _onExamMoved(self, volume, _event=None) -> None:
-        """Show what is outdated by a transform that an exam came under, or no longer."""
-        if volume.GetScene() and not volume.GetScene().IsImporting() and all(self._pair):
+    def _showTransformed(self) -> None:
+        """Show what is outdated by a transform that an exam or a box came under, or no longer."""
+        self._transformPending = False
+        if all(self._pair) and not self.isPlacing and not slicer.mrmlScene.IsImporting():
             self._updateTable()
             self._showDetails()
+            self._onChanged()
 
     def _onMoved(self, prediction, _event=None) -> None:
         from MammoTrackerLib import scene
 
-        if self._updating or self._drawn or not scene.is_placed(prediction):
+        if self._updating or self.isPlacing or not scene.is_placed(prediction):
             return
         # A scene that is read tells of moves before its files and its transforms are there.
         if prediction.GetScene().IsImporting():

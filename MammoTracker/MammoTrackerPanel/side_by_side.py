@@ -36,6 +36,7 @@ class SideBySide(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._layoutManager = layoutManager
         self._shown = ()
+        self._lesions = self._showing = None
         self._boxes = None
         self._facing = False
         self._opacity = None
@@ -84,7 +85,9 @@ class SideBySide(VTKObservationMixin):
         for group, pane in enumerate(panes, LAYOUT_ID):
             pane.adopt(group)
             scene.apply_window(pane.volume)
-            self.addObserver(pane.node, vtk.vtkCommand.ModifiedEvent, self._onSliceNodeModified)
+            modified = vtk.vtkCommand.ModifiedEvent
+            self.addObserver(pane.node, modified, self._onSliceNodeModified)
+            self.addObserver(pane.compositeNode, modified, self._onLayersModified)
         self.entitle(titles)
         self.showRegistration(self._opacity)
         self.assign()
@@ -149,6 +152,7 @@ class SideBySide(VTKObservationMixin):
         if not panes:
             return
         prior, current = (pane.volume for pane in panes)
+        self._lesions = lesions
         lesions = scene.lesions(prior) if lesions is None else lesions
         left, right = ([scene.roi_on(r, volume) for r in lesions] for volume in (prior, current))
         ours = [pane.node.GetID() for pane in panes]
@@ -157,15 +161,19 @@ class SideBySide(VTKObservationMixin):
             for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")
             if node.GetID() not in ours
         ] or [NOWHERE]
+        # Where the user has put another volume, boxes would be at places that are not theirs.
+        self._showing = [pane.isShowing() for pane in panes]
+        shown = zip(ours, self._showing, strict=True)
+        own = [[view] if isOwn else elsewhere for view, isOwn in shown]
         for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
             role = node.GetAttribute("MammoTracker.Role")
             if not role or node.GetDisplayNode() is None:
                 continue
             labelled = node.GetNodeReference("MammoTracker.Volume")
             if node in left or labelled is prior:
-                views = ours[:1]
+                views = own[0]
             elif node in right or role in ("preview", "result") or labelled is current:
-                views = ours[1:]
+                views = own[1]
             else:
                 views = elsewhere
             scene.show_only_in(node, views)
@@ -198,19 +206,33 @@ class SideBySide(VTKObservationMixin):
             composite.SetForegroundVolumeID(scene.warped_prior(*pair).GetID())
             composite.SetForegroundOpacity(opacity)
 
+    def requirePair(self) -> tuple:
+        """Return both views; fail if they show something else than the pair.
+
+        Raises
+        ------
+        MammoTrackerError
+            If no pair is shown, or another image in its place.
+        """
+        from MammoTrackerLib import MammoTrackerError
+
+        panes = self._panes()
+        if not panes or not all(pane.isShowing() for pane in panes):
+            raise MammoTrackerError(_("Show the exams side by side first."))
+        return panes
+
     def capture(self, path) -> None:
         """Write what both views show, side by side, into one PNG.
 
         Raises
         ------
         MammoTrackerError
-            If no pair is shown, the window is not on the screen, or the file cannot be written.
+            If no pair is shown, or another image in its place, the window is not on the screen, or
+            the file cannot be written.
         """
         from MammoTrackerLib import MammoTrackerError
 
-        panes = self._panes()
-        if not panes:
-            raise MammoTrackerError(_("Show the exams side by side first."))
+        panes = self.requirePair()
         self._switchLayout()
         end = time.monotonic() + PATIENCE_S
         while not self._areDrawn() and time.monotonic() < end:
@@ -300,6 +322,11 @@ class SideBySide(VTKObservationMixin):
         if not self._placePending and any(pane.isResized() for pane in self._panes()):
             self._placePending = True
             qt.QTimer.singleShot(0, self._onResized)
+
+    def _onLayersModified(self, _caller=None, _event=None) -> None:
+        panes = self._panes()
+        if panes and [pane.isShowing() for pane in panes] != self._showing:
+            self.assign(self._lesions)
 
     def _onResized(self) -> None:
         """Keep both mammograms whole, or the lesion centred, when the window changes its size.

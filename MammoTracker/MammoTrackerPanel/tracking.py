@@ -29,7 +29,7 @@ class Tracking:
 
     def __init__(self, ui, exams, lesions, results, setup, onChanged, onRegistered) -> None:
         self._ui = ui
-        self._exams, self._results, self._setup = exams, results, setup
+        self._exams, self._lesions, self._results, self._setup = exams, lesions, results, setup
         self._onChanged = onChanged
         self._onRegistered = onRegistered
         self._rois, self._volumes = [], []
@@ -151,7 +151,9 @@ class Tracking:
         )
         beside = self._exams.pair[1]
         predictions = [scene.prediction_of(roi, beside) for roi in rois if beside]
-        if any(predictions):
+        # The views stay where they are while the user is drawing in them.
+        isDrawing = self._lesions.isPlacing or self._results.isPlacing
+        if any(predictions) and not isDrawing:
             self._results.select(next(filter(None, predictions)))
 
     def _end(self, message: str, fraction: float = 0) -> None:

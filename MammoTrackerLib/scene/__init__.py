@@ -9,6 +9,7 @@ from .case import (
     add_exam,
     add_marked,
     remove_exams,
+    remove_stranded,
     remove_summaries,
     show_answer,
     summaries,
@@ -39,6 +40,7 @@ from .lesion import (
     set_lesion_type,
     unclaimed_rois,
 )
+from .nodes import placing_kept
 from .prediction import (
     ABSENT,
     answers_of,
@@ -72,6 +74,7 @@ from .rois import (
     box_of,
     center_mm,
     is_placed,
+    paint_like,
     place_roi,
     set_spacing,
     show_only_in,
@@ -157,8 +160,10 @@ __all__ = [
     "lesions",
     "load_lesions",
     "mammogram_of",
+    "paint_like",
     "marked_lesion",
     "place_roi",
+    "placing_kept",
     "prediction_of",
     "predictions",
     "preview_candidate",
@@ -169,6 +174,7 @@ __all__ = [
     "registration_of",
     "remove_exams",
     "remove_lesion",
+    "remove_stranded",
     "remove_summaries",
     "reports_on",
     "restore_prediction",

@@ -1,4 +1,4 @@
-"""A case of a reading list in the scene: its exams and lesions, and how they leave it."""
+"""Cases: how the exams and lesions of one come into the scene, and what leaves it with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slicer.util import updateVolumeFromArray
 from ..box import Box
 from ..track import Track
 from .lesion import LESION_TYPES, claim_lesion, lesions
-from .nodes import PREFIX, VOLUME, attribute, referenced, set_attribute
+from .nodes import PREFIX, VOLUME, attribute, placing_kept, referenced, set_attribute
 from .prediction import set_review, show_track
 from .rois import place_roi
 from .series import set_date
@@ -21,6 +21,15 @@ from .volumes import READ_FROM
 
 _ABOUT = ("Prior", "Current", "Lesion", "Volume")
 """By which references a node is about another one."""
+_ONLY_WITH = {
+    "prediction": ("Lesion", "Current"),
+    "preview": ("Prediction",),
+    "label": ("Volume",),
+    "registration": ("Prior", "Current"),
+    "warped": ("Prior", "Current"),
+    "results": ("Prior", "Current"),
+}
+"""By role, without which others a node says nothing; in the order in which they go."""
 _SUMMARIES = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
 """In the order in which one is drawn from the next."""
 
@@ -76,7 +85,8 @@ def add_marked(volume, name: str, box: Box, lesion_type: str, beside: Iterable):
     roi.SetName(name)
     # Else it is looked at as one that belongs to nobody.
     set_attribute(roi, "Role", "lesion")
-    roi = slicer.mrmlScene.AddNode(roi)
+    with placing_kept(slicer.mrmlScene):
+        roi = slicer.mrmlScene.AddNode(roi)
     place_roi(roi, volume, box)
     kind = lesion_type if lesion_type in LESION_TYPES else ""
     claim_lesion(roi, volume, kind, beside)
@@ -136,6 +146,18 @@ def remove_exams(volumes: Sequence, marked: Iterable) -> None:
     ]
     for node in [*about, *going]:
         _remove(node)
+
+
+def remove_stranded(scene) -> None:
+    """Remove what MammoTracker said about an exam or a lesion that is in the scene no more.
+
+    A lesion stays when its exam goes: it is the user's own.
+    """
+    for role, names in _ONLY_WITH.items():
+        nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+        for node in nodes:
+            if attribute(node, "Role") == role and not all(referenced(node, n) for n in names):
+                _remove(node)
 
 
 def summaries(scene) -> list[str]:

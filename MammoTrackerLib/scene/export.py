@@ -56,11 +56,14 @@ def export_series(volumes: Sequence, of: Sequence, folder: str | Path) -> list[P
 
 
 def _written(rows: Sequence[Sequence[str]], rois: Sequence, folder: Path) -> list[Path]:
+    from ..command.tables import text_cell
+
     names: list[str] = []
     with OutputFolder(folder, replaces=None) as temporary:
         names.append("results.csv")
         with (temporary / names[0]).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+            # The first is the lesion's name, which may be anything.
+            csv.writer(file).writerows([text_cell(name), *cells] for name, *cells in rows)
         for roi in rois:
             names.append(_file_name(roi.GetName(), names))
             storage = slicer.vtkMRMLMarkupsROIJsonStorageNode()

@@ -27,24 +27,24 @@ def update_labels(prior, current, of: Sequence | None = None) -> None:
     prior, current
         The volumes that are shown.
     of
-        The lesions, marked on any exam; those of the prior if none are given.
+        The lesions, marked on any exam; those of the prior if None is given.
     """
     of = lesions(prior) if of is None else of
     for volume in (prior, current):
         labels = [(roi, roi.GetName()) for roi in of if exam_of(roi) is volume]
         found = (prediction_of(roi, volume) for roi in of if exam_of(roi) is not volume)
         labels += [(roi, _label(roi)) for roi in found if roi is not None]
-        node = node_with(volume.GetScene(), _LABELS, "label", Volume=volume)
-        if node is None:
-            node = _new_label_node(volume)
-        raster = Raster(volume)
         wanted = []
         for roi, text in labels:
             if is_placed(roi) and roi.GetDisplayNode().GetVisibility():
                 box = bounds_of(roi, volume)
-                (place,) = raster.to_world([(box.center[0], box.y0, 0)])
+                (place,) = Raster(volume).to_world([(box.center[0], box.y0, 0)])
                 wanted.append((text, place))
-        _show_labels(node, wanted)
+        node = node_with(volume.GetScene(), _LABELS, "label", Volume=volume)
+        if node is None and labels:
+            node = _new_label_node(volume)
+        if node is not None:
+            _show_labels(node, wanted)
 
 
 def _show_labels(node, wanted: list[tuple[str, np.ndarray]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import slicer
 
 ROI, VOLUME = "vtkMRMLMarkupsROINode", "vtkMRMLScalarVolumeNode"
@@ -44,7 +46,29 @@ def new_node(scene, class_name: str, name: str, role: str, **references):
     set_attribute(node, "Role", role)
     for reference, target in references.items():
         node.SetNodeReferenceID(PREFIX + reference, target.GetID())
-    return scene.AddNode(node)
+    with placing_kept(scene):
+        return scene.AddNode(node)
+
+
+@contextmanager
+def placing_kept(scene):
+    """Let the user's next click in a view belong to what it does now, while markups are added.
+
+    Slicer would make a new one that which is placed: a box that the user is drawing would end, and
+    the click go into a result.
+    """
+    selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    if selection is None:
+        yield
+        return
+    kind, active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
+    was_modifying = selection.StartModify()
+    try:
+        yield
+    finally:
+        selection.SetReferenceActivePlaceNodeClassName(kind)
+        selection.SetActivePlaceNodeID(active)
+        selection.EndModify(was_modifying)
 
 
 def do_not_save(node) -> None:

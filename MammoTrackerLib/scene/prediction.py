@@ -10,6 +10,7 @@ from ..box import Box
 from ..track import Candidate, Status, Track, described
 from .lesion import lesions
 from .nodes import (
+    PREFIX,
     ROI,
     attribute,
     do_not_save,
@@ -24,7 +25,7 @@ from .rois import (
     box_if_placed,
     draw_as_outline,
     is_placed,
-    paint,
+    paint_like,
     place_roi,
     show_only_in,
     unplace,
@@ -70,7 +71,7 @@ def show_track(lesion, current, track: Track, marked: Box | None = None):
     candidates = [candidate.as_dict() for candidate in track.candidates]
     set_attribute(roi, "Candidates", json.dumps(candidates))
     roi.CreateDefaultDisplayNodes()
-    paint(roi.GetDisplayNode(), lesion.GetDisplayNode().GetSelectedColor())
+    paint_like(roi, lesion)
     draw_as_outline(roi.GetDisplayNode())
     restore_prediction(roi)
     roi.EndModify(was_modifying)
@@ -238,8 +239,8 @@ def preview_candidate(prediction, index: int | None):
         roi.GetDisplayNode().SetOpacity(0.6)
         do_not_save(roi)
     roi.SetName(f"Candidate {index + 1}")
-    like = prediction.GetDisplayNode()
-    paint(roi.GetDisplayNode(), like.GetSelectedColor())
-    show_only_in(roi, like.GetViewNodeIDs())
+    roi.SetNodeReferenceID(PREFIX + "Prediction", prediction.GetID())
+    paint_like(roi, prediction)
+    show_only_in(roi, prediction.GetDisplayNode().GetViewNodeIDs())
     place_roi(roi, referenced(prediction, "Current"), candidates_of(prediction)[index].box)
     return roi

@@ -55,6 +55,10 @@ def image_axes(volume) -> tuple[int, int, int]:
     across = [axis for axis in range(3) if size[axis] == 1]
     if min(size) == 0 or max(size) == 1:
         raise MammoTrackerError("The volume holds no image: load a mammogram.")
+    if image.GetNumberOfScalarComponents() > 1:
+        raise MammoTrackerError(
+            "The volume is a colour image: make a grey one of it (module Vector to Scalar Volume)."
+        )
     if len(across) != 1:
         raise MammoTrackerError(
             "The volume is no single slice: select a two-dimensional mammogram "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import slicer
 import vtk
@@ -10,15 +12,47 @@ from slicer.util import vtkMatrixFromArray
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..errors import MammoTrackerError
-from .nodes import TRANSFORM, VOLUME, do_not_save, new_node, node_with
+from .nodes import (
+    TRANSFORM,
+    VOLUME,
+    attribute,
+    do_not_save,
+    new_node,
+    node_with,
+    set_attribute,
+)
 from .raster import Raster, right_angled
 from .rois import THICKNESS_MM
 
+_SAME_PLACE_MM = 0.05
+
 
 def registration_of(prior, current):
-    """Return the transform node that takes the prior's world to the current's, or None."""
+    """Return the transform node that takes the prior's world to the current's.
+
+    None if there is none, or if one of them lies elsewhere by now, or has other pixels.
+    """
+    node = _kept(prior, current)
+    places = attribute(node, "Places") if node is not None else ""
+    if not places:  # none, or of a version that did not keep them
+        return node
+    try:
+        off = np.subtract(json.loads(places), _places(prior, current))
+    except MammoTrackerError:  # one of them is no single slice any more
+        return None
+    return node if np.abs(off).max() < _SAME_PLACE_MM else None
+
+
+def _kept(prior, current):
     scene = prior.GetScene()
     return node_with(scene, TRANSFORM, "registration", Prior=prior, Current=current)
+
+
+def _places(*volumes) -> list:
+    """Return where the corners and the middle of each volume are in the world."""
+    corners = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0.5, 0.5, 0)])
+    rasters = map(Raster, volumes)
+    return [raster.to_world(corners * (*raster.size, 1)).tolist() for raster in rasters]
 
 
 def show_registration(prior, current, grid: np.ndarray):
@@ -84,13 +118,14 @@ def show_registration(prior, current, grid: np.ndarray):
     transform.Concatenate(vtkMatrixFromArray(linear))
     transform.Concatenate(bend)
 
-    node = registration_of(prior, current)
+    node = _kept(prior, current)
     if node is None:
         node = new_node(
             prior.GetScene(), TRANSFORM, "Prior to current registration", "registration",
             Prior=prior, Current=current,
         )  # fmt: skip
     node.SetAndObserveTransformToParent(transform)
+    set_attribute(node, "Places", json.dumps(_places(prior, current)))
     return node
 
 

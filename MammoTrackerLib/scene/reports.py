@@ -11,7 +11,7 @@ from ..errors import MammoTrackerError
 from ..reading.lesions import absence_remarks, read_lesions
 from ..reading.sr import read_report
 from .lesion import claim_lesion
-from .nodes import ROI, attribute, set_attribute
+from .nodes import ROI, attribute, placing_kept, set_attribute
 from .rois import place_roi
 from .volumes import header_of, source_file
 
@@ -46,7 +46,8 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     rois = []
     for number, lesion in enumerate(file.lesions, 1):
         volume = volumes[lesion.exam]
-        roi = volume.GetScene().AddNewNodeByClass(ROI, f"Lesion {number}")
+        with placing_kept(volume.GetScene()):
+            roi = volume.GetScene().AddNewNodeByClass(ROI, f"Lesion {number}")
         set_attribute(roi, "Tracking", lesion.tracking or "")
         place_roi(roi, volume, lesion.box)
         claim_lesion(roi, volume, lesion.lesion_type)

@@ -159,6 +159,11 @@ def paint(display, color: Sequence[float]) -> None:
     display.SetSelectedColor(*color)
 
 
+def paint_like(roi, other) -> None:
+    """Give an ROI the colour of another one."""
+    paint(roi.GetDisplayNode(), other.GetDisplayNode().GetSelectedColor())
+
+
 def draw_as_outline(display) -> None:
     display.SetFillVisibility(False)
     display.SetPropertiesLabelVisibility(False)

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..box import Box
 from ..errors import MammoTrackerError
 from .lesion import claim_lesion
-from .nodes import ROI
+from .nodes import ROI, placing_kept
 from .raster import Raster
 from .rois import place_roi
 
@@ -76,7 +76,8 @@ def add_segmented_lesions(segmentation, volume) -> list:
     """Add an ROI for each box of `boxes_of_segmentation`, as a lesion of the volume."""
     rois = []
     for name, box in boxes_of_segmentation(segmentation, volume):
-        roi = volume.GetScene().AddNewNodeByClass(ROI, name)
+        with placing_kept(volume.GetScene()):
+            roi = volume.GetScene().AddNewNodeByClass(ROI, name)
         place_roi(roi, volume, box)
         claim_lesion(roi, volume)
         rois.append(roi)

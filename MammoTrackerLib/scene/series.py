@@ -11,7 +11,7 @@ from ..errors import MammoTrackerError
 from ..growth import DAYS_A_YEAR
 from ..mammogram import Header
 from ..pair import special
-from .nodes import attribute, set_attribute
+from .nodes import VOLUME, attribute, set_attribute
 from .volumes import READ_FROM, header_of
 
 _SAME = ("patient_id", "laterality", "view")
@@ -50,8 +50,9 @@ def _may_be_like(volume, like: Header, other, header: Header) -> bool:
 
 
 def _mammogram_header(volume) -> Header | None:
-    """Return a volume's header, or None for what is no single slice, or only helps to show one."""
-    if volume.GetHideFromEditors() or attribute(volume, "Role"):
+    """Return a volume's header, or None for what is no grey slice, or only helps to show one."""
+    # Masks and colour images are nodes of other classes, though of subclasses.
+    if volume.GetClassName() != VOLUME or volume.GetHideFromEditors() or attribute(volume, "Role"):
         return None
     try:
         return header_of(volume)

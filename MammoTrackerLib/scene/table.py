@@ -11,7 +11,7 @@ from ..growth import signed
 from ..track import Status
 from .history import is_outdated_answer
 from .lesion import lesion_type
-from .nodes import new_node, node_with
+from .nodes import new_node, node_with, nodes_with, referenced
 from .prediction import (
     ABSENT,
     answers_of,
@@ -74,6 +74,8 @@ def series_table(scene):
 def update_series_table(volumes: Sequence, lesions: Sequence):
     """Bring the table of a series, and the names of the predictions, up to date.
 
+    The tables of its pairs go.
+
     Returns
     -------
     vtkMRMLTableNode
@@ -84,6 +86,10 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
     node = series_table(volumes[0].GetScene())
     if node is None:
         node = new_node(volumes[0].GetScene(), _TABLE, "MammoTracker exams", "series")
+    for table in nodes_with(node.GetScene(), _TABLE, "results"):
+        # It would say what its pair's answers were before they became those of the series.
+        if all(referenced(table, name) in volumes for name in ("Prior", "Current")):
+            table.GetScene().RemoveNode(table)
     titles, years = exam_titles(volumes), years_of(volumes)
     rows = []
     for lesion in lesions:

@@ -120,12 +120,7 @@ def mammogram_of(volume) -> Mammogram:
         raise MammoTrackerError(
             "The pixel spacing of the volume is unknown: enter the size of a pixel in mm."
         )
-    voxels = arrayFromVolume(volume)
-    if voxels.ndim > 3:
-        raise MammoTrackerError(
-            "The volume is a colour image: make a grey one of it (module Vector to Scalar Volume)."
-        )
-    voxels = voxels.squeeze()
+    voxels = arrayFromVolume(volume).squeeze()
     pixels = _file_pixels(volume, header, voxels)
     if pixels is None:
         pixels = voxels.astype(np.float32)

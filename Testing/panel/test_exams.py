@@ -238,3 +238,34 @@ def test_doubts_of_the_registration_are_said_of_its_pair_alone(panel, shell, pai
     choose(panel, shell, *pair[:2])
     panel.exams.warn([])
     assert panel.ui.pairLabel.text == summary
+
+
+def test_a_renamed_exam_is_listed_by_its_new_name(panel, shell, series):
+    series[1].SetName("renamed")
+    shell.process(0.4)
+    rows = [panel.ui.examsList.item(row).text() for row in range(panel.ui.examsList.count)]
+    assert rows[1].endswith("   renamed")
+
+
+def test_masks_and_colour_images_are_not_listed(panel, shell, series):
+    mask = shell.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "mask")
+    photo = shell.scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "photo")
+    for node in (mask, photo):
+        node.SetAndObserveImageData(series[0].GetImageData())
+    shell.process(0.4)
+    rows = [panel.ui.examsList.item(row).text() for row in range(panel.ui.examsList.count)]
+    assert len(rows) == 4 and not any("mask" in row or "photo" in row for row in rows)
+
+
+def test_a_colour_image_is_refused(panel, shell, pair):
+    import vtk
+
+    photo = shell.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "photo")
+    image = vtk.vtkImageData()
+    image.SetDimensions(90, 120, 1)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
+    photo.SetAndObserveImageData(image)
+    panel.ui.currentSelector.setCurrentNode(photo)
+    shell.process(0.4)
+    assert "colour image" in panel.ui.pairLabel.text
+    assert not panel.ui.trackAllButton.enabled

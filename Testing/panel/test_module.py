@@ -265,3 +265,47 @@ def slicer_unchecked():
     import qt
 
     return qt.Qt.Unchecked
+
+
+def test_what_no_registration_holds_for_is_not_laid_over_it(panel, shell, pair):
+    import vtk
+
+    from MammoTrackerLib import scene
+
+    prior, current, _ = pair
+    track(panel, shell)
+    shell.click(panel.ui.registrationCheckBox)
+    composite = shell.compositeNode("MammoTrackerCurrent")
+    warped = scene.warped_prior(prior, current).GetID()
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 20)
+    transform = shell.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    current.SetAndObserveTransformNodeID(transform.GetID())
+    shell.process(0.4)
+    assert composite.GetForegroundVolumeID() is None
+    assert not panel.ui.registrationCheckBox.enabled
+    current.SetAndObserveTransformNodeID(None)
+    shell.process(0.4)
+    assert composite.GetForegroundVolumeID() == warped
+    shell.scene.RemoveNode(scene.registration_of(prior, current))
+    shell.process(0.4)
+    assert composite.GetForegroundVolumeID() is None
+    assert not panel.ui.registrationCheckBox.enabled
+    track(panel, shell)
+    assert composite.GetForegroundVolumeID() == scene.warped_prior(prior, current).GetID()
+    shell.click(panel.ui.registrationCheckBox)
+
+
+def test_nothing_is_exported_while_a_view_shows_another_image(panel, shell, pair, tmp_path):
+    prior, current, _ = pair
+    track(panel, shell)
+    composite = shell.compositeNode("MammoTrackerCurrent")
+    composite.SetBackgroundVolumeID(prior.GetID())
+    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
+    shell.click(panel.ui.exportButton)
+    assert "side by side first" in panel.ui.exportLabel.text
+    assert list(tmp_path.iterdir()) == []
+    shell.click(panel.ui.sideBySideButton)
+    shell.click(panel.ui.exportButton)
+    assert panel.ui.exportLabel.text == "4 files written."

@@ -299,3 +299,210 @@ def test_another_exam_beside_is_what_the_buttons_are_about(panel, shell, followe
     assert panel.results.selected is scene.prediction_of(mass, exams[2])
     panel.ui.priorSelector.setCurrentNode(exams[0])
     assert panel.results.selected is None and not panel.ui.acceptButton.enabled
+
+
+def texts_in_views(shell) -> list[str]:
+    return [
+        node.GetNthControlPointLabel(index)
+        for node in shell.scene.GetNodesByClass("vtkMRMLMarkupsFiducialNode")
+        for index in range(node.GetNumberOfControlPoints())
+    ]
+
+
+def move(shell, x: float):
+    """Add a transform that moves what comes under it."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, x)
+    transform = shell.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    return transform
+
+
+def answer(lesion, prior) -> Track:
+    from MammoTrackerLib import scene
+
+    other = Box(TRUTH.x0 - 60, TRUTH.y0 - 90, TRUTH.x1 - 60, TRUTH.y1 - 90)
+    places = (Candidate(TRUTH, 0.9), Candidate(other, 0.4))
+    return Track(scene.box_of(lesion, prior), TRUTH, 0.9, Status.FOUND, "Here.", places, TRUTH)
+
+
+@pytest.mark.parametrize("how", ["button", "scene", "swap"])
+def test_no_text_of_an_answer_stays_in_the_views_without_it(panel, shell, pair, how):
+    from panel_steps import choose
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    assert texts_in_views(shell) == [lesion.GetName(), f"{lesion.GetName()}  found 0.90"]
+    if how == "button":
+        panel.ui.lesionsTable.selectRow(0)
+        shell.click(panel.ui.deleteLesionButton)
+    elif how == "scene":
+        shell.scene.RemoveNode(lesion)
+    else:
+        choose(panel, shell, current, prior)
+    shell.process(0.4)
+    assert texts_in_views(shell) == []
+    if how != "swap":
+        assert details_of(prior, current) == []
+
+
+def test_a_deleted_exam_takes_along_what_was_said_of_it(panel, shell, pair):
+    import slicer
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    panel.ui.candidatesList.currentRow = 0
+    shell.scene.RemoveNode(current)
+    shell.process(0.5)
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == [lesion]
+    assert slicer.util.getNodesByClass("vtkMRMLTableNode") == []
+    assert texts_in_views(shell) == [lesion.GetName()]
+
+
+def test_a_preview_ends_when_nothing_is_selected_or_another_pair(panel, shell, pair):
+    from panel_steps import choose
+
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    panel.ui.candidatesList.currentRow = 0
+    assert scene.preview_of(current)
+    shell.click(panel.ui.sideBySideButton)
+    assert scene.preview_of(current) is None
+    panel.results.selectOn(lesion, current)
+    panel.ui.candidatesList.currentRow = 0
+    assert scene.preview_of(current)
+    choose(panel, shell, current, prior)
+    assert scene.preview_of(current) is None
+
+
+def test_a_transform_of_one_box_or_exam_alone_makes_the_answer_outdated(panel, shell, pair):
+    prior, current, lesion = pair
+    prediction = show(panel, lesion, current, answer(lesion, prior))
+    (before,) = rows_of(panel)
+    transform = move(shell, 20)
+    shell.process(0.4)
+    nodes = prior, current, lesion, prediction
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        shell.process(0.1)
+        assert rows_of(panel)[0][3] == "outdated", node.GetName()
+        node.SetAndObserveTransformNodeID(None)
+        shell.process(0.1)
+        assert rows_of(panel) == [before]
+    for node in nodes:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    shell.process(0.1)
+    assert rows_of(panel) == [before]
+
+
+def test_an_exam_that_gets_another_place_or_pixel_size_makes_it_outdated(panel, shell, pair):
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    (before,) = rows_of(panel)
+    for volume in (prior, current):
+        origin, spacing = volume.GetOrigin(), volume.GetSpacing()
+        volume.SetOrigin(30, 30, 0)
+        shell.process(0.4)
+        assert rows_of(panel)[0][3] == "outdated"
+        volume.SetOrigin(origin)
+        volume.SetSpacing(0.3, 0.3, 1)
+        shell.process(0.4)
+        assert rows_of(panel)[0][3] == "outdated"
+        volume.SetSpacing(spacing)
+        shell.process(0.4)
+        assert rows_of(panel) == [before]
+
+
+def test_a_name_is_a_text_and_never_makes_the_panel_wide(panel, shell, pair):
+    import qt
+
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    width = panel.parent.minimumSizeHint.width()
+    for name in ("<b>Mass</b>", "x" * 300):
+        lesion.SetName(name)
+        shell.process(0.2)
+        label = panel.ui.reasonLabel
+        assert label.text.startswith(f"{name}: ") and label.textFormat == qt.Qt.PlainText
+        assert panel.parent.minimumSizeHint.width() == width
+
+
+def test_what_is_said_of_a_box_of_the_user_is_not_the_trackers(panel, shell, pair):
+    prior, current, lesion = pair
+    show(panel, lesion, current, answer(lesion, prior))
+    assert panel.ui.reasonLabel.text.startswith(f"{lesion.GetName()}: Here.\n")
+    panel.ui.candidatesList.currentRow = 0
+    shell.click(panel.ui.useCandidateButton)
+    said = f"{lesion.GetName()}: Corrected. The tracker said: Here.\n"
+    assert panel.ui.reasonLabel.text.startswith(said)
+
+
+def test_drawing_ends_with_another_answer_or_decision(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (lesion, _other) = followed
+    prediction = scene.prediction_of(lesion, exams[1])
+    box = scene.box_of(prediction, exams[1])
+    ui = panel.ui
+
+    def nextExam():
+        shell.press(".")
+
+    def beside():
+        ui.currentSelector.setCurrentNode(exams[0])
+
+    def candidate():
+        ui.candidatesList.currentRow = 0
+        shell.click(ui.useCandidateButton)
+
+    for leave, review in (
+        (nextExam, ""), (beside, ""), (lambda: shell.press("X"), "rejected"),
+        (lambda: shell.click(ui.restoreButton), ""), (candidate, "corrected"),
+    ):  # fmt: skip
+        panel.results.selectOn(lesion, exams[1])
+        shell.click(ui.drawButton)
+        assert panel.results.isPlacing and not scene.is_placed(prediction)
+        leave()
+        shell.process(0.3)
+        assert not panel.results.isPlacing and not ui.drawButton.checked
+        assert not ui.resultPlaceWidget.placeModeEnabled
+        assert scene.review_of(prediction) == review
+        assert scene.box_of(prediction, exams[1]).as_tuple() == pytest.approx(box.as_tuple())
+
+
+def test_answers_take_over_the_colour_that_the_lesion_gets(panel, shell, pair):
+    prior, current, lesion = pair
+    prediction = show(panel, lesion, current, answer(lesion, prior))
+    color = 0.2, 0.6, 0.1
+    lesion.GetDisplayNode().SetColor(*color)
+    lesion.GetDisplayNode().SetSelectedColor(*color)
+    shell.process(0.2)
+    assert prediction.GetDisplayNode().GetSelectedColor() == pytest.approx(color)
+    swatch = panel.ui.lesionsTable.item(0, 0).icon().pixmap(12, 12).toImage().pixelColor(6, 6)
+    assert (swatch.red(), swatch.green(), swatch.blue()) == (51, 153, 26)
+
+
+def test_what_was_just_deleted_is_in_no_ones_way(panel, shell, followed):
+    """The panel looks at the scene somewhat later, and an answer may come before that."""
+    exams, (lesion, other) = followed
+    from MammoTrackerLib import scene
+
+    panel.results.selectOn(lesion, exams[1])
+    transform = move(shell, 3)
+    shell.process(0.4)
+    shell.scene.RemoveNode(lesion)
+    exams[0].SetAndObserveTransformNodeID(transform.GetID())
+    shell.process()
+    panel.results.updateNodes()
+    panel.results.refresh()
+    assert panel.results.selected is None and panel.lesions.rois == [other]
+    shell.process(0.5)
+    panel.results.selectOn(other, exams[1])
+    shell.scene.RemoveNode(scene.prediction_of(other, exams[1]))
+    panel.results.review("rejected")
+    shell.process(0.5)
+    assert [row[0] for row in rows_of(panel)] == [other.GetName()]

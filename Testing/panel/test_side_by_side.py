@@ -12,6 +12,7 @@ from drawn_exams import (
     SIZE,
     SPACING,
     TEXT_COLOR,
+    VIEWS,
     add_lesion,
     add_volume,
     bounds,
@@ -250,3 +251,25 @@ def test_closed_scene_is_forgotten(views, picture, tmp_path) -> None:
     views.show(add_volume(), add_volume(pixels(True)))
     for view, mirrored in zip(picture(), (False, True), strict=True):
         np.testing.assert_allclose(squares(view)[1], on_screen(LESION, mirrored=mirrored), atol=1)
+
+
+def test_boxes_are_not_shown_on_what_the_user_puts_into_a_view(views, shell, picture, tmp_path):
+    prior, current, other = add_volume(), add_volume(), add_volume()
+    lesion = add_lesion(prior)
+    bridge.show_track(lesion, current, track(Box(160, 300, 200, 330)))
+    bridge.update_labels(prior, current)
+    views.show(prior, current)
+    before, now = picture()
+    assert color_mask(before).any() and color_mask(now).any()
+    composite = shell.compositeNode("MammoTrackerCurrent")
+    composite.SetBackgroundVolumeID(other.GetID())
+    shell.process(0.1)
+    prediction = bridge.prediction_of(lesion, current)
+    ours = [views._layoutManager.sliceWidget(name).mrmlSliceNode().GetID() for name in VIEWS]
+    shown = prediction.GetDisplayNode().GetViewNodeIDs()
+    assert shown and not set(ours) & set(shown)
+    with pytest.raises(MammoTrackerError, match="side by side first"):
+        views.capture(tmp_path / "no.png")
+    views.show(prior, current)
+    before, now = picture()
+    assert color_mask(before).any() and color_mask(now).any()

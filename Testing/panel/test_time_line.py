@@ -179,3 +179,11 @@ def test_a_plot_that_no_layout_shows_yet_waits(shell, panel):
     plot = GrowthPlot(slicer.app.layoutManager(), None)
     plot.select(None)
     plot.removeObservers()
+
+
+def test_an_exam_without_display_properties_is_drawn_too(panel, shell, followed):
+    exams, (lesion, _other) = followed
+    shell.scene.RemoveNode(exams[1].GetDisplayNode())
+    panel.results.selectOn(lesion, exams[2])
+    shell.process(0.5)
+    assert not panel.timeLine.strip.buttons[1].icon.isNull()

@@ -145,3 +145,64 @@ def test_what_registration_doubts_is_said_beside_the_exams(panel, shell, pair, m
     )
     track(panel, shell)
     assert doubt in panel.ui.pairLabel.text
+
+
+def test_what_the_user_decided_about_a_pair_stays_when_it_is_tracked_again(panel, shell, pair):
+    from MammoTrackerLib import Box, scene
+
+    prior, current, lesion = pair
+    track(panel, shell)
+    (prediction,) = scene.predictions(prior, current)
+    box = scene.box_of(prediction, current)
+    moved = Box(box.x0 + 9, box.y0 + 9, box.x1 + 9, box.y1 + 9)
+    scene.place_roi(prediction, current, moved)
+    shell.process(0.2)
+    before = rows_of(panel)
+    assert before[0][3].startswith("corrected\n")
+    track(panel, shell)
+    assert rows_of(panel) == before
+    shell.click(panel.ui.restoreButton)
+    track(panel, shell)
+    assert rows_of(panel)[0][3].startswith("found\n")
+
+
+def test_a_lesion_may_be_drawn_while_others_are_tracked(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, _lesion = pair
+    shell.click(panel.ui.trackAllButton)
+    shell.click(panel.ui.addLesionButton)
+    shell.clickPixel(prior, 236, 968)
+    shell.wait(lambda: not panel.tracking.running, 120)
+    assert len(scene.predictions(prior, current)) == 1 and panel.lesions.isPlacing
+    shell.clickPixel(prior, 296, 1022)
+    shell.process(0.2)
+    drawn = panel.lesions.rois[1]
+    assert not panel.lesions.isPlacing
+    assert scene.box_of(drawn, prior).as_tuple() == pytest.approx((236, 968, 296, 1022), abs=4)
+
+
+def test_a_box_may_be_drawn_while_another_lesion_is_tracked(panel, shell, pair):
+    from MammoTrackerLib import Box, scene
+
+    prior, current, lesion = pair
+    track(panel, shell)
+    other = shell.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Other")
+    scene.place_roi(other, prior, Box(236, 968, 296, 1022))
+    shell.process(0.4)
+    panel.results.selectOn(lesion, current)
+    shell.click(panel.ui.drawButton)
+    panel.ui.lesionsTable.selectRow(1)
+    shell.click(panel.ui.trackSelectedButton)
+    shell.clickPixel(current, TRUTH.x0, TRUTH.y0)
+    shell.wait(lambda: not panel.tracking.running, 120)
+    assert scene.prediction_of(other, current) and panel.results.isPlacing
+    shell.clickPixel(current, TRUTH.x1, TRUTH.y1)
+    shell.process(0.2)
+    drawn = scene.box_of(scene.prediction_of(lesion, current), current)
+    assert drawn.as_tuple() == pytest.approx(TRUTH.as_tuple(), abs=4)
+    # Of the answer that is being drawn, a new one ends this.
+    shell.click(panel.ui.drawButton)
+    panel.ui.lesionsTable.selectRow(0)
+    track(panel, shell)
+    assert not panel.results.isPlacing

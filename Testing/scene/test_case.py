@@ -163,3 +163,33 @@ def test_tables_of_all_exams_go_unless_they_were_there(empty, tmp_path):
     assert table.GetScene()
     bridge.remove_summaries(empty, [])
     assert bridge.summaries(empty) == []
+
+
+def test_what_is_said_of_something_goes_with_it(empty, exam_file):
+    prior, current, third = (add(name, exam_file) for name in ("prior", "current", "third"))
+    lesion, other = (bridge.add_marked(prior, name, BOX, "", []) for name in ("a", "b"))
+    for volume in (current, third):
+        for roi in (lesion, other):
+            bridge.show_answer(roi, volume, answer(), "", None)
+        bridge.update_table(prior, volume)
+        bridge.update_labels(prior, volume)
+    bridge.preview_candidate(bridge.prediction_of(other, current), 1)
+    bridge.remove_stranded(empty)
+    assert bridge.preview_of(current) and bridge.results_table(prior, third)
+
+    empty.RemoveNode(other)
+    bridge.remove_stranded(empty)
+    assert bridge.preview_of(current) is None
+    rois = [lesion, *(bridge.prediction_of(lesion, volume) for volume in (current, third))]
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == rois
+
+    empty.RemoveNode(current)
+    bridge.remove_stranded(empty)
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == [rois[0], rois[2]]
+    assert slicer.util.getNodesByClass("vtkMRMLTableNode") == [bridge.results_table(prior, third)]
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")) == 2
+
+    empty.RemoveNode(prior)
+    bridge.remove_stranded(empty)
+    assert lesion.GetScene() is empty  # what the user drew
+    assert bridge.prediction_of(lesion, third) is rois[2]

@@ -66,3 +66,14 @@ def test_long_names_make_short_files(scene, pair, tmp_path, letter):
     assert len(set(files)) == 5
     assert all(file.is_file() and len(file.name.encode()) <= 120 for file in files)
     assert sum("(current)" in file.name for file in files) == 2
+
+
+def test_no_spreadsheet_runs_a_name(scene, pair, tmp_path):
+    prior, current = pair
+    lesion = add_lesion(scene, prior, SQUARE, "=1+1\nb")
+    bridge.show_track(lesion, current, make_track())
+    files = bridge.export(prior, current, tmp_path / "pair")
+    files += bridge.export_series([prior, current], [lesion], tmp_path / "series")
+    for path in (file for file in files if file.name == "results.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            assert {row["Lesion"] for row in csv.DictReader(file)} == {"'=1+1 b"}

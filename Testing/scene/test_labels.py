@@ -49,3 +49,15 @@ def test_labels(scene, pair):
     bridge.set_review(roi, "rejected")
     bridge.update_labels(prior, current)
     assert texts(scene, current)[0] == "Lesion 2  corrected"
+
+
+def test_without_lesions_no_text_stays_and_none_comes(scene, pair):
+    prior, current = pair
+    bridge.update_labels(prior, current, [])
+    assert scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 0
+    lesion = add_lesion(scene, prior, SQUARE)
+    bridge.show_track(lesion, current, make_track())
+    bridge.update_labels(prior, current)
+    bridge.remove_lesion(lesion)
+    bridge.update_labels(prior, current, [])
+    assert texts(scene, prior) == texts(scene, current) == []

@@ -151,3 +151,23 @@ def test_what_nobody_moved_is_as_tracked(scene, pair):
     assert not bridge.is_as_tracked(missing)
     bridge.use_candidate(missing, 0)
     assert not bridge.is_as_tracked(missing)
+
+
+def test_what_the_module_adds_is_not_what_the_user_places(scene, pair):
+    prior, current = pair
+    selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    lesion = add_lesion(scene, prior, SQUARE)
+    drawn = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "being drawn")
+    selection.SetReferenceActivePlaceNodeClassName(drawn.GetClassName())
+    selection.SetActivePlaceNodeID(drawn.GetID())
+    told = []
+    tag = selection.AddObserver(
+        vtk.vtkCommand.ModifiedEvent, lambda *_: told.append(selection.GetActivePlaceNodeID())
+    )
+    roi = bridge.show_track(lesion, current, make_track())
+    bridge.update_labels(prior, current)
+    bridge.preview_candidate(roi, 1)
+    selection.RemoveObserver(tag)
+    assert selection.GetActivePlaceNodeID() == drawn.GetID()
+    assert selection.GetActivePlaceNodeClassName() == drawn.GetClassName()
+    assert set(told) <= {drawn.GetID()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mrml import add_bent, add_volume, largest_error, smooth_alignment, world_of
+from mrml import add_bent, add_linear, add_volume, largest_error, smooth_alignment, world_of
 
 slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
 vtk = pytest.importorskip("vtk")
@@ -78,3 +78,29 @@ def test_a_registration_of_a_bent_prior(scene):
     assert largest_error(node, prior, current, points, alignment.map_points(points)) < 0.5
     with pytest.raises(MammoTrackerError, match="not linear"):
         bridge.warped_prior(prior, current)
+
+
+def test_a_registration_holds_while_its_exams_lie_where_they_did(scene, large_pair):
+    prior, current = large_pair
+    node = bridge.show_registration(prior, current, smooth_alignment(prior, current).grid())
+    for volume in (prior, current):
+        parent, origin, spacing = (
+            volume.GetTransformNodeID(), volume.GetOrigin(), volume.GetSpacing()
+        )  # fmt: skip
+        volume.SetAndObserveTransformNodeID(add_linear(scene, np.eye(3), (0, 9, 0)).GetID())
+        assert bridge.registration_of(prior, current) is None
+        with pytest.raises(MammoTrackerError, match="no registration"):
+            bridge.warped_prior(prior, current)
+        volume.SetAndObserveTransformNodeID(parent)
+        assert bridge.registration_of(prior, current) is node
+        volume.SetOrigin(np.array(origin) + 1)
+        assert bridge.registration_of(prior, current) is None
+        volume.SetOrigin(origin)
+        volume.SetSpacing(np.array(spacing) / 2)
+        assert bridge.registration_of(prior, current) is None
+        volume.SetSpacing(spacing)
+    assert bridge.registration_of(prior, current) is node
+    moved = add_linear(scene, np.eye(3), (0, 9, 0))
+    current.SetAndObserveTransformNodeID(moved.GetID())
+    again = bridge.show_registration(prior, current, smooth_alignment(prior, current).grid())
+    assert again is node and bridge.registration_of(prior, current) is node

@@ -8,7 +8,9 @@ from dicom_files import write_dicom
 from mrml import add_dicom_volume, add_volume
 
 slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
+vtk = pytest.importorskip("vtk")
 
+from MammoTrackerLib import MammoTrackerError  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
 
 
@@ -113,3 +115,18 @@ def test_titles_are_years_since_the_first_else_numbers(scene, add):
     exams.append(add("undated", StudyDate=None))
     assert bridge.years_of(exams) is None
     assert bridge.exam_titles(exams) == ["Exam 1", "Exam 2", "Exam 3", "Exam 4"]
+
+
+def test_masks_and_colour_images_are_no_exams(scene, add):
+    exam, beside = add("exam", StudyDate="20240301"), add("beside", StudyDate="20220301")
+    for name in ("vtkMRMLLabelMapVolumeNode", "vtkMRMLVectorVolumeNode"):
+        other = scene.AddNewNodeByClass(name)
+        other.SetAndObserveImageData(exam.GetImageData())
+    components = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "colour")
+    image = vtk.vtkImageData()
+    image.SetDimensions(9, 9, 1)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
+    components.SetAndObserveImageData(image)
+    assert bridge.exams_like(exam, all_volumes(scene)) == [beside, exam]
+    with pytest.raises(MammoTrackerError, match="colour image"):
+        bridge.header_of(components)

@@ -136,3 +136,15 @@ def test_a_box_kept_from_the_registration_has_no_change(scene):
     bridge.set_review(kept, "cannot tell")
     (row,) = rows_of(bridge.update_table(exams[2], exams[0]))
     assert (row["Change (%)"], row["Width (mm)"]) == ("", "1.8")
+
+
+def test_the_table_of_a_pair_goes_when_its_exams_become_a_series(scene, pair):
+    prior, current = pair
+    third, apart = add_volume(scene, name="third"), add_volume(scene, name="apart")
+    lesion = add_lesion(scene, prior, SQUARE)
+    for volume in (current, apart):
+        bridge.show_track(lesion, volume, make_track())
+        bridge.update_table(prior, volume)
+    bridge.update_series_table([prior, current, third], [lesion])
+    assert bridge.results_table(prior, current) is None
+    assert bridge.results_table(prior, apart) is not None

@@ -420,9 +420,9 @@ def _make_qt() -> None:
     # PySide asks for each module, by name, whether its properties are written as in PythonQt,
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
     written = (
-        "candidate_list", "case_decisions", "case_table", "exam_list", "exams", "film_strip",
-        "keyboard", "lesion_list", "reading_list", "result_list", "result_table", "setup",
-        "side_by_side", "time_line", "tracking",
+        "candidate_list", "case_decisions", "case_table", "drawn_box", "exam_list", "exams",
+        "film_strip", "keyboard", "lesion_list", "reading_list", "result_list", "result_table",
+        "setup", "side_by_side", "time_line", "tracking",
     )  # fmt: skip
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]
