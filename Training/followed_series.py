@@ -11,11 +11,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track as progress
 
-from MammoTrackerLib import Box, LesionTracker
+from MammoTrackerLib import Box, LesionTracker, MammoTrackerError
 from MammoTrackerLib.command.follow import read_date, read_exam
 from MammoTrackerLib.command.tables import (
     BOX_COLUMNS,
     SERIES,
+    Row,
     is_present,
     read_box,
     read_rows,
@@ -78,18 +79,17 @@ def collect(manifest: Path, tracker: LesionTracker) -> list[Followed]:
     rows = list(read_rows(manifest, (*SERIES.manifest, *TRUE_COLUMNS, "present", "patient")))
     groups = [list(group) for _, group in groupby(rows, lambda row: row["exam_group"])]
     for group in progress(groups, "Following", console=Console(stderr=True)):
-        lesions = [list(own) for _, own in groupby(group, lambda row: row["lesion_id"])]
+        lesions, truths, marked = _known(group, f"{manifest}, line {group[0].line}: the series")
         first = lesions[0]
         exams = Exams(tracker, [_reader(manifest.parent, row) for row in first])
-        marked = next(k for k, row in enumerate(first) if row["x0"])
         boxes = [read_box(own[marked], BOX_COLUMNS) for own in lesions]
         histories = follow(tracker, exams, boxes, marked)
-        for number, (own, history) in enumerate(zip(lesions, histories, strict=True)):
+        answers = zip(lesions, truths, histories, strict=True)
+        for number, (own, truth, history) in enumerate(answers):
             direct = [
                 None if k == marked else exams.track(marked, k, boxes)[number]
                 for k in range(len(exams))
             ]
-            truth = [read_box(row, TRUE_COLUMNS) if is_present(row) else None for row in own]
             spacings = [exam.spacing for exam in exams]
             dates = [read_date(row["date"]) for row in own]
             result.append(
@@ -99,6 +99,51 @@ def collect(manifest: Path, tracker: LesionTracker) -> list[Followed]:
                 )
             )  # fmt: skip
     return result
+
+
+def _known(group: list[Row], where: str) -> tuple[list[list[Row]], list[list[Box | None]], int]:
+    """Sort a series' rows by lesion and exam.
+
+    Returns
+    -------
+    lesions
+        Of each its rows, one an exam.
+    truths
+        Of each where it truly is, on each exam.
+    marked
+        Index of the exam on which all of them are marked.
+
+    Raises
+    ------
+    MammoTrackerError
+        If a row or box is missing, or they are marked on different exams.
+    """
+    names = list(dict.fromkeys(row["exam"] for row in group))
+    of_lesions: dict[str, list[Row]] = {}
+    for row in group:
+        of_lesions.setdefault(row["lesion_id"], []).append(row)
+    lesions = list(of_lesions.values())
+    if any([row["exam"] for row in own] != names for own in lesions):
+        raise MammoTrackerError(
+            f"{where} has not each exam once for each lesion: give a row for each, in one order."
+        )
+    marked = {k for own in lesions for k, row in enumerate(own) if read_box(row, BOX_COLUMNS)}
+    if len(marked) != 1 or not all(read_box(own[min(marked)], BOX_COLUMNS) for own in lesions):
+        raise MammoTrackerError(
+            f"{where} has not all its lesions marked on one exam: fill x0 to y1 there, and nowhere "
+            "else."
+        )
+    truths = []
+    for own in lesions:
+        truth = [read_box(row, TRUE_COLUMNS) if is_present(row) else None for row in own]
+        unknown = [box is None and is_present(row) for box, row in zip(truth, own, strict=True)]
+        if any(unknown) or truth[min(marked)] is None:
+            raise MammoTrackerError(
+                f"{where} has a lesion whose true place is not given: fill true_x0 to true_y1, "
+                "above all where it is marked, or present with 0 where it is not there."
+            )
+        truths.append(truth)
+    return lesions, truths, marked.pop()
 
 
 def _reader(folder: Path, row: dict[str, str]) -> Callable:
