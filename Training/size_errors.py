@@ -14,6 +14,7 @@ from MammoTrackerLib.track import Status
 from .followed_series import Followed
 
 TYPES = ("mass", "calcification")
+UNMEASURED = (Status.NOT_FOUND, Status.REGISTRATION)
 COVERED, LEAST_SIZES = 0.95, 30
 STABLE = 1.02
 """Up to which ratio of the longest sides a lesion did not change."""
@@ -26,7 +27,8 @@ PLACE_MM = 10.0
 def sizes(lesions: Sequence[Followed], kind: str, changed: bool = False) -> list[np.ndarray]:
     """Return (n, 2) longest sides in mm of each lesion, predicted and true, where it was found.
 
-    Of exams on which it is as large as on the marked one, or of those on which it changed.
+    Of exams on which it is as large as on the marked one, or of those on which it changed. What was
+    kept from the registration is left out: it measures nothing.
     """
     found = []
     for lesion in lesions:
@@ -35,7 +37,7 @@ def sizes(lesions: Sequence[Followed], kind: str, changed: bool = False) -> list
         own = []
         for k in lesion.others:
             track = lesion.history.results[k].track
-            if track.status is not Status.NOT_FOUND and lesion.off(track, k) <= PLACE_MM:
+            if track.status not in UNMEASURED and lesion.off(track, k) <= PLACE_MM:
                 spacing, marked = lesion.spacings[k], lesion.history.marked
                 side = lesion.truth[k].longest_side(spacing)
                 before = lesion.truth[marked].longest_side(lesion.spacings[marked])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up_series import followed
 
-from MammoTrackerLib import MammoTrackerError
+from MammoTrackerLib import MammoTrackerError, Status
 from MammoTrackerLib.growth import ANY_TYPE, error_mm
+from MammoTrackerLib.history import LesionHistory
 from Training.size_errors import (
     covered,
     differences,
@@ -41,6 +44,15 @@ def test_sizes_are_of_lesions_at_the_right_place_that_did_or_did_not_change():
     np.testing.assert_allclose(together(sizes(lesions, ANY_TYPE)), [[11, 10]])
     np.testing.assert_allclose(together(sizes(lesions, ANY_TYPE, changed=True)), [[11, 12]])
     assert len(together(sizes(lesions, "calcification"))) == 0
+
+
+def test_what_was_kept_from_the_registration_measures_no_size():
+    lesion = followed([60, 60, 60], [60, 60, 60], [1, 0.9, 0.9])
+    kept = replace(lesion.history.results[1].track, status=Status.REGISTRATION)
+    results = list(lesion.history.results)
+    results[1] = replace(results[1], track=kept)
+    lesion = replace(lesion, history=LesionHistory(0, tuple(results)))
+    assert len(together(sizes([lesion], ANY_TYPE))) == 1
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.6])
