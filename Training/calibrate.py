@@ -73,7 +73,8 @@ def collect(
             right.append(off <= RIGHT_MM)
             there.append(is_there)
             went.append(is_pair and not is_there)
-    return np.array(values), np.array(right), np.array(there), np.array(went)
+    flags = (np.array(flag, bool) for flag in (right, there, went))
+    return np.reshape(values, (-1, len(EVIDENCE))), *flags
 
 
 def weights_of(there: np.ndarray, went: np.ndarray, share: float | None) -> np.ndarray:
@@ -182,8 +183,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         tracker = LesionTracker(weights=arguments.weights)
+        if not tracker.load().has_similarity:
+            raise MammoTrackerError(
+                f"The weights in {arguments.weights} have no similarity network, which the "
+                "probability rests on: release them with one, or use them without a probability."
+            )
         parts = [collect(manifest, tracker) for manifest in arguments.manifests]
         values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if not len(right):
+            raise MammoTrackerError("Nothing was looked for in the manifests: check their boxes.")
         weights = weights_of(there, went, arguments.went)
         coefficients = fit(values, right, went, weights)
         chance = probability(values, coefficients)
