@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_training import TINY, parsed
 
-from MammoTrackerLib import LesionTracker, MammoTrackerError
+from MammoTrackerLib import LesionTracker
 from MammoTrackerLib.networks.card import CONVERTED, SIMILARITY_FILE, TRACKING_FILE, read_card
 from MammoTrackerLib.networks.similarity import SimilarityNetwork
 from MammoTrackerLib.networks.tracking import TrackingNetwork
@@ -55,9 +55,20 @@ def test_tracking_weights_may_be_released_alone(runs: list[str], tmp_path: Path)
     assert not LesionTracker(weights=tmp_path / "out").load().has_similarity
 
 
-def test_weights_that_do_not_fit_are_refused(runs: list[str], tmp_path: Path):
+def test_weights_that_do_not_fit_are_refused(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+):
     (tmp_path / TRACKING_FILE).write_bytes(b"any")
     files = [str(tmp_path / TRACKING_FILE), "--version=test", "--out", str(tmp_path / "out")]
-    with pytest.raises(MammoTrackerError, match="does not fit"):
-        release.main(files)
+    assert release.main(files) == 2
+    assert "does not fit" in capsys.readouterr().err
     assert not (tmp_path / "out" / "weights.json").exists()
+
+
+def test_weights_that_are_not_there_are_said_before_anything_is_written(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    files = [runs[0], str(tmp_path / "none.h5"), "--version=test", "--out", str(tmp_path / "out")]
+    assert release.main(files) == 2
+    assert "There is no file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
