@@ -6,6 +6,8 @@ from pathlib import Path
 
 import keras
 
+from ..errors import MammoTrackerError
+
 FINE, COARSE = "block_5_add", "block_12_add"
 FINE_STRIDE, COARSE_STRIDE = 8, 16
 
@@ -49,11 +51,22 @@ def load_imagenet(backbone: keras.Model, weights: str | Path = "imagenet") -> No
     weights
         ``"imagenet"`` (Keras downloads them) or a Keras file of a MobileNetV2 of width 1.0,
         whose layers have Keras's names.
+
+    Raises
+    ------
+    MammoTrackerError
+        If they cannot be downloaded, or the file cannot be read.
     """
-    if str(weights) == "imagenet":
-        source = keras.applications.MobileNetV2(include_top=False, weights="imagenet")
-    else:
-        source = keras.models.load_model(weights, compile=False)
+    try:
+        if str(weights) == "imagenet":
+            source = keras.applications.MobileNetV2(include_top=False, weights="imagenet")
+        else:
+            source = keras.models.load_model(weights, compile=False)
+    except Exception as error:  # Keras raises just that where there is no network
+        raise MammoTrackerError(
+            "The ImageNet weights cannot be had: give a Keras file of a MobileNetV2 as --imagenet."
+        ) from error
+    if str(weights) != "imagenet":
         source = next((layer for layer in source.layers if isinstance(layer, keras.Model)), source)
     for layer in backbone.layers:
         if layer.weights:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.networks.backbone import build_backbone, load_imagenet
 
 pytestmark = pytest.mark.train
@@ -84,3 +85,9 @@ def test_imagenet_stem_sees_grey_and_starts_blind_to_the_mask(tmp_path: Path):
         varies = np.asarray(expected).std(axis=(0, 1, 2)).mean()
         assert varies > 0
         np.testing.assert_allclose(found, expected, atol=0.01 * varies)
+
+
+def test_imagenet_weights_that_cannot_be_had_are_said(tmp_path):
+    (tmp_path / "none.keras").write_text("no network")
+    with pytest.raises(MammoTrackerError, match="--imagenet"):
+        load_imagenet(build_backbone("tested"), tmp_path / "none.keras")
