@@ -295,6 +295,10 @@ def main(argv: list[str] | None = None) -> None:
         "--validation", action="store_true", help="use the women that thresholds are chosen on"
     )
     arguments = parser.parse_args(argv)
+    if min(arguments.pairs, arguments.workers) < 1:
+        parser.error("--pairs and --workers must be 1 or more.")
+    if not 0 <= arguments.gone <= 1:
+        parser.error("--gone is a share: give a number from 0 to 1.")
     if arguments.series:
         if not 2 <= arguments.series[0] <= arguments.series[1]:
             parser.error("--series takes two numbers of exams, from 2 on, the smaller one first.")

@@ -167,10 +167,22 @@ def read_films(to_mm: float = SPACING_MM) -> list[Source]:
 
 
 def read_msynth(folder: Path, to_mm: float = SPACING_MM) -> list[Source]:
-    """Read a folder of M-SYNTH images (``P<model>_*.jpg``, chest wall at the top)."""
+    """Read a folder of M-SYNTH images (``P<model>_*.jpg``, chest wall at the top).
+
+    Raises
+    ------
+    MammoTrackerError
+        If the folder has none of them, or one cannot be read.
+    """
     sources = []
-    for path in sorted(folder.glob("P*.jpg")):
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[4:]
+    paths = sorted(folder.glob("P*.jpg"))
+    if not paths:
+        raise MammoTrackerError(f"{folder} has no image P<model>_*.jpg of M-SYNTH.")
+    for path in paths:
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise MammoTrackerError(f"{path} cannot be read: take it out of the folder.")
+        image = image[4:]
         if "_Dfatty" not in path.name:
             image = image[:MSYNTH_PADDING_ROW]
         model = path.name.split("_")[0]
@@ -212,9 +224,17 @@ def drawn_size(rng: np.random.Generator, source: Source) -> Source:
 
 
 def read_folder(folder: Path, spacing_mm: float, to_mm: float = SPACING_MM) -> list[Source]:
-    """Read every PNG, TIFF or JPEG of a folder, each as one woman by its file name's first part."""
+    """Read every PNG, TIFF or JPEG of a folder, each as one woman by its file name's first part.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the folder has none, or one cannot be read.
+    """
     suffixes = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
     paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in suffixes]
+    if not paths:
+        raise MammoTrackerError(f"{folder} has no image: give a folder of PNG, TIFF or JPEG files.")
     sources = []
     for path in paths:
         image = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)

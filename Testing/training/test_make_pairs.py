@@ -108,6 +108,24 @@ def test_a_folder_is_read_as_women_by_name(tmp_path: Path):
     (tmp_path / "broken.png").write_text("no image either")
     with pytest.raises(MammoTrackerError, match="broken"):
         read_folder(tmp_path, 0.1)
+    with pytest.raises(MammoTrackerError, match="has no image"):
+        read_folder(tmp_path / "none", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pairs=0"], "1 or more"),
+        (["--workers=0"], "1 or more"),
+        (["--gone=2"], "a number from 0 to 1"),
+        (["--msynth=none"], "none has no image"),
+    ],
+)
+def test_options_that_cannot_be_are_said(tmp_path: Path, capsys, options, message):
+    with pytest.raises(SystemExit):
+        make_pairs.main(["--out", str(tmp_path / "out"), *options])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_pairs_need_two_women():
