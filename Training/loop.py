@@ -47,6 +47,23 @@ def prepare(arguments: argparse.Namespace) -> None:
     keras.distribution.set_distribution(keras.distribution.DataParallel())
 
 
+def load_weights(network: keras.Model, file: Path) -> None:
+    """Load what a run saved.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it does not fit the network.
+    """
+    try:
+        network.load_weights(file)
+    except (OSError, ValueError) as error:
+        raise MammoTrackerError(
+            f"{file} holds no weights of this network and of these sizes: give the file of a run "
+            "with the same settings, or the settings of its run.json."
+        ) from error
+
+
 class Adam(keras.optimizers.Adam):
     """Adam with a lower or higher learning rate for some of the variables.
 

@@ -119,6 +119,29 @@ def _as_option(name: str, value: Any) -> str:
     return f"--{name}={value}"
 
 
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse numbers and files that cannot be, before anything is read or made.
+
+    Raises
+    ------
+    MammoTrackerError
+        If so.
+    """
+    for name in ("workers", "batch", "templates", "epochs", "steps_per_epoch", "checkpoint_steps"):
+        number = getattr(arguments, name)
+        if number is not None and number < 1:
+            raise MammoTrackerError(f"--{name.replace('_', '-')} must be 1 or more.")
+    for name in ("vanished", "gone", "rolled"):
+        if not 0 <= (getattr(arguments, name) or 0) <= 1:
+            raise MammoTrackerError(f"--{name} is a share: give a number from 0 to 1.")
+    for name in ("tracking", "start", "backbone"):
+        file = getattr(arguments, name, None)
+        if file is not None and not file.is_file():
+            raise MammoTrackerError(
+                f"There is no file {file}: give weights that a run saved as --{name}."
+            )
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Return the tracker's settings that the options name."""
     names = (field.name for field in dataclasses.fields(Settings))

@@ -289,7 +289,8 @@ def options() -> argparse.ArgumentParser:
     """Return the command line of this program."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser, epochs=5, batch=8)
-    parser.add_argument("--tracking", type=Path, required=True, metavar="FILE.weights.h5")
+    parser.add_argument("--tracking", type=Path, required=True, metavar="FILE.weights.h5",
+                        help="weights of the tracking network")
     parser.add_argument("--start", type=Path, metavar="FILE.weights.h5", help="weights to go "
                         "on from; else the backbone is that of --tracking")  # fmt: skip
     return parser
@@ -320,14 +321,14 @@ def train(arguments: argparse.Namespace) -> None:
     from MammoTrackerLib.networks.similarity import SimilarityNetwork
     from MammoTrackerLib.networks.tracking import TrackingNetwork
 
-    from .loop import fit, prepare
+    from .loop import fit, load_weights, prepare
 
     prepare(arguments)
     tracking = TrackingNetwork(settings.template_px, settings.correlation_px)
-    tracking.load_weights(arguments.tracking)
+    load_weights(tracking, arguments.tracking)
     network = SimilarityNetwork(settings.refinement_px)
     if arguments.start:
-        network.load_weights(arguments.start)
+        load_weights(network, arguments.start)
     else:
         network.backbone.set_weights(tracking.backbone.get_weights())
 

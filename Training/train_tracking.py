@@ -24,6 +24,7 @@ from .difficulty import EASY, HARD, losing
 from .program import (
     EPOCH_PAIRS,
     add_arguments,
+    check_arguments,
     finished_steps,
     parse,
     settings_of,
@@ -143,7 +144,13 @@ def start_batches(
     -------
     iterator
         The batches of the steps that are left.
+
+    Raises
+    ------
+    MammoTrackerError
+        If an option or what it names cannot be used, or the folder holds another run.
     """
+    check_arguments(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_freed_memory()
     cv2.setNumThreads(0)  # its threads do not survive the fork of the workers
@@ -211,7 +218,7 @@ def train(arguments: argparse.Namespace) -> None:
     from MammoTrackerLib.networks.losses import tracking_loss
     from MammoTrackerLib.networks.tracking import TrackingNetwork
 
-    from .loop import fit, prepare
+    from .loop import fit, load_weights, prepare
 
     weights = {name: getattr(arguments, f"{name}_weight") for name in PARTS}
     if not settings.centreness:
@@ -225,10 +232,10 @@ def train(arguments: argparse.Namespace) -> None:
     prepare(arguments)
     network = TrackingNetwork(settings.template_px, settings.correlation_px)
     if arguments.start:
-        network.load_weights(arguments.start)
+        load_weights(network, arguments.start)
     elif arguments.backbone:
         trained = TrackingNetwork(settings.template_px, settings.correlation_px)
-        trained.load_weights(arguments.backbone)
+        load_weights(trained, arguments.backbone)
         network.backbone.set_weights(trained.backbone.get_weights())
     else:
         load_imagenet(network.backbone, arguments.imagenet)

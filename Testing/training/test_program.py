@@ -13,7 +13,7 @@ from tiny_training import KERAS_WARNINGS, parsed
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
-from Training import program, train_similarity
+from Training import program, train_similarity, train_tracking
 
 pytestmark = KERAS_WARNINGS
 CONFIGS = Path(program.__file__).parent / "configs"
@@ -130,3 +130,44 @@ def test_weights_to_begin_with_are_named_once(capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit):
         parsed("--run=run", "--start=one.weights.h5", "--backbone=other.weights.h5")
     assert "not allowed with argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--workers=0", "--workers must be 1 or more"),
+        ("--batch=0", "--batch must be"),
+        ("--steps-per-epoch=0", "--steps-per-epoch must be"),
+        ("--checkpoint-steps=-1", "--checkpoint-steps must be"),
+        ("--gone=1.5", "--gone is a share"),
+        ("--vanished=-0.1", "--vanished is a share"),
+        ("--start=none.weights.h5", "no file none.weights.h5"),
+        ("--backbone=none.weights.h5", "no file none.weights.h5"),
+        ("--msynth=none", "none has no image P<model>"),
+        ("--cesm=none", "none has no image CLASS_SIDE"),
+    ],
+)
+def test_options_that_cannot_be_are_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, message: str
+):
+    monkeypatch.setattr(train_tracking, "read_films", lambda to_mm: [])
+    with pytest.raises(SystemExit, match=message):
+        train_tracking.main(["--run", str(tmp_path / "run"), option])
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_other_sizes_are_refused(tmp_path: Path):
+    import keras
+
+    from Training.loop import load_weights
+
+    def network(units: int) -> keras.Model:
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+
+    network(3).save_weights(tmp_path / "a.weights.h5")
+    load_weights(network(3), tmp_path / "a.weights.h5")
+    with pytest.raises(MammoTrackerError, match="same settings"):
+        load_weights(network(4), tmp_path / "a.weights.h5")
+    (tmp_path / "b.weights.h5").write_text("no weights")
+    with pytest.raises(MammoTrackerError, match="same settings"):
+        load_weights(network(3), tmp_path / "b.weights.h5")
