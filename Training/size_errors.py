@@ -108,7 +108,7 @@ def fit_shared(measured: Sequence[np.ndarray], parts: Mapping[str, float]) -> di
     """Add to an error of sizes how much of it those of one lesion share.
 
     It is the highest correlation, for the smallest error, within which 95 % of the ratios of two
-    predicted sizes of one lesion are; 0 where there are too few of them to tell.
+    predicted sizes of one lesion are; 0 where that is too many, or they are too few to tell.
     """
     between = differences(measured, parts)
     shared = HIGHEST if len(between) >= LEAST_SIZES else 0.0
