@@ -329,3 +329,9 @@ def test_a_review_of_a_series_is_evaluated(
     assert [line[:4] for line in numbers] == [["tracker", "0", "0", "0.500"]] * 2
     write_table(tmp_path / "reviewed.csv", [row | {"pair_id": "g: 1: 2>4"}])
     assert_refused(argv, capsys, "does not belong")
+
+
+def test_a_manifest_of_series_has_no_truth(tmp_path: Path, capsys) -> None:
+    table = tmp_path / "series.csv"
+    table.write_text(",".join(SERIES.manifest) + "\n")
+    assert_refused(["evaluate", str(table), str(table)], capsys, "manifest of series")
