@@ -132,6 +132,8 @@ def track_all(
     currents = wrong_currents(pairs) if wrong_pairs else pairs
     methods = (AFFINE, BSPLINE, *trackers, TRACKING, PAPER_RANKING)
     result = []
+    if wrong_pairs:  # what a reader decided is of the true one
+        pairs = [[row | {"decision": ""} for row in rows] for rows in pairs]
     steps = progress(
         list(zip(pairs, currents, strict=True)), "Tracking", console=Console(stderr=True)
     )

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib import Status
+from MammoTrackerLib.command.reviewed import NOT_THERE
 from MammoTrackerLib.command.scores import Lesion, number_and_interval
 from MammoTrackerLib.command.tables import read_spacing
 from MammoTrackerLib.metrics import interval_of, mean_interval
@@ -28,11 +29,13 @@ MIN_SLOPE_MM = 8.0
 def groups(tracked: Sequence[tuple[Row, Lesion]]) -> dict[str, list[Lesion]]:
     """Tell lesions that are there from those that went, and from those of two women or views.
 
-    A pair none of whose lesions is there is taken for one that is none.
+    A pair none of whose lesions is there is taken for one that is none, unless a reader looked for
+    one of them.
     """
     is_pair: dict[str, bool] = {}
-    for _, lesion in tracked:
-        is_pair[lesion.pair] = is_pair.get(lesion.pair, False) or lesion.truth is not None
+    for row, lesion in tracked:
+        is_known = lesion.truth is not None or row.get("decision") == NOT_THERE
+        is_pair[lesion.pair] = is_pair.get(lesion.pair, False) or is_known
     result: dict[str, list[Lesion]] = {"there": [], "went": [], "not a pair": []}
     for _, lesion in tracked:
         name = "there" if lesion.truth is not None else "went"

@@ -63,7 +63,8 @@ def test_only_one_pair_is_in_memory(test_set: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(methods, "read_exam", counted)
     for wrong in (False, True):
-        methods.track_all(test_set, {methods.FULL: StandIn()}, wrong)
+        tracked = methods.track_all(test_set, {methods.FULL: StandIn()}, wrong)
+    assert not any(row["decision"] for row, _ in tracked), "what a reader said is of the true pair"
     assert len(seen) == 16
     assert max(most) <= 2, "the pair before may still be there while the next is read"
 

@@ -41,6 +41,12 @@ def test_lesions_that_went_are_told_from_pairs_that_are_none():
     }  # fmt: skip
 
 
+def test_a_reader_who_says_that_a_lesion_is_not_there_says_it_of_a_right_pair():
+    row, lesion = tracked("a", None, 10, 0.2)
+    row["decision"] = "not there"
+    assert list(groups([(row, lesion)])) == ["went"]
+
+
 def test_an_answer_within_3_mm_is_right():
     assert is_right(tracked("a", 10, 10, 0.9, off=2.9)[1])
     assert not is_right(tracked("a", 10, 10, 0.9, off=3.1)[1])
