@@ -22,7 +22,8 @@ def read_card(folder: Path = WEIGHTS) -> dict:
     -------
     dict
         "version"; "sha256", the checksum of each file; perhaps "made_from", for each converted
-        file the checksum of what it was made of; perhaps "settings" and "calibration".
+        file the checksum of what it was made of; perhaps "settings", "calibration", "repeatability"
+        and "presence".
 
     Raises
     ------
