@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from .. import __version__
-from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS
+from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, SERIES
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -117,9 +117,10 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     batch = commands.add_parser(
         "batch",
         help="find the lesions of a table of pairs or series, on one machine or many",
-        description="Find the lesions of a table. Columns in: "
+        description="Find the lesions of a table. Columns of pairs in: "
         f"{', '.join(MANIFEST_COLUMNS)}; paths are relative to the table. Columns out: "
-        f"{', '.join(RESULT_COLUMNS)}. A row that fails says why in its message.",
+        f"{', '.join(RESULT_COLUMNS)}. Of series, which have the column exam_group, in: "
+        f"{', '.join(SERIES.manifest)}. A row that fails says why in its message.",
     )
     batch.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
     batch.add_argument(
