@@ -44,7 +44,7 @@ from .synthetic_scenes import Scene
 OFFSET_MM, ZOOM, GAMMA, NOISE = 5.0, 0.08, 0.15, 0.015
 """Augmentation: standard deviation of the search patch's offset per axis, of the logarithm of
 the scale of both patches, of the logarithm of each patch's gamma; most noise of each patch."""
-_CACHE = 1  # to be raised when what is kept changes, so that old files go unused
+_CACHE = 2  # to be raised when what is kept changes, so that old files go unused
 
 Row = dict[str, str]
 
@@ -226,10 +226,10 @@ def _aligned(
             (alignment.prior_breast, alignment.prior_factor),
             (alignment.current_breast, alignment.current_factor),
         )
-        for file, image, outline, pixel_mm in zip(
-            files, (prior, current), outlines, pixels, strict=True
+        for file, image, outline, pixel_mm, is_negative in zip(
+            files, (prior, current), outlines, pixels, alignment.are_negative, strict=True
         ):
-            _keep(Layers.of(image, *outline, pixel_mm), file)
+            _keep(Layers.of(image, *outline, pixel_mm, is_negative), file)
         centers = np.array([box.center for box in boxes]).reshape(-1, 2)
         _write(
             pair, spacing=prior.spacing, registered=alignment.map_points(centers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -108,3 +109,21 @@ def test_a_manifest_without_usable_rows_is_refused(tmp_path: Path, moved_pair):
     manifest = write_manifest(tmp_path, moved_pair, [{"prior": "nowhere.png"}])
     with pytest.raises(SystemExit, match="no row"):
         train_tracking.main(["--run", str(tmp_path / "run"), *TINY, "--pairs", str(manifest)])
+
+
+def test_negatives_are_trained_on_as_they_are_tracked(tmp_path: Path, moved_pair):
+    """An image whose air is bright is read as its positive."""
+    images = []
+    for name in ("as it is", "negative"):
+        folder = tmp_path / name
+        folder.mkdir()
+        pair = moved_pair[:2]
+        if name == "negative":
+            top = pair[1].pixels.max()
+            pair = pair[0], replace(pair[1], pixels=top - pair[1].pixels)
+        manifest = write_manifest(folder, pair, [{}])
+        arguments = parsed(*TINY, "--pairs", str(manifest), "--run", str(folder / "run"))
+        (lesion,) = RealPairs.prepare(arguments, program.settings_of(arguments)).lesions
+        images.append(real_pairs.read_layers(lesion.current).image)
+    straight, turned = (image.astype(float) / image.max() for image in images)
+    np.testing.assert_allclose(straight, turned, atol=0.02)
