@@ -35,7 +35,7 @@ from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers
 from MammoTrackerLib.mammogram import Mammogram
-from MammoTrackerLib.pair import check_pair
+from MammoTrackerLib.pair import check_box_on, check_pair
 from MammoTrackerLib.patches import PatchFrame
 from MammoTrackerLib.settings import Settings
 
@@ -156,7 +156,7 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
     boxes = [_boxes(row) for row in rows]
     usable = [pair for pair in boxes if not isinstance(pair, str)]
     try:
-        files, spacing, registered, matrix = _aligned(
+        files, images, registered, matrix = _aligned(
             rows[0], [prior for prior, _ in usable], folder, cache, settings
         )
     except MammoTrackerError as error:
@@ -168,11 +168,24 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
             result.append(pair)
             continue
         point = next(points)
-        if pair[0].longest_side(spacing) > settings.max_lesion_mm:
-            result.append(f"The lesion is longer than {settings.max_lesion_mm:g} mm.")
-        else:
-            result.append(Lesion(*files, *pair, point, matrix))
+        problem = _problem(pair, images, settings)
+        result.append(problem or Lesion(*files, *pair, point, matrix))
     return result
+
+
+def _problem(
+    boxes: tuple[Box, Box | None], images: Sequence[tuple[tuple, tuple]], settings: Settings
+) -> str:
+    """Say what is wrong with the boxes of a row, on images of these sizes and spacings."""
+    try:
+        for box, image, name in zip(boxes, images, ("the prior", "the current"), strict=True):
+            if box is not None:
+                check_box_on(box, *image, name)
+    except MammoTrackerError as error:
+        return str(error)
+    if boxes[0].longest_side(images[0][1]) > settings.max_lesion_mm:
+        return f"The lesion is longer than {settings.max_lesion_mm:g} mm."
+    return ""
 
 
 def _boxes(row: Row) -> tuple[Box, Box | None] | str:
@@ -192,15 +205,15 @@ def _boxes(row: Row) -> tuple[Box, Box | None] | str:
 
 def _aligned(
     row: Row, boxes: Sequence[Box], folder: Path, cache: Path, settings: Settings
-) -> tuple[list[Path], np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[list[Path], list[tuple[tuple, tuple]], np.ndarray, np.ndarray]:
     """Align a pair and reduce its images, or take what the cache has.
 
     Returns
     -------
     files
         Of the reduced prior and current.
-    spacing
-        Of the prior, in mm.
+    images
+        Size (columns, rows) and spacing (x, y) in mm of the prior and the current.
     registered, matrix
         (n, 2) the boxes' centres on the current; (2, 2) of the alignment.
     """
@@ -232,11 +245,13 @@ def _aligned(
             _keep(Layers.of(image, *outline, pixel_mm, is_negative), file)
         centers = np.array([box.center for box in boxes]).reshape(-1, 2)
         _write(
-            pair, spacing=prior.spacing, registered=alignment.map_points(centers),
+            pair, sizes=[image.pixels.shape[::-1] for image in (prior, current)],
+            spacings=[prior.spacing, current.spacing], registered=alignment.map_points(centers),
             matrix=alignment.matrix,
         )  # fmt: skip
     with np.load(pair) as kept:
-        return files, kept["spacing"], kept["registered"], kept["matrix"]
+        images = zip(kept["sizes"].tolist(), kept["spacings"].tolist(), strict=True)
+        return files, list(images), kept["registered"], kept["matrix"]
 
 
 def _key(parts: list) -> str:

@@ -46,17 +46,19 @@ def test_real_pairs(tmp_path: Path, moved_pair, monkeypatch: pytest.MonkeyPatch,
     manifest = write_manifest(tmp_path, moved_pair, [
         {}, {"lesion_id": 2, "present": 0, "current_x0": ""}, {"prior": "nowhere.png"},
         {"current_x0": ""}, {"prior_x1": 400, "prior_x0": 10},
+        {"prior_x0": 9000, "prior_x1": 9060}, {"current_y0": -60, "current_y1": -10},
     ])  # fmt: skip
     arguments = parsed(*TINY, "--pairs", str(manifest), "--run", str(tmp_path / "run"), "--batch=2")
     settings = program.settings_of(arguments)
     pairs = RealPairs.prepare(arguments, settings)
-    assert "3 of 5 rows cannot be used" in capsys.readouterr().out
+    assert "5 of 7 rows cannot be used" in capsys.readouterr().out
     with (tmp_path / "run" / "skipped.csv").open() as file:
         skipped = {row["row"]: row["reason"] for row in csv.DictReader(file)}
-    assert sorted(skipped) == ["4", "5", "6"]
+    assert sorted(skipped) == ["4", "5", "6", "7", "8"]
     assert "nowhere.png" in skipped["4"]
     assert "current_x0" in skipped["5"]
     assert "longer" in skipped["6"]
+    assert "outside the prior" in skipped["7"] and "outside the current" in skipped["8"]
 
     assert pairs.steps_per_epoch == 1
     for step in range(4):
