@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,15 +64,18 @@ def release(arguments: argparse.Namespace) -> None:
         if not file.is_file():
             raise MammoTrackerError(f"There is no file {file}: give the weights that a run saved.")
 
-    arguments.out.mkdir(parents=True, exist_ok=True)
     card: dict = {"version": arguments.version, "sha256": {}}
-    for name, file in files.items():
-        if file.resolve() != (arguments.out / name).resolve():
-            shutil.copyfile(file, arguments.out / name)
-        card["sha256"][name] = hashlib.sha256((arguments.out / name).read_bytes()).hexdigest()
     if settings is not None:
         card["settings"] = settings
-    convert(arguments.out, card, settings_of(card))
+    # What cannot be used leaves the folder as it was.
+    with tempfile.TemporaryDirectory() as made:
+        for name, file in files.items():
+            copy = Path(shutil.copyfile(file, Path(made) / name))
+            card["sha256"][name] = hashlib.sha256(copy.read_bytes()).hexdigest()
+        convert(Path(made), card, settings_of(card))
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for copy in Path(made).iterdir():
+            shutil.copyfile(copy, arguments.out / copy.name)
     write_card(arguments.out, card)
 
 

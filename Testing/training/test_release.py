@@ -62,7 +62,7 @@ def test_weights_that_do_not_fit_are_refused(
     files = [str(tmp_path / TRACKING_FILE), "--version=test", "--out", str(tmp_path / "out")]
     assert release.main(files) == 2
     assert "does not fit" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "weights.json").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_that_are_not_there_are_said_before_anything_is_written(
