@@ -289,8 +289,13 @@ def options() -> argparse.ArgumentParser:
     """Return the command line of this program."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_arguments(parser, epochs=5, batch=8)
-    parser.add_argument("--tracking", type=Path, required=True, metavar="FILE.weights.h5",
-                        help="weights of the tracking network")
+    parser.add_argument(
+        "--tracking",
+        type=Path,
+        required=True,
+        metavar="FILE.weights.h5",
+        help="weights of the tracking network",
+    )
     parser.add_argument("--start", type=Path, metavar="FILE.weights.h5", help="weights to go "
                         "on from; else the backbone is that of --tracking")  # fmt: skip
     return parser
