@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime
+import io
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -85,8 +88,12 @@ class Row(dict[str, str]):
     is_finished = True
 
 
-def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Iterator[Row]:
+def read_rows(
+    path: Path, columns: Sequence[str], complete: bool = False, at_once: bool = False
+) -> Iterator[Row]:
     """Read a comma-separated table or one in Parquet, row by row; cells are stripped texts.
+
+    Rows of which all cells are empty are left out.
 
     Parameters
     ----------
@@ -98,6 +105,8 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
     complete
         Whether each row must have all cells, but for a last line that somebody was writing when
         the process was killed, which is left out. Else a missing cell is an empty text.
+    at_once
+        Whether the rows are those that are there now, though somebody saves the table meanwhile.
 
     Raises
     ------
@@ -105,10 +114,12 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
         If it cannot be read, a column is missing or there twice, a quote is not closed, or a
         row has more cells than the header (or fewer, if `complete`); with line and column.
     """
-    records = _records(path)
+    records = _records(path, at_once)
     _, header, _ = next(records, (1, [], True))
     _check_header(header, columns, path)
     for line, cells, is_finished in records:
+        if not any(cells):  # as spreadsheets leave below a table
+            continue
         if len(cells) < len(header):
             if complete and not is_finished:
                 return
@@ -149,7 +160,7 @@ def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]
     MammoTrackerError
         As `read_rows`; and if the rows of a series do not follow each other.
     """
-    rows = read_rows(manifest, layout.manifest)
+    rows = read_rows(manifest, layout.manifest, at_once=True)
     if layout is PAIRS:
         yield from ((row, []) for row in rows)
         return
@@ -178,19 +189,25 @@ def filled(series: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str], bool]]:
+def _records(path: Path, at_once: bool = False) -> Iterator[tuple[int, list[str], bool]]:
     """Give the header's and each row's first line, its cells, and whether its last line ends."""
     try:
         if path.exists() and not path.is_file():
             raise MammoTrackerError(f"{path} is no file: give a table as one file, CSV or Parquet.")
-        with path.open("rb") as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("rb"))
+            if at_once:
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, copy)
+                copy.seek(0)
+                file = copy
             if holds_parquet(file, path):
                 file.seek(0)
                 for line, cells in enumerate(read_cells(file, path), 1):
                     yield line, cells, True
                 return
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _csv_records(file, path)
+            file.seek(0)
+            yield from _csv_records(io.TextIOWrapper(file, "utf-8-sig", newline=""), path)
     except FileNotFoundError:
         raise MammoTrackerError(f"There is no file {path}.") from None
     except (OSError, ValueError) as error:
