@@ -304,6 +304,25 @@ def test_a_decision_of_a_series_is_a_row_of_a_pair(series):
     assert [row[name] for name in MANIFEST_COLUMNS[-4:]] == list(PRIOR)
 
 
+def test_a_lesion_is_marked_on_the_exam_that_is_last_by_the_results(tmp_path):
+    """The manifest has no dates and lists the last exam first; the batch knows those of files."""
+    rows = [exam("g", "n", k, PRIOR if k > 1 else ("",) * 4, date="") for k in (3, 1, 2)]
+    rows += [exam("=h", "n", k, PRIOR if k > 1 else ("",) * 4, date="") for k in (3, 1, 2)]
+    results = [
+        answer(row, "found", "0.9", number=row["exam"][0], by_user=str(int(row["exam"] != "1.dcm")))
+        for row in rows[:3]
+    ]
+    manifest = write(tmp_path / "manifest.csv", SERIES.manifest, rows)
+    for done in (results, results[:2], [*results, failed_row(rows[3], "It failed.", 0.1)]):
+        opened = ReadingList(manifest, write(tmp_path / "results.csv", SERIES.results, done))
+        marked = {item.case.name: item.case.exams[item.marked].name for item in opened.items}
+        names = [item.pair_id for item in opened.items]
+        opened.close()
+        assert marked["=h"] == "2.dcm", "not tracked yet, or failed: in the manifest's order"
+        assert marked["g"] == ("3.dcm" if len(done) > 2 else "2.dcm")
+    assert names[:2] == ["g: 1>2", "g: 1>3"]
+
+
 def test_series_and_pairs_of_one_name_in_the_table_are_refused(tmp_path):
     rows = [exam("g", "=m", 1, PRIOR), exam("g", "=m", 2), exam("g", "'=m", 1, PRIOR)]
     rows.append(exam("g", "'=m", 2))
