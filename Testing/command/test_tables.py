@@ -19,6 +19,7 @@ from MammoTrackerLib.command.tables import (
     read_box,
     read_candidates,
     read_groups,
+    read_path,
     read_rows,
     read_spacing,
     text_cell,
@@ -184,3 +185,35 @@ def test_empty_rows_and_columns_of_a_spreadsheet_are_left_out(path):
     assert [(row["a"], row["b"], row.line) for row in read_rows(path, "ab")] == [
         ("1", "2", 2), ("3", "", 4),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("separator, what", [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_named(path, separator, what):
+    table = HEADER.replace(",", separator) + separator.join(("1", "0,07", "x")) + "\n"
+    with pytest.raises(MammoTrackerError, match=f"apart by {what}. .*points in numbers"):
+        rows(path, table)
+    with pytest.raises(MammoTrackerError, match="not a comma-separated text in UTF-8: save it so"):
+        rows(path, (HEADER + "1,\u00c4,x\n").encode("utf-16"))
+
+
+def test_numbers_with_commas_are_refused_with_the_way_out():
+    with pytest.raises(MammoTrackerError, match="with a point"):
+        read_spacing("0,07")
+    with pytest.raises(MammoTrackerError, match="with points"):
+        read_box(dict(zip("abcd", ("1", "2,5", "30", "40"), strict=True)), "abcd")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="these are paths there")
+def test_paths_of_another_system_are_said(tmp_path):
+    (tmp_path / "a\\b.png").touch()
+    assert read_path({"prior": "a\\b.png"}, "prior", tmp_path) == tmp_path / "a\\b.png"
+    assert read_path({"prior": "none.png"}, "prior", tmp_path) == tmp_path / "none.png"
+    for name, words in {
+        "": "no file in the column prior",
+        "~/SECRET.png": "begins with ~",
+        "c\\SECRET.png": "one of Windows",
+        "C:/SECRET.png": "one of Windows",
+    }.items():
+        with pytest.raises(MammoTrackerError, match=words) as error:
+            read_path({"prior": name}, "prior", tmp_path)
+        assert "SECRET" not in str(error.value)
