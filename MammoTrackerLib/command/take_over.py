@@ -12,8 +12,10 @@ from pathlib import Path
 from ..output_folder import cannot_write
 from .results import OtherRows, Results, journal_of
 from .reviewed import plain
-from .tables import Layout, read_groups, text_cell
+from .tables import PAIRS, SERIES, Layout, read_groups, text_cell
 
+_NAMES_OF = {PAIRS: 2, SERIES: 1}
+"""How many of a row's names do not matter: lesions and exams of a series have one fingerprint."""
 _Place = tuple[Path, int, int, int]
 """A file, where a line begins in it, its length, and how many cells are before those of a row."""
 
@@ -28,9 +30,9 @@ def take_over(
 ) -> str:
     """Put the rows that still hold into the journal, by their new places, and begin the table anew.
 
-    A row holds where the manifest has one with its names, made from the same, wherever it stands
-    now. The table as it was stays beside the new one, its name ending in ``.before``. Wherever
-    this is ended, the next run finds all rows again.
+    A row holds where the manifest has one that is made from the same, wherever it stands now; it
+    gets the names that it has now. The table as it was stays beside the new one, its name ending in
+    ``.before``. Wherever this is ended, the next run finds all rows again.
 
     Parameters
     ----------
@@ -57,13 +59,14 @@ def take_over(
     try:
         known = _known(out, journal, layout)
         held = set()
-        with new.open("wb") as file:
+        with new.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
             for number, (row, group) in enumerate(read_groups(manifest, layout)):
-                names = (text_cell(row[name]) for name in layout.ids)
-                key = (*names, fingerprint(row, group))
+                names = [text_cell(row[name]) for name in layout.ids]
+                key = (*names[_NAMES_OF[layout] :], fingerprint(row, group))
                 if key in known:
                     held.add(key)
-                    file.write(b"%d,%s\n" % (number, _row_at(known[key])))
+                    writer.writerow([number, *names, *_cells_at(known[key])[len(names) :]])
             file.flush()
             os.fsync(file.fileno())
         if not held:
@@ -86,7 +89,7 @@ def take_over(
 
 
 def _known(out: Path, journal: Path, layout: Layout) -> dict[tuple[str, ...], _Place]:
-    """Find the rows of results and journal by their names and fingerprint."""
+    """Find the rows of results and journal by what `take_over` knows them by."""
     columns = layout.results
     known: dict[tuple[str, ...], _Place] = {}
     for path, before in ((out, 0), (journal, 1)):
@@ -94,7 +97,7 @@ def _known(out: Path, journal: Path, layout: Layout) -> dict[tuple[str, ...], _P
             row = dict(zip(columns, cells[before:], strict=False))
             if len(cells) != len(columns) + before or row["fingerprint"] == "fingerprint":
                 continue
-            names = (text_cell(plain(row[name])) for name in layout.ids)
+            names = [text_cell(plain(row[name])) for name in layout.ids[_NAMES_OF[layout] :]]
             known.setdefault((*names, row["fingerprint"]), (path, start, length, before))
     return known
 
@@ -111,8 +114,8 @@ def _lines(path: Path) -> Iterator[tuple[int, int, Sequence[str]]]:
             start += len(line)
 
 
-def _row_at(place: _Place) -> bytes:
+def _cells_at(place: _Place) -> list[str]:
     path, start, length, before = place
     with path.open("rb") as file:
         file.seek(start)
-        return file.read(length).split(b",", before)[before]
+        return next(csv.reader([file.read(length).decode("utf-8")]))[before:]

@@ -9,7 +9,7 @@ from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import take_over as take_over_module
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.command.results import Journal, OtherRows, Results, journal_of
-from MammoTrackerLib.command.tables import PAIRS, RESULT_COLUMNS, read_rows
+from MammoTrackerLib.command.tables import PAIRS, RESULT_COLUMNS, SERIES, read_rows
 from MammoTrackerLib.command.take_over import take_over
 
 
@@ -76,7 +76,7 @@ def seconds(out) -> list[tuple[str, str]]:
         (("1e5", "=c", "b", "a"), [], 0),
         (("a", "=c", "1e5"), [], 1),
         (("a", "b: other", "=c", "1e5"), ["b"], 1),
-        (("renamed: a", "b", "b", "=c"), ["renamed"], 2),
+        (("renamed: a", "b", "b", "=c"), [], 1),
     ],
 )
 def test_rows_that_hold_are_kept_wherever_they_stand(files, now, tracked, left):
@@ -90,10 +90,47 @@ def test_rows_that_hold_are_kept_wherever_they_stand(files, now, tracked, left):
     expected = [name.partition(":")[0].replace("=", "'=") for name in now]
     assert [name for name, _ in seconds(out)] == expected
     for name, value in seconds(out):
-        assert name in tracked or value == old[name]
+        assert name in tracked or value == old[{"renamed": "a"}.get(name, name)]
     assert out.with_name("out.csv.before").read_bytes() == before
     assert not journal_of(out).exists()
     assert gone_on(manifest, out) == ([], []), "nothing is left to do"
+
+
+def test_rows_of_a_series_are_told_apart_by_lesion_and_exam(tmp_path):
+    manifest, out = tmp_path / "m.csv", tmp_path / "out.csv"
+
+    def made(row, group):
+        return f"{len(group)} rows"
+
+    def series(group, *exams):
+        row = dict.fromkeys(SERIES.manifest, "") | {"exam_group": group}
+        return [row | {"lesion_id": n, "exam": exam} for n in ("1", "2") for exam in exams]
+
+    write_table(manifest, series("g", "a", "b") + series("h", "c", "d", "e"))
+    with Results(out, resume=False, layout=SERIES) as results:
+        results.rows_of(manifest, made)
+        for row in read_table(manifest):
+            group = [other for other in read_table(manifest) if row["exam_group"] in other.values()]
+            told = {
+                "message": f"{row['lesion_id']}, {row['exam']}",
+                "fingerprint": made(row, group),
+            }
+            results.write({name: row[name] for name in SERIES.ids} | told)
+    grown = series("h", "c", "d", "e", "f") + series("new name of g", "b", "a")
+    write_table(manifest, grown)
+    with Results(out, resume=True, layout=SERIES) as results:
+        with pytest.raises(OtherRows) as problem:
+            results.rows_of(manifest, made)
+        said = take_over(results, out, manifest, SERIES, made, problem.value)
+        assert "6 rows of results are not in" in said, "an exam more changes the whole series"
+        with Journal(results, out, 0, SERIES) as journal:
+            for number, row in enumerate(grown):
+                group = [other for other in grown if other["exam_group"] == row["exam_group"]]
+                if not journal.recalls([(number, row)], group, made):
+                    journal.write(number, [row | {"status": "found", "message": "anew"}])
+    told = [(row["exam_group"], row["message"]) for row in read_table(out)]
+    assert told[:8] == [("h", "anew")] * 8
+    assert told[8:] == [("new name of g", text) for text in ("1, b", "1, a", "2, b", "2, a")]
 
 
 def test_an_end_at_any_moment_loses_no_row(files, monkeypatch):
