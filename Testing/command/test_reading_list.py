@@ -260,6 +260,37 @@ def test_an_unfinished_row_of_a_run_that_goes_on_is_not_tracked_yet(files):
     opened.close()
 
 
+def test_decisions_follow_their_lesions_when_the_manifest_is_numbered_anew(files):
+    """An older exam came into the archive: pairs have other numbers, and one has an old name."""
+    opened = ReadingList(*files)
+    opened.decide(opened.items[0], "accepted", Box(5, 6, 35, 46))
+    opened.decide(opened.items[2], "not there")
+    opened.decide(opened.items[4], "rejected")
+    path = opened.path
+    opened.close()
+    columns = (*MANIFEST_COLUMNS, "patient")
+    older = [row | {"prior": "x/prior.png"} for row in ROWS[:2]]
+    names = {"a": "a2", "=b": "=b"}
+    same = [row | {"pair_id": names[row["pair_id"]]} for row in ROWS if row["pair_id"] in names]
+    rows = [*older, *same]
+    write(files[0], columns, rows)
+    write(files[1], PAIRS.results, [])
+    opened = ReadingList(*files)
+    said = {(i.pair_id, i.lesion_id): opened.decision_of(i)[0] for i in opened.items}
+    assert said == {
+        ("a", "1"): "", ("a", "2"): "", ("a2", "1"): "accepted", ("a2", "2"): "",
+        ("=b", "1"): "not there", ("a2", "3"): "rejected",
+    }  # fmt: skip
+    opened.comment(opened.items[2], "seen")
+    opened.close()
+    assert decisions_in(path) == [
+        ("a2", "1", "accepted"), ("'=b", "1", "not there"), ("a2", "3", "rejected"),
+    ]  # fmt: skip
+    write(files[0], columns, rows[:4])
+    with pytest.raises(MammoTrackerError, match="not in the manifest"):
+        ReadingList(*files)
+
+
 # --- series
 
 
