@@ -70,6 +70,11 @@ def print_evaluation(
     """
     if plot is not None:
         check_plot(plot)
+    if layout_of(manifest) is SERIES:
+        raise MammoTrackerError(
+            f"{manifest} is a manifest of series, which has no true boxes: give the table of what "
+            "a reader decided in the reading list."
+        )
     rows = read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS))
     spacing_of = current_spacings(manifest.parent)
     lesions: list[Lesion] = []

@@ -329,3 +329,10 @@ def test_a_review_of_a_series_is_evaluated(
     assert [line[:4] for line in numbers] == [["tracker", "0", "0", "0.500"]] * 2
     write_table(tmp_path / "reviewed.csv", [row | {"pair_id": "g: 1: 2>4"}])
     assert_refused(argv, capsys, "does not belong")
+
+
+def test_a_manifest_of_series_is_no_truth(tmp_path, capsys):
+    manifest, results = tmp_path / "manifest.csv", tmp_path / "results.csv"
+    write_table(manifest, [dict.fromkeys(SERIES.manifest, "")])
+    write_table(results, [dict.fromkeys(SERIES.results, "")])
+    assert_refused(["evaluate", str(manifest), str(results)], capsys, "series", "reader decided")
