@@ -23,9 +23,10 @@ from rich.text import Text
 from ..errors import MammoTrackerError
 from .cluster import connected, require_distributed, track_manifest
 from .parquet import csv_of, is_parquet, pack, require_pyarrow, unpack
-from .results import Journal, Note, Results, fingerprints, journal_of
+from .results import Journal, Note, OtherRows, Results, fingerprints, journal_of
 from .rows import RowProcess
-from .tables import FAILED, Layout, failed_row, layout_of, read_groups
+from .tables import Layout, failed_row, layout_of, read_groups
+from .take_over import take_over
 
 DEATHS = 2
 """How often the program may die while it works on a row, before that row is failed."""
@@ -88,60 +89,65 @@ def run_batch(
     fingerprint = fingerprints(manifest.parent, force)
     console = Console(stderr=True)
     with Results(table, resume, layout) as results:
-        done = results.rows_of(manifest, fingerprint)
+        say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+        note = Note(table)
+        try:
+            done = results.rows_of(manifest, fingerprint)
+        except OtherRows as problem:
+            say(take_over(results, table, manifest, layout, fingerprint, problem))
+            done = 0
+            note.remove()  # which numbers the rows as they were
         with ExitStack() as stack:
             progress = _progress(console)
             bar = progress.add_task("Tracking", total=total, completed=done)
+            journal = stack.enter_context(Journal(results, table, done, layout))
+
+            def advance() -> None:
+                progress.update(bar, completed=done + journal.kept + journal.written)
+
             if is_alone:
                 stack.enter_context(progress)
-                counts = _track_here(
-                    manifest, table, layout, force, results, done, lambda: progress.advance(bar)
-                )
+                _track_here(manifest, layout, force, results, note, journal, advance)
             else:
-                journal = stack.enter_context(Journal(results, table, done, layout))
-                say = partial(console.print, soft_wrap=True, highlight=False)
                 client = stack.enter_context(connected(workers, scheduler, say))
                 stack.enter_context(progress)
-
-                def advance() -> None:
-                    progress.update(bar, completed=done + journal.kept + journal.written)
-
                 track_manifest(client, manifest, layout, force, journal, advance)
-                counts = journal.written, journal.failed
-                done += journal.kept
+            kept = done + journal.kept
         if table is not out:
             pack(table, out, layout)
     with suppress(OSError):
         journal_of(table).unlink(missing_ok=True)
         if table is not out:
             table.unlink()
-    kept = f", {done} kept from before" if done else ""
-    print(f"{counts[0]} rows written to {out} ({counts[1]} failed{kept}).")
+    of_before = f", {kept} kept from before" if kept else ""
+    print(f"{journal.written} rows written to {out} ({journal.failed} failed{of_before}).")
 
 
 def _track_here(
     manifest: Path,
-    out: Path,
     layout: Layout,
     force: bool,
     results: Results,
-    done: int,
+    note: Note,
+    journal: Journal,
     advance: Callable[[], None],
-) -> tuple[int, int]:
-    """Track row by row in one process; returns how many were written, and how many failed."""
+) -> None:
+    """Track row by row in one process."""
     fingerprint = fingerprints(manifest.parent, force)
-    failed = written = 0
-    note = Note(out)
-    deaths = 0 if results.is_new else note.deaths(done)
+    done, deaths = journal.next_row, None
     with ExitStack() as stack:
         rows = RowProcess(manifest.parent, force)
         stack.callback(rows.close)
         stack.callback(note.remove)
         for number, (row, group) in enumerate(read_groups(manifest, layout)):
-            if number < done:
+            if number < done or journal.recalls([(number, row)], group, fingerprint):
+                advance()
                 continue
             made_from = fingerprint(row, group)
-            if number == done and deaths >= DEATHS:
+            tries = 0
+            if deaths is None:  # the first row of this run may be the one at which another died
+                tries = deaths = 0 if results.is_new else note.deaths(number)
+            if tries >= DEATHS:
                 result = failed_row(
                     row,
                     f"The process died while this row was worked on, {DEATHS} times: a file "
@@ -149,13 +155,10 @@ def _track_here(
                     0.0,
                 )
             else:
-                note.write(number, deaths + 1 if number == done else 1)
+                note.write(number, tries + 1)
                 result = rows.find(row, group)
-            results.write(result | {"fingerprint": made_from})
-            failed += result["status"] == FAILED
-            written += 1
+            journal.write(number, [result | {"fingerprint": made_from}])
             advance()
-    return written, failed
 
 
 class _Rate(ProgressColumn):

@@ -135,8 +135,10 @@ class Case:
 class Cases:
     """A manifest's cases with their results; only short records of both are kept.
 
-    Of a series, a lesion is marked on the last exam of the manifest for which it has a box, and is
-    to be decided on each other one. Exams are numbered as the manifest lists them.
+    Of a series, a lesion is marked on the last exam for which it has a box, and is to be decided on
+    each other one. Which is the last say the results, since a batch knows the files' dates, too;
+    of a series that is not tracked yet, the manifest's dates, or its order. Exams are numbered as
+    the manifest lists them.
 
     Parameters
     ----------
@@ -168,7 +170,7 @@ class Cases:
         if layout is PAIRS:
             self._read_pairs(rows)
         else:
-            self._read_series(rows)
+            self._read_series(rows, _order_of(results))
         _read_results(results, manifest, layout, rows)
 
     def _read_pairs(self, rows: dict) -> None:
@@ -191,7 +193,7 @@ class Cases:
                 self.cases.append(case)
             rows[key] = self._add(case, case.name, row, (0, 1), box)
 
-    def _read_series(self, rows: dict) -> None:
+    def _read_series(self, rows: dict, order: Mapping[tuple[str, str], int]) -> None:
         groups: dict[str, list[Mapping[str, str]]] = {}
         for row in read_rows(self._manifest, SERIES.manifest):
             key = tuple(text_cell(row[name]) for name in SERIES.ids)
@@ -199,14 +201,17 @@ class Cases:
             rows[key] = None
             groups.setdefault(row["exam_group"], []).append(row)
         for name, group in groups.items():
-            self._add_series(name, filled(group), rows)
+            self._add_series(name, filled(group), rows, order)
 
-    def _add_series(self, name: str, group: list, rows: dict) -> None:
+    def _add_series(self, name: str, group: list, rows: dict, order: Mapping) -> None:
         exams = {row["exam"]: Exam(row["exam"], row["spacing_mm"], row["date"]) for row in group}
         numbers = {exam: number for number, exam in enumerate(exams)}
         case = Case(name, list(exams.values()))
         in_order = list(exams)
-        if all(exam.date for exam in exams.values()):
+        places = {exam: order.get((text_cell(name), text_cell(exam))) for exam in exams}
+        if None not in places.values():
+            in_order.sort(key=places.get)
+        elif all(exam.date for exam in exams.values()):
             in_order.sort(key=lambda exam: exams[exam].date)
         marked: dict[str, tuple[int, tuple[str, ...]]] = {}
         for row in sorted(group, key=lambda row: in_order.index(row["exam"])):
@@ -257,6 +262,18 @@ def _is_box(cells: tuple[str, ...]) -> bool:
         return read_box(dict(zip(BOX_COLUMNS, cells, strict=True)), BOX_COLUMNS) is not None
     except MammoTrackerError:  # the batch said so in its results
         return False
+
+
+def _order_of(results: Path) -> dict[tuple[str, str], int]:
+    """Return the places of exams in their series, in time, by the names of both."""
+    order = {}
+    for row in read_rows(results, SERIES.ids, complete=True):
+        number = row.get("number", "")
+        if number.isdecimal() and len(number) < 9:
+            order[tuple(text_cell(plain(row[name])) for name in ("exam_group", "exam"))] = int(
+                number
+            )
+    return order
 
 
 def _read_results(results: Path, manifest: Path, layout: Layout, rows: dict) -> None:

@@ -86,6 +86,15 @@ class Inventory:
         database.execute(
             "CREATE TABLE IF NOT EXISTS patient (number INTEGER PRIMARY KEY, digest UNIQUE)"
         )
+        # What exams and lesions are called, which is not to change when others come.
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS exam "
+            "(patient, side, view, date, number, PRIMARY KEY (patient, side, view, date))"
+        )
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS lesion "
+            "(patient, lesion, name, PRIMARY KEY (patient, lesion))"
+        )
         if self.get("version") is None:
             self.set("version", str(_VERSION))
             self.set("folder", folder)

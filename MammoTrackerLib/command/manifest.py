@@ -6,6 +6,7 @@ import csv
 import hashlib
 import itertools
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -124,7 +125,7 @@ def run_manifest(
             marks.add_embed(embed_tables, folder, inventory.key)
         choose_images(database, has_marks, series)
         totals: Counter[str] = Counter()
-        rows = _rows(chosen_images(database), marks, has_marks, series, base, totals)
+        rows = _rows(database, marks, has_marks, series, base, totals)
         layout = SERIES if series else PAIRS
         columns = layout.manifest if series else (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)
         columns = (*columns, *(_NOT_THERE if marks.has_absences and not series else ()))
@@ -225,7 +226,7 @@ def _read_headers(
 
 
 def _rows(
-    images: Iterable[Image],
+    database: sqlite3.Connection,
     marks: Marks,
     has_marks: bool,
     series: bool,
@@ -234,9 +235,9 @@ def _rows(
 ) -> Iterator[Row]:
     """Yield the manifest's rows, those of one pair or series together, and count them."""
     make, id_column = (_series_rows, "exam_group") if series else (_pair_rows, "pair_id")
-    for number, of_patient in groupby(images, lambda image: image.patient):
+    for number, of_patient in groupby(chosen_images(database), lambda image: image.patient):
         marked = [(image, marks.on(image)) for image in of_patient]
-        names = _names(mark.lesion for _, found in marked for mark in found)
+        names = _names(marked, number, database)
         patient = f"p{number:06d}"
         groups = set()
         for (side, view), group in groupby(marked, lambda exam: (exam[0].side, exam[0].view)):
@@ -276,12 +277,33 @@ def _drop_points(exams: Sequence[Exam], marks: Marks) -> None:
                 marks.left_out["points of a lesion that is marked on another exam"] += 1
 
 
-def _names(lesions: Iterable[str]) -> dict[str, str]:
-    """Give a patient's lesions their names: a user's own, else numbers that no user gave."""
-    lesions = list(dict.fromkeys(lesions))
-    names = {lesion: text_cell(lesion[1:]) for lesion in lesions if lesion.startswith("=")}
-    numbers = (str(number) for number in itertools.count(1) if str(number) not in names.values())
-    return {lesion: names.get(lesion) or next(numbers) for lesion in lesions}
+def _names(
+    marked: Sequence[tuple[Image, list[ImageMark]]], patient: int, database: sqlite3.Connection
+) -> dict[str, str]:
+    """Give a patient's lesions their names: a user's own, else numbers that no user gave.
+
+    A number stays with its lesion when others come, as decisions go by it.
+    """
+    keys = {}
+    for image, found in marked:
+        for mark in found:
+            # A mark without a name is known by its place.
+            place = f"#{image.path} {mark.box.as_tuple()}"
+            keys.setdefault(mark.lesion, place if mark.lesion.startswith("#") else mark.lesion)
+    names = {lesion: text_cell(lesion[1:]) for lesion in keys if lesion.startswith("=")}
+    given = set(names.values())
+    known = "SELECT lesion, name FROM lesion WHERE patient = ?"
+    numbers = dict(database.execute(known, (patient,)))
+    taken = given.union(numbers.values())
+    free = (str(number) for number in itertools.count(1) if str(number) not in taken)
+    for lesion, key in keys.items():
+        if lesion not in names:
+            names[lesion] = numbers.get(key, "")
+            if not names[lesion] or names[lesion] in given:
+                names[lesion] = next(free)
+                new = (patient, key, names[lesion])
+                database.execute("INSERT OR REPLACE INTO lesion VALUES (?, ?, ?)", new)
+    return names
 
 
 def _types(exams: Sequence[Exam]) -> dict[str, str]:
@@ -294,11 +316,11 @@ def _types(exams: Sequence[Exam]) -> dict[str, str]:
 
 
 def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
-    numbered, types = list(enumerate(exams, 1)), _types(exams)
-    pairs = itertools.permutations(numbered, 2) if has_marks else itertools.pairwise(numbered)
-    for (i, (prior, lesions, _)), (j, (current, known, absent)) in pairs:
+    types = _types(exams)
+    pairs = itertools.permutations(exams, 2) if has_marks else itertools.pairwise(exams)
+    for (prior, lesions, _), (current, known, absent) in pairs:
         row = {
-            "pair_id": f"{name}-{i}-{j}",
+            "pair_id": f"{name}-{prior.exam}-{current.exam}",
             "prior": _cell(base, prior),
             "current": _cell(base, current),
         }

@@ -44,7 +44,10 @@ class ReadingList:
         read = Cases(manifest, results)
         self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
         places = self._places()
-        self._table = ReviewedTable(table_of(results, reader), reader, places, self._fits)
+        self._by_images: dict[tuple[str, ...], list[int]] = {}
+        path = table_of(results, reader)
+        self._folder = os.path.dirname(os.path.realpath(path))
+        self._table = ReviewedTable(path, reader, places, self._fits, self._find)
         for case in self.cases:
             case.undecided = sum(not self.is_decided(item) for item in case.items)
 
@@ -254,3 +257,17 @@ class ReadingList:
             os.path.basename(row[column]) == os.path.basename(exam.name)
             for column, exam in zip(("prior", "current"), exams, strict=True)
         )
+
+    def _find(self, row: Mapping[str, str]) -> int | None:
+        """Find the item of a row of decisions by its images, whatever its pair is called now."""
+        if not self._by_images:
+            folder = os.path.realpath(self.manifest.parent)
+            for item in self.items:
+                exams = item.case.exams[item.marked], item.case.exams[item.exam]
+                images = (os.path.normpath(os.path.join(folder, exam.name)) for exam in exams)
+                key = (text_cell(item.lesion_id), *images)
+                self._by_images.setdefault(key, []).append(item.place)
+        names = (os.path.join(self._folder, row[column]) for column in ("prior", "current"))
+        key = (text_cell(plain(row["lesion_id"])), *map(os.path.normpath, names))
+        places = [place for place in self._by_images.get(key, []) if self._fits(place, row)]
+        return places[0] if len(places) == 1 else None

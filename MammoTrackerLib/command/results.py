@@ -36,6 +36,10 @@ _MADE_FROM = (*IMAGE_COLUMNS, *PRIOR_BOX_COLUMNS)
 _SERIES_MADE_FROM = ("lesion_id", "exam", "spacing_mm", "date", "lesion_type", *BOX_COLUMNS)
 
 
+class OtherRows(MammoTrackerError):
+    """The results are whole, but some of their rows are not what the manifest says now."""
+
+
 class Results:
     """The table of results: locked while it is open, and never left with half a row.
 
@@ -87,7 +91,8 @@ class Results:
         Raises
         ------
         MammoTrackerError
-            If this is no table of results, or one of another manifest or other files.
+            If this is no table of results; `OtherRows` if it is one of another manifest or other
+            files.
         """
         out, columns = self._out, self._layout.results
         end = self._end_of_lines()
@@ -107,12 +112,12 @@ class Results:
                     break
                 row, group = next(rows, (None, []))
                 if row is None or not has_ids_of(result, row, self._layout.ids):
-                    raise MammoTrackerError(
+                    raise OtherRows(
                         f"{out} does not belong to {manifest}: its row {done + 1} is another one. "
                         "Choose another name for the results."
                     )
                 if result["fingerprint"] != fingerprint(row, group):
-                    raise MammoTrackerError(
+                    raise OtherRows(
                         f"Row {done + 1} of {out} was made from another box, spacing or image, "
                         "with another --force, or by another version. Choose another name, or "
                         "delete that row and those after it, to have them done anew."
@@ -127,12 +132,38 @@ class Results:
             self.append(_line(columns))
         return done
 
+    def start_anew(self) -> None:
+        """Leave nothing but the header."""
+        try:
+            self._file.truncate(0)
+        except OSError as error:
+            raise cannot_write(self._out, error) from None
+        self._end = 0
+        self.append(_line(self._layout.results))
+
     def write(self, result: dict[str, str]) -> None:
         """Add a row, all of it or nothing."""
         self.append(_line([result.get(name, "") for name in self._layout.results]))
 
     def append(self, lines: bytes) -> None:
-        """Add whole lines, all of them or nothing."""
+        """Add whole lines, all of them or nothing.
+
+        Raises
+        ------
+        MammoTrackerError
+            If they cannot be written, or another program removed, replaced or changed the table.
+        """
+        try:
+            mine, there = os.fstat(self._file.fileno()), os.stat(self._out)
+            is_same = os.path.samestat(mine, there) or there.st_size == self._end
+            is_mine = is_same and mine.st_size == self._end
+        except OSError:
+            is_mine = False
+        if not is_mine:
+            raise MammoTrackerError(
+                f"{self._out} was removed or changed by another program while this run was writing "
+                "it: leave it to the run, and go on by --resume."
+            )
         _append(self._file, self._end, lines, self._out)
         self._end += len(lines)
 

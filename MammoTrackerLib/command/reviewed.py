@@ -84,6 +84,9 @@ class ReviewedTable:
         Where in the manifest a lesion is, by `key_of` its row.
     fits
         Tells whether a row of the table is about the lesion at a place.
+    find
+        Finds the place of a row by its images, since a manifest that was numbered anew may have
+        another pair under its name; None if that does not tell. The row gets its new name.
 
     Attributes
     ----------
@@ -103,6 +106,7 @@ class ReviewedTable:
         reader: str,
         places: Mapping[tuple[str, str], int],
         fits: Callable[[int, Mapping[str, str]], bool],
+        find: Callable[[Mapping[str, str]], int | None] = lambda row: None,
     ) -> None:
         self.path = Path(os.path.realpath(path))
         self._reader = text_cell(reader)
@@ -110,15 +114,16 @@ class ReviewedTable:
         self._is_behind = False
         self._lock, self._lock_path = _locked(self.path)
         try:
-            self._read(places, fits)
+            self._read(places, fits, find)
             self._seen = _state(self.path)
         except BaseException:
             self.close()
             raise
 
-    def _read(self, places: Mapping, fits: Callable) -> None:
+    def _read(self, places: Mapping, fits: Callable, find: Callable) -> None:
         if not os.path.lexists(self.path):
             return
+        names = {place: name for (name, _), place in places.items()}
         for row in read_rows(self.path, REVIEWED_COLUMNS):
             where = f"{self.path}, line {row.line}"
             if set(row) - set(REVIEWED_COLUMNS):
@@ -131,7 +136,9 @@ class ReviewedTable:
                 raise MammoTrackerError(
                     f"{where}: another reader decided this. Give that name, or another one."
                 )
-            place = places.get(key_of(row))
+            place = find(row)
+            if place is None:
+                place = places.get(key_of(row))
             if place is None or not fits(place, row):
                 raise MammoTrackerError(
                     f"{where}: this lesion is not in the manifest, or has another box or other "
@@ -139,7 +146,7 @@ class ReviewedTable:
                 )
             if place in self.rows:
                 raise MammoTrackerError(f"{where}: the lesion is there twice. Delete one row.")
-            self.rows[place] = dict(row)
+            self.rows[place] = row | {"pair_id": names[place]}
 
     def write(self, place: int, row: Mapping[str, str]) -> None:
         """Put a lesion's row, as `reviewed_row` made it, in place of its last one.

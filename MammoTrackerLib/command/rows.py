@@ -30,6 +30,7 @@ from .tables import (
     candidates_cell,
     failed_row,
     read_box,
+    read_path,
     read_spacing,
     text_cell,
 )
@@ -214,8 +215,7 @@ def row_tracker(
             if box is None:
                 raise MammoTrackerError("The row has no box: fill prior_x0 to prior_y1.")
             for name in ("prior", "current"):
-                if not row[name]:
-                    raise MammoTrackerError(f"The row has no file in the column {name}.")
+                read_path(row, name, folder)
             prior, current, alignment, remarks = pair(
                 row["prior"], row["current"], row["prior_spacing_mm"], row["current_spacing_mm"]
             )

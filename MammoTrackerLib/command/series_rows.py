@@ -22,6 +22,7 @@ from .tables import (
     failed_row,
     read_box,
     read_date,
+    read_path,
     read_spacing,
     text_cell,
 )
@@ -70,8 +71,8 @@ def _results(
     tracker: LesionTracker, folder: Path, force: bool, group: Sequence[Row]
 ) -> dict[tuple[str, str], Row]:
     names = list(dict.fromkeys(row["exam"] for row in group))
-    if not all(names):
-        raise MammoTrackerError("A row has no file in the column exam.")
+    for row in group:
+        read_path(row, "exam", folder)
     read = {name: Exam.of(_read(folder, group, name), tracker) for name in names}
     if all(exam.header.date for exam in read.values()):
         names.sort(key=lambda name: read[name].header.date)

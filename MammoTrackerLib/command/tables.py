@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TextIO
 
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Candidate, Status
-from .parquet import holds_parquet, read_cells
+from .records import column_name, records
 
 ID_COLUMNS = ("pair_id", "lesion_id")
 IMAGE_COLUMNS = ("prior", "current", "prior_spacing_mm", "current_spacing_mm")
@@ -70,9 +69,8 @@ SERIES = Layout(
 )
 _SAID_OF = {"spacing_mm": "exam", "date": "exam", "lesion_type": "lesion_id"}
 
-_LONGEST_LINE = 1_000_000
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _FORMULA = tuple("=+-@＝＋－＠")
-_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|(?!")[^,\r\n]*)(?=[,\r\n]|\Z)')
 
 
 class Row(dict[str, str]):
@@ -85,8 +83,12 @@ class Row(dict[str, str]):
     is_finished = True
 
 
-def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Iterator[Row]:
+def read_rows(
+    path: Path, columns: Sequence[str], complete: bool = False, at_once: bool = False
+) -> Iterator[Row]:
     """Read a comma-separated table or one in Parquet, row by row; cells are stripped texts.
+
+    Rows of which all cells are empty are left out.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
     complete
         Whether each row must have all cells, but for a last line that somebody was writing when
         the process was killed, which is left out. Else a missing cell is an empty text.
+    at_once
+        Whether the rows are those that are there now, though somebody saves the table meanwhile.
 
     Raises
     ------
@@ -105,17 +109,19 @@ def read_rows(path: Path, columns: Sequence[str], complete: bool = False) -> Ite
         If it cannot be read, a column is missing or there twice, a quote is not closed, or a
         row has more cells than the header (or fewer, if `complete`); with line and column.
     """
-    records = _records(path)
-    _, header, _ = next(records, (1, [], True))
+    read = records(path, at_once)
+    _, header, _ = next(read, (1, [], True))
     _check_header(header, columns, path)
-    for line, cells, is_finished in records:
+    for line, cells, is_finished in read:
+        if not any(cells):  # as spreadsheets leave below a table
+            continue
         if len(cells) < len(header):
             if complete and not is_finished:
                 return
             if complete:
                 raise MammoTrackerError(
                     f"{path}, line {line}: the row is cut after the column "
-                    f"{_name(header, len(cells) - 1)}. Delete it and those after it."
+                    f"{column_name(header, len(cells) - 1)}. Delete it and those after it."
                 )
             cells += [""] * (len(header) - len(cells))
         if any(cells[len(header) :]):
@@ -136,8 +142,8 @@ def layout_of(table: Path) -> Layout:
     MammoTrackerError
         As `read_rows`, if it cannot be read.
     """
-    with closing(_records(table)) as records:
-        _, header, _ = next(records, (1, [], True))
+    with closing(records(table)) as read:
+        _, header, _ = next(read, (1, [], True))
     return SERIES if "exam_group" in header else PAIRS
 
 
@@ -149,7 +155,7 @@ def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]
     MammoTrackerError
         As `read_rows`; and if the rows of a series do not follow each other.
     """
-    rows = read_rows(manifest, layout.manifest)
+    rows = read_rows(manifest, layout.manifest, at_once=True)
     if layout is PAIRS:
         yield from ((row, []) for row in rows)
         return
@@ -178,82 +184,6 @@ def filled(series: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str], bool]]:
-    """Give the header's and each row's first line, its cells, and whether its last line ends."""
-    try:
-        if path.exists() and not path.is_file():
-            raise MammoTrackerError(f"{path} is no file: give a table as one file, CSV or Parquet.")
-        with path.open("rb") as file:
-            if holds_parquet(file, path):
-                file.seek(0)
-                for line, cells in enumerate(read_cells(file, path), 1):
-                    yield line, cells, True
-                return
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _csv_records(file, path)
-    except FileNotFoundError:
-        raise MammoTrackerError(f"There is no file {path}.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a comma-separated text in UTF-8"
-        raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
-
-
-def _csv_records(file: TextIO, path: Path) -> Iterator[tuple[int, list[str], bool]]:
-    header: list[str] = []
-    lines: list[str] = []
-    count = 0
-
-    def feed() -> Iterator[str]:
-        nonlocal count
-        while line := file.readline(_LONGEST_LINE):
-            if len(line) == _LONGEST_LINE:
-                raise MammoTrackerError(
-                    f"{path}, line {count + 1}: the line is too long for a table."
-                )
-            lines.append(line)
-            count += 1
-            yield line
-
-    reader = csv.reader(feed(), strict=True)
-    while True:
-        first = count + 1
-        lines.clear()
-        try:
-            cells = next(reader, None)
-        except csv.Error:
-            raise _not_closed(path, first, _name(header, _bad_cell("".join(lines)))) from None
-        if cells is None:
-            return
-        cells = [cell.strip() for cell in cells]
-        for index, cell in enumerate(cells):
-            if "\n" in cell or "\r" in cell:
-                raise _not_closed(path, first, _name(header, index))
-        if cells:
-            header = header or cells
-            yield first, cells, lines[-1].endswith(("\n", "\r"))
-
-
-def _bad_cell(record: str) -> int:
-    """Find the first cell of a record that is not as it should be."""
-    index = position = 0
-    while match := _CELL.match(record, position):
-        if not record[match.end() : match.end() + 1] == ",":
-            break
-        index, position = index + 1, match.end() + 1
-    return index
-
-
-def _name(header: Sequence[str], index: int) -> str:
-    return header[index] if index < len(header) and header[index] else str(index + 1)
-
-
-def _not_closed(path: Path, line: int, column: str) -> MammoTrackerError:
-    return MammoTrackerError(
-        f"{path}, line {line}, column {column}: a quote is not closed, or the cell goes over "
-        "several lines. Put each cell on one line, and a quote that belongs to it twice."
-    )
-
-
 def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> None:
     for index, name in enumerate(header):
         if name and name in header[:index]:
@@ -263,10 +193,43 @@ def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> 
             )
     missing = [name for name in columns if name not in header]
     if missing:
+        way_out = "give a comma-separated table with a header line, or one in Parquet."
+        for separator, what in _OTHER_SEPARATORS.items():
+            if all(name in "".join(header).split(separator) for name in missing[:2]):
+                way_out = (
+                    f"its cells are apart by {what}. Save it with commas between cells and points "
+                    "in numbers, in UTF-8, or as Parquet."
+                )
         raise MammoTrackerError(
-            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: "
-            "give a comma-separated table with a header line, or one in Parquet."
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: {way_out}"
         )
+
+
+def read_path(row: dict[str, str], column: str, folder: Path) -> Path:
+    """Read the path of a file that a manifest in a folder names.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the cell is empty, or holds a path that this system does not understand.
+    """
+    name = row[column]
+    if not name:
+        raise MammoTrackerError(f"The row has no file in the column {column}.")
+    path = folder / name
+    if os.path.lexists(path):
+        return path
+    if name.startswith("~"):
+        raise MammoTrackerError(
+            f"The path in the column {column} begins with ~, which counts only in a shell: give it "
+            "in full, or relative to the table."
+        )
+    if os.name != "nt" and ("\\" in name or re.match("[A-Za-z]:", name)):
+        raise MammoTrackerError(
+            f"The path in the column {column} is one of Windows, which this system does not know: "
+            "write / in place of \\, and give it as it is here, or relative to the table."
+        )
+    return path
 
 
 def read_spacing(text: str) -> float | None:
@@ -285,7 +248,8 @@ def read_spacing(text: str) -> float | None:
         spacing = float(text)
     except ValueError:
         raise MammoTrackerError(
-            f"The spacing {_shown(text)} is no number: give mm, or leave the cell empty."
+            f"The spacing {_shown(text)} is no number: give mm, with a point, or leave the cell "
+            "empty."
         ) from None
     return spacing_pair(spacing)[0]
 
@@ -315,7 +279,8 @@ def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
         numbers = [float(cell) for cell in cells]
     except ValueError:
         raise MammoTrackerError(
-            f"{columns[0]} to {columns[-1]} are {', '.join(map(_shown, cells))}: give four numbers."
+            f"{columns[0]} to {columns[-1]} are {', '.join(map(_shown, cells))}: give four "
+            "numbers, with points."
         ) from None
     return Box(*numbers)
 

@@ -35,6 +35,16 @@ _REASONS = {
 }
 _GROUP = "PARTITION BY patient, side, view"
 _BEST = "marked DESC, for_processing, is_synthetic, time DESC, path DESC"
+_NEW_EXAMS = """
+INSERT INTO exam
+    SELECT patient, side, view, date,
+        (SELECT coalesce(MAX(known.number), 0) FROM exam AS known
+            WHERE (known.patient, known.side, known.view) = (image.patient, image.side, image.view))
+        + ROW_NUMBER() OVER (PARTITION BY patient, side, view ORDER BY date)
+    FROM image WHERE reason IS NULL AND NOT EXISTS (SELECT 1 FROM exam AS known
+        WHERE (known.patient, known.side, known.view, known.date)
+        = (image.patient, image.side, image.view, image.date))
+"""
 _CHOSEN = (
     "id NOT IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER ("
     f"{_GROUP}, date ORDER BY {_BEST}) AS place FROM image WHERE reason IS NULL) WHERE place = 1)"
@@ -56,6 +66,9 @@ class Image(NamedTuple):
         Below the archive's folder.
     size, spacing
         (columns, rows), and (x, y) in mm.
+    exam
+        The exam's number in its breast and view, from 1, in the order of the dates but for exams
+        that came later.
     """
 
     id: int
@@ -66,6 +79,7 @@ class Image(NamedTuple):
     path: str
     size: tuple[int, int]
     spacing: tuple[float, float]
+    exam: int
 
 
 def gather_images(database: sqlite3.Connection) -> None:
@@ -93,7 +107,8 @@ def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool
     Of several images of one breast and view at one exam, which is one day, the one that is marked
     counts, then one for presentation, then one that was not computed from tomosynthesis, then the
     last, since a view is repeated where the one before was not good. The patients' numbers are
-    kept; new patients get those that follow, in the order of their first files.
+    kept; new patients get those that follow, in the order of their first files. So are those of
+    exams, as pairs and what was decided of them are named after them.
 
     Parameters
     ----------
@@ -136,6 +151,7 @@ def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool
         "INSERT OR IGNORE INTO patient (digest) SELECT patient FROM image WHERE reason IS NULL "
         "GROUP BY patient HAVING patient NOT IN (SELECT digest FROM patient) ORDER BY MIN(id)"
     )
+    database.execute(_NEW_EXAMS)
 
 
 def _leave_out(database: sqlite3.Connection, reasons: dict[str, str]) -> None:
@@ -155,11 +171,12 @@ def _of_groups(value: str, condition: str, order: str = "") -> str:
 def chosen_images(database: sqlite3.Connection) -> Iterator[Image]:
     """Yield the images that can be tracked, by patient, side, view and date."""
     for row in database.execute(
-        "SELECT id, number, side, view, date, path, columns, rows, spacing_x, spacing_y "
-        "FROM image JOIN patient ON patient = digest WHERE reason IS NULL "
-        "ORDER BY number, side, view, date"
+        "SELECT id, patient.number, side, view, date, path, columns, rows, spacing_x, spacing_y, "
+        "exam.number FROM image JOIN patient ON image.patient = digest "
+        "JOIN exam USING (patient, side, view, date) "
+        "WHERE reason IS NULL ORDER BY patient.number, side, view, date"
     ):
-        yield Image(*row[:6], row[6:8], row[8:10])
+        yield Image(*row[:6], row[6:8], row[8:10], row[10])
 
 
 def reasons_of(database: sqlite3.Connection) -> Counter[str]:

@@ -274,6 +274,26 @@ def test_what_is_new_is_read_and_numbers_stay(archive, capsys):
     assert len(run(archive, "--resume", "--sr")) == 1
 
 
+def test_names_stay_when_older_exams_and_other_lesions_come(archive):
+    uids = archive.exams(5, 2010, 2012)
+    archive.report("sr", (uids[1], BOX, "1.2.3"))
+    archive.report("other", (uids[1], [20, 8, 30, 18], None))
+    columns = ("pair_id", "lesion_id", "prior", "current")
+    before = names(run(archive, "--sr"), *columns)
+    assert {name[:2] for name in before} == {
+        ("p000001-L-CC-2-1", "1"), ("p000001-L-CC-2-1", "2"),
+    }  # fmt: skip
+    (older,) = archive.exams(5, 2008)
+    archive.exams(5, 2010, 2012, view="MLO")
+    archive.report("a", (older, BOX, None))
+    archive.report("new", (older, [20, 20, 30, 30], "1.2.4"), (uids[0], BOX, "1.2.4"))
+    after = names(run(archive, "--sr", "--resume"), *columns)
+    assert set(before) <= set(after) and len(after) == len(set(after)) > len(before)
+    assert {pair[-3:] for pair, *_ in after} == {"2-1", "2-3", "1-2", "1-3", "3-1", "3-2"}
+    assert len({lesion for _, lesion, *_ in after}) == 4
+    assert names(run(archive, "--sr", "--resume"), *columns) == after
+
+
 def test_a_journal_that_knew_no_absences_is_gone_on_with(archive, tmp_path, capsys):
     archive.exams(5, 2010, 2012)
     first, second = archive.exams(7, 2010, 2012)

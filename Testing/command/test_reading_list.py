@@ -260,6 +260,37 @@ def test_an_unfinished_row_of_a_run_that_goes_on_is_not_tracked_yet(files):
     opened.close()
 
 
+def test_decisions_follow_their_lesions_when_the_manifest_is_numbered_anew(files):
+    """An older exam came into the archive: pairs have other numbers, and one has an old name."""
+    opened = ReadingList(*files)
+    opened.decide(opened.items[0], "accepted", Box(5, 6, 35, 46))
+    opened.decide(opened.items[2], "not there")
+    opened.decide(opened.items[4], "rejected")
+    path = opened.path
+    opened.close()
+    columns = (*MANIFEST_COLUMNS, "patient")
+    older = [row | {"prior": "x/prior.png"} for row in ROWS[:2]]
+    names = {"a": "a2", "=b": "=b"}
+    same = [row | {"pair_id": names[row["pair_id"]]} for row in ROWS if row["pair_id"] in names]
+    rows = [*older, *same]
+    write(files[0], columns, rows)
+    write(files[1], PAIRS.results, [])
+    opened = ReadingList(*files)
+    said = {(i.pair_id, i.lesion_id): opened.decision_of(i)[0] for i in opened.items}
+    assert said == {
+        ("a", "1"): "", ("a", "2"): "", ("a2", "1"): "accepted", ("a2", "2"): "",
+        ("=b", "1"): "not there", ("a2", "3"): "rejected",
+    }  # fmt: skip
+    opened.comment(opened.items[2], "seen")
+    opened.close()
+    assert decisions_in(path) == [
+        ("a2", "1", "accepted"), ("'=b", "1", "not there"), ("a2", "3", "rejected"),
+    ]  # fmt: skip
+    write(files[0], columns, rows[:4])
+    with pytest.raises(MammoTrackerError, match="not in the manifest"):
+        ReadingList(*files)
+
+
 # --- series
 
 
@@ -302,6 +333,25 @@ def test_a_decision_of_a_series_is_a_row_of_a_pair(series):
     (row,) = read_rows(series.path, REVIEWED_COLUMNS)
     assert (row["pair_id"], row["prior"], row["current"]) == ("g: 2>3", "2.dcm", "3.dcm")
     assert [row[name] for name in MANIFEST_COLUMNS[-4:]] == list(PRIOR)
+
+
+def test_a_lesion_is_marked_on_the_exam_that_is_last_by_the_results(tmp_path):
+    """The manifest has no dates and lists the last exam first; the batch knows those of files."""
+    rows = [exam("g", "n", k, PRIOR if k > 1 else ("",) * 4, date="") for k in (3, 1, 2)]
+    rows += [exam("=h", "n", k, PRIOR if k > 1 else ("",) * 4, date="") for k in (3, 1, 2)]
+    results = [
+        answer(row, "found", "0.9", number=row["exam"][0], by_user=str(int(row["exam"] != "1.dcm")))
+        for row in rows[:3]
+    ]
+    manifest = write(tmp_path / "manifest.csv", SERIES.manifest, rows)
+    for done in (results, results[:2], [*results, failed_row(rows[3], "It failed.", 0.1)]):
+        opened = ReadingList(manifest, write(tmp_path / "results.csv", SERIES.results, done))
+        marked = {item.case.name: item.case.exams[item.marked].name for item in opened.items}
+        names = [item.pair_id for item in opened.items]
+        opened.close()
+        assert marked["=h"] == "2.dcm", "not tracked yet, or failed: in the manifest's order"
+        assert marked["g"] == ("3.dcm" if len(done) > 2 else "2.dcm")
+    assert names[:2] == ["g: 1>2", "g: 1>3"]
 
 
 def test_series_and_pairs_of_one_name_in_the_table_are_refused(tmp_path):

@@ -76,7 +76,11 @@ def test_an_ended_run_goes_on_in_the_middle_of_a_series(table):
     rows = read_table(table)
     rows[0]["x0"], rows[0]["y0"], rows[0]["x1"], rows[0]["y1"] = "5", "5", "90", "90"
     write_table(table, rows)
-    assert main(["batch", str(table), "--out", str(out), "--resume"]) == 2
+    before = read_table(out)
+    assert main(["batch", str(table), "--out", str(out), "--resume"]) == 0
+    same = [row == other for row, other in zip(read_table(out), before, strict=True)]
+    group = [row["exam_group"] for row in rows]
+    assert same == [name != group[0] for name in group], "a series is done anew as a whole"
 
 
 def test_a_series_is_followed_once(table, pair, monkeypatch):

@@ -9,6 +9,8 @@ import pytest
 
 from MammoTrackerLib import Box, MammoTrackerError
 from MammoTrackerLib.command.tables import (
+    MANIFEST_COLUMNS,
+    PAIRS,
     SERIES,
     candidates_cell,
     filled,
@@ -16,6 +18,8 @@ from MammoTrackerLib.command.tables import (
     one_line,
     read_box,
     read_candidates,
+    read_groups,
+    read_path,
     read_rows,
     read_spacing,
     text_cell,
@@ -164,3 +168,52 @@ def test_rows_of_a_series_say_what_any_of_them_says_of_the_same():
     assert [row["date"] for row in full] == ["", "2020-01-02", "", "2020-01-02"]
     assert full[0]["more"] == "kept" and full[3]["x0"] == "3" and full[0]["x0"] == ""
     assert filled(full) == full
+
+
+def test_rows_are_those_that_were_there_when_reading_began(path):
+    lines = [f"p{n},1,a.png,b.png,,,mass,1,2,30,40\n" for n in range(5000)]
+    head = ",".join(MANIFEST_COLUMNS) + "\n"
+    path.write_text(head + "".join(lines))
+    rows = read_groups(path, PAIRS)
+    assert next(rows)[0]["pair_id"] == "p0"
+    path.write_text(head + "a new first row,1,a.png,b.png,,,mass,1,2,30,40\n" + "".join(lines))
+    assert [row["pair_id"] for row, _ in rows] == [f"p{n}" for n in range(1, 5000)]
+
+
+def test_empty_rows_and_columns_of_a_spreadsheet_are_left_out(path):
+    path.write_text("a,b,,\r\n1,2,,\r\n,,,\r\n3,,,\r\n  \r\n,,,\r\n")
+    assert [(row["a"], row["b"], row.line) for row in read_rows(path, "ab")] == [
+        ("1", "2", 2), ("3", "", 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("separator, what", [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_named(path, separator, what):
+    table = HEADER.replace(",", separator) + separator.join(("1", "0,07", "x")) + "\n"
+    with pytest.raises(MammoTrackerError, match=f"apart by {what}. .*points in numbers"):
+        rows(path, table)
+    with pytest.raises(MammoTrackerError, match="not a comma-separated text in UTF-8: save it so"):
+        rows(path, (HEADER + "1,\u00c4,x\n").encode("utf-16"))
+
+
+def test_numbers_with_commas_are_refused_with_the_way_out():
+    with pytest.raises(MammoTrackerError, match="with a point"):
+        read_spacing("0,07")
+    with pytest.raises(MammoTrackerError, match="with points"):
+        read_box(dict(zip("abcd", ("1", "2,5", "30", "40"), strict=True)), "abcd")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="these are paths there")
+def test_paths_of_another_system_are_said(tmp_path):
+    (tmp_path / "a\\b.png").touch()
+    assert read_path({"prior": "a\\b.png"}, "prior", tmp_path) == tmp_path / "a\\b.png"
+    assert read_path({"prior": "none.png"}, "prior", tmp_path) == tmp_path / "none.png"
+    for name, words in {
+        "": "no file in the column prior",
+        "~/SECRET.png": "begins with ~",
+        "c\\SECRET.png": "one of Windows",
+        "C:/SECRET.png": "one of Windows",
+    }.items():
+        with pytest.raises(MammoTrackerError, match=words) as error:
+            read_path({"prior": name}, "prior", tmp_path)
+        assert "SECRET" not in str(error.value)
