@@ -9,7 +9,6 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
 from ..output_folder import OutputFolder
-from ..reading.archive import read_patient
 from ..reading.lesions import POINT_MM
 from .archive import File, read_files, walk
 from .inventory import Inventory
 from .marks import ImageMark, Marks
+from .patients import write_patients
 from .reviewed import NOT_THERE
 from .tables import (
     BOX_COLUMNS,
@@ -37,8 +36,6 @@ from .trackable import Image, choose_images, chosen_images, gather_images, reaso
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-PATIENT_COLUMNS = ("patient", "patient_id", "issuer")
 
 Exam = tuple[Image, dict[str, ImageMark], set[str]]
 """An exam of a breast in a view: its image, its lesions by their names, and the names of those that
@@ -134,7 +131,7 @@ def run_manifest(
             _write(out, (*columns, "patient"), itertools.chain([first], rows), inventory)
         marks.count_unused()
         if patients is not None and first is not None:
-            _write_patients(patients, folder, database)
+            write_patients(patients, folder, database)
         left_out += reasons_of(database)
         _print_left_out(console, "Files that are not in it", left_out)
         if has_marks:
@@ -363,32 +360,6 @@ def _write(out: Path, columns: Sequence[str], rows: Iterable[Row], inventory: In
         new, before = _digest(part), inventory.get("written") or ""
         inventory.set("written", f"{before} {new}")
     inventory.set("written", new)
-
-
-def _lists_patients(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline(100).decode("ascii", "replace").strip() == ",".join(PATIENT_COLUMNS)
-
-
-def _write_patients(path: Path, folder: Path, database: object) -> None:
-    """Write whose the running numbers in the manifest are; only its owner may read it."""
-    has_embed = database.execute("SELECT 1 FROM temp.sqlite_master WHERE name = 'embed'").fetchone()
-    empi = "(SELECT empi FROM embed WHERE embed.key = image.key)" if has_embed else "NULL"
-    query = (
-        f"SELECT number, MIN(path), {empi} FROM image JOIN patient ON patient = digest "
-        "WHERE reason IS NULL GROUP BY number ORDER BY number"
-    )
-    with ExitStack() as stack:
-        part = stack.enter_context(OutputFolder(path.parent, is_own=_lists_patients)) / path.name
-        file = stack.enter_context(
-            open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w",
-                 newline="", encoding="utf-8")
-        )  # fmt: skip
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PATIENT_COLUMNS)
-        for number, image, known in database.execute(query):
-            identity = (known, "") if known else read_patient(folder / image)
-            writer.writerow([f"p{number:06d}", *map(text_cell, identity)])
 
 
 def _print_left_out(console: Console, title: str, counts: Counter[str]) -> None:
