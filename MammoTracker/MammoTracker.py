@@ -212,6 +212,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             qt.QTimer.singleShot(100, self._showTimeLine)
 
     def _showTimeLine(self) -> None:
+        from MammoTrackerLib import scene
+
         self._timeLinePending = False
         self.results.updateNodes()
         lesion, parameters = self.results.lesion, self._parameterNode
@@ -221,6 +223,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showTimeLineSoon()  # in the size that Qt gives it
         if isShown:
             self.timeLine.show(lesion, self.exams.series, self.exams.pair[1])
+        elif parameters:
+            scene.remove_growth_chart(slicer.mrmlScene)
 
     def _onTimeChosen(self, lesion, volume) -> None:
         self.results.selectOn(lesion, volume)

@@ -63,7 +63,7 @@ class FilmStrip:
         boxes = [scene.box_or_guess(roi) if roi else None for roi in rois]
         side, px = _sideMm(volumes, boxes), self._sidePx(len(volumes))
         marked = scene.exam_of(lesion)
-        color = lesion.GetDisplayNode().GetSelectedColor()
+        color = scene.display_of(lesion).GetSelectedColor()
         for number, (button, volume, roi, box) in enumerate(
             zip(self.buttons, volumes, rois, boxes, strict=True)
         ):

@@ -35,6 +35,8 @@ class GrowthPlot:
         from MammoTrackerLib import scene
 
         found = scene.update_growth_chart(lesion, volumes) if lesion else None
+        if found is None:
+            scene.remove_growth_chart(slicer.mrmlScene)
         chart, numbers = found or (None, [])
         self._exams = [volumes[number] for number in numbers]
         node = slicer.mrmlScene.GetSingletonNode(VIEW, "vtkMRMLPlotViewNode")

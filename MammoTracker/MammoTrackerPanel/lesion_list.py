@@ -104,16 +104,24 @@ class LesionList(VTKObservationMixin):
         """Read the lesions from the scene; ROIs that nobody owns, on the prior, become lesions."""
         from MammoTrackerLib import MammoTrackerError, scene
 
+        scene.reclaim_lesions(self._volumes)
         if self._prior and not self._isFixed:
             with suppress(MammoTrackerError):  # the prior is no single slice
                 scene.claim_new_rois(self._prior, self._marked())
         self.removeObservers()
         self._rois = self._marked()
         for roi in self._rois:
+            self._name(roi)
+            scene.color_if_default(roi, self._rois)  # if the user has deleted its display node
             self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
             self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
             self.addObserver(roi, roi.DisplayModifiedEvent, self._onRoiPainted)
         self._fill()
+
+    def _name(self, roi, former: str = "") -> None:
+        """Give a lesion without a name its former one, else one that no other lesion has."""
+        if not (roi.GetName() or "").strip():
+            roi.SetName(former or _freeName({other.GetName() for other in self._rois}))
 
     def _marked(self) -> list:
         """Return the lesions that are marked in the scene."""
@@ -130,7 +138,7 @@ class LesionList(VTKObservationMixin):
         table.rowCount = len(self._rois)
         table.setColumnHidden(2, not self._isSeries)
         titles = scene.exam_titles(self._volumes) if self._isSeries else []
-        self._colors = [roi.GetDisplayNode().GetSelectedColor() for roi in self._rois]
+        self._colors = [scene.display_of(roi).GetSelectedColor() for roi in self._rois]
         for row, roi in enumerate(self._rois):
             item = qt.QTableWidgetItem(roi.GetName())
             swatch = qt.QPixmap(12, 12)
@@ -250,8 +258,8 @@ class LesionList(VTKObservationMixin):
         names = {other.GetName() for other in others}
         if roi.GetName() in names:
             roi.SetName(_freeName(names))
-        colors = [other.GetDisplayNode().GetSelectedColor() for other in others]
-        if self._isSeries and roi.GetDisplayNode().GetSelectedColor() in colors:
+        colors = [scene.display_of(other).GetSelectedColor() for other in others]
+        if self._isSeries and scene.display_of(roi).GetSelectedColor() in colors:
             scene.color_apart(roi, others)
 
     def _onPlaceModeChanged(self, enabled: bool) -> None:
@@ -282,7 +290,7 @@ class LesionList(VTKObservationMixin):
 
         selected = self.selected()
         for roi in self._rois:
-            roi.GetDisplayNode().SetHandlesInteractive(roi in selected)
+            scene.display_of(roi).SetHandlesInteractive(roi in selected)
         self._ui.deleteLesionButton.enabled = bool(selected) and not self._isFixed
         self._ui.typeComboBox.enabled = bool(selected)
         kinds = {scene.lesion_type(roi) for roi in selected}
@@ -308,6 +316,7 @@ class LesionList(VTKObservationMixin):
     def _onRoiModified(self, roi, _event=None) -> None:
         row = self._rois.index(roi)
         item = self._ui.lesionsTable.item(row, 0)
+        self._name(roi, item.text() if item else "")
         if item and item.text() != roi.GetName():
             self._fill()
             self._onChanged()

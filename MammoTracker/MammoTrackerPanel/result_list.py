@@ -112,6 +112,8 @@ class ResultList(VTKObservationMixin):
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
         for prediction in self._predictions:
+            if prediction.GetDisplayNode() is None:  # which the user has deleted
+                scene.set_review(prediction, scene.review_of(prediction))
             scene.paint_like(prediction, scene.lesion_of(prediction))
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
         # One volume may be both exams, while another is chosen.
@@ -233,6 +235,7 @@ class ResultList(VTKObservationMixin):
             scene.update_series_table(self._volumes, self._lesions)
             self._tabled = list(self._volumes)
         elif not self._isSeries and isComplete:
+            scene.remove_series_table(slicer.mrmlScene)
             if hasAnswers or scene.results_table(*self._pair):
                 scene.update_table(*self._pair)
         if hasAnswers and self._isSeries:
@@ -270,7 +273,7 @@ class ResultList(VTKObservationMixin):
 
         ui, prediction = self._ui, self._shown
         for roi in self._predictions:
-            roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
+            scene.display_of(roi).SetHandlesInteractive(roi is prediction)
         # Before the buttons: when one is disabled, the list may get its focus, and selects a place.
         self._candidates.show(prediction)
         for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):

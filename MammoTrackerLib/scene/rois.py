@@ -154,6 +154,14 @@ def set_spacing(volume, mm: float) -> None:
                 scene.RemoveNode(node)
 
 
+def display_of(roi):
+    """Return how an ROI is shown; anew, as an outline, if the user has deleted that."""
+    if roi.GetDisplayNode() is None:
+        roi.CreateDefaultDisplayNodes()
+        draw_as_outline(roi.GetDisplayNode())
+    return roi.GetDisplayNode()
+
+
 def paint(display, color: Sequence[float]) -> None:
     display.SetColor(*color)
     display.SetSelectedColor(*color)
@@ -161,7 +169,7 @@ def paint(display, color: Sequence[float]) -> None:
 
 def paint_like(roi, other) -> None:
     """Give an ROI the colour of another one."""
-    paint(roi.GetDisplayNode(), other.GetDisplayNode().GetSelectedColor())
+    paint(display_of(roi), display_of(other).GetSelectedColor())
 
 
 def draw_as_outline(display) -> None:
@@ -176,6 +184,6 @@ def draw_as_outline(display) -> None:
 
 def show_only_in(node, view_node_ids: Sequence[str]) -> None:
     """Show a node in these views alone; in all views if there are none."""
-    display = node.GetDisplayNode()
+    display = display_of(node)
     if list(display.GetViewNodeIDs()) != list(view_node_ids):
         display.SetViewNodeIDs(list(view_node_ids))

@@ -11,7 +11,7 @@ from ..growth import signed
 from ..track import Status
 from .history import is_outdated_answer
 from .lesion import lesion_type
-from .nodes import new_node, node_with, nodes_with, referenced
+from .nodes import new_node, node_with, nodes_with, referenced, remove_node
 from .prediction import (
     ABSENT,
     answers_of,
@@ -69,6 +69,12 @@ def update_table(prior, current):
 def series_table(scene):
     """Return the table node of the exams that are followed in this scene, or None."""
     return node_with(scene, _TABLE, "series")
+
+
+def remove_series_table(scene) -> None:
+    """Remove the table of the exams that are followed no more, if there is one."""
+    for node in nodes_with(scene, _TABLE, "series"):
+        remove_node(node)
 
 
 def update_series_table(volumes: Sequence, lesions: Sequence):

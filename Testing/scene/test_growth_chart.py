@@ -72,3 +72,13 @@ def test_a_lesion_without_a_place_has_no_chart(scene, exams):
     bridge.unplace(lesion)
     assert bridge.update_growth_chart(lesion, exams) is None
     assert bridge.growth_chart(scene) is None
+
+
+def test_the_chart_goes_with_all_that_it_is_drawn_from(scene, exams):
+    lesion = add_lesion(scene, exams[3], SQUARE)
+    before = scene.GetNumberOfNodes()
+    bridge.update_growth_chart(lesion, exams)
+    assert scene.GetNumberOfNodes() > before
+    bridge.remove_growth_chart(scene)
+    assert scene.GetNumberOfNodes() == before
+    bridge.remove_growth_chart(scene)  # there is none
