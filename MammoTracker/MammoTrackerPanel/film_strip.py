@@ -8,6 +8,7 @@ import slicer
 
 from .answer import answerOf
 from .picture import png
+from .plain_text import plain
 
 TAG = "MammoTrackerFilmStrip"
 """Of the element of a layout that shows it."""
@@ -69,7 +70,7 @@ class FilmStrip:
         ):
             text, reason = answerOf(roi, known.size_on(number) if known else None)
             button.text = f"{titles[number]}\n{text}"
-            button.toolTip = reason
+            button.toolTip = plain(reason)
             turn = scene.turn_to_lie_as(volume, marked)
             isFramed = roi is not None and scene.box_if_placed(roi) is not None
             isFramed = isFramed and scene.review_of(roi) not in scene.ABSENT

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from .lesion_sources import FILES, loadFile, otherSources
+from .plain_text import plain
 
 
 class LesionList(VTKObservationMixin):
@@ -247,9 +248,9 @@ class LesionList(VTKObservationMixin):
         self._onChanged()
         if failures:
             text = _("These files were not loaded:") + "\n\n" + "\n".join(failures + remarks)
-            slicer.util.errorDisplay(text)
+            slicer.util.errorDisplay(plain(text))
         elif remarks:
-            slicer.util.infoDisplay("\n".join(remarks))
+            slicer.util.infoDisplay(plain("\n".join(remarks)))
 
     def _distinguish(self, roi, others: list) -> None:
         """Give a loaded lesion a name that no other one has, and a colour apart from theirs."""

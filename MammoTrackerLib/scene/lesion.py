@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import suppress
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ..errors import MammoTrackerError
 from ..track import Status

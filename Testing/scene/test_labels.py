@@ -72,4 +72,8 @@ def test_labels_are_drawn_again_if_their_display_node_was_deleted(scene, pair):
     scene.RemoveNode(before)
     bridge.update_labels(prior, current)
     again = label_node(scene, prior).GetDisplayNode()
-    assert look == (again.GetSelectedColor(), again.GetPointLabelsVisibility(), again.GetGlyphScale())
+    assert look == (
+        again.GetSelectedColor(),
+        again.GetPointLabelsVisibility(),
+        again.GetGlyphScale(),
+    )
