@@ -170,7 +170,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         from pydicom.uid import generate_uid
 
         volumes = scene.by_date(volumes)
-        histories, rois, decisions = [], [], {}
+        histories, rois, decisions, points = [], [], {}, []
         for roi in lesionROIs:
             known = scene.known_of(roi, volumes)
             if known is None or len(known.numbers) != len(volumes):
@@ -180,9 +180,11 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
                 if decision:
                     absent = decision == "not there"
                     decisions[len(rois), number] = "absent" if absent else decision
+            decisions[len(rois), known.history.marked] = "marked"
             scene.keep_tracking(roi, scene.tracking_of(roi) or generate_uid())
             rois.append(roi)
-            histories.append(known.history)
+            histories.append(known.measured)
+            points.append(known.points)
         if not rois:
             raise MammoTrackerError("No lesion was tracked on all exams: track the lesions first.")
         try:
@@ -194,6 +196,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
                 [scene.tracking_of(roi) for roi in rois],
                 [scene.lesion_type(roi) for roi in rois],
                 decisions,
+                points,
             )
         except OSError as error:
             raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None

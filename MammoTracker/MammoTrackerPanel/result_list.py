@@ -281,8 +281,10 @@ class ResultList(VTKObservationMixin):
         if prediction is None:
             ui.reasonLabel.text = ""
             return
-        sentence = self._table.sentence(scene.lesion_of(prediction))
-        ui.reasonLabel.text = detailsOf(prediction, sentence, self._isSeries)
+        lesion = scene.lesion_of(prediction)
+        isMadeUp = self._table.isMadeUp(lesion, scene.exam_of(prediction))
+        sentence = self._table.sentence(lesion)
+        ui.reasonLabel.text = detailsOf(prediction, sentence, self._isSeries, isMadeUp)
         placed = scene.is_placed(prediction)
         ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
         ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"

@@ -27,7 +27,7 @@ class ResultTable:
         self._widget = widget
         self._onSelected = onSelected
         self._lesions, self._volumes = [], []
-        self._headers, self._titles, self._sentences = [], [], {}
+        self._headers, self._titles, self._known = [], [], {}
         self._isFilling = False
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
         widget.verticalHeader().visible = False
@@ -48,7 +48,7 @@ class ResultTable:
         from MammoTrackerLib import scene
 
         self._headers = [scene.header_of(volume) for volume in volumes]
-        self._titles, self._sentences = titles, {}
+        self._titles, self._known = titles, {}
         for lesion in lesions:
             self._fillRow(lesion)
         widget.resizeColumnsToContents()
@@ -70,8 +70,8 @@ class ResultTable:
         row, answers = self._lesions.index(lesion), scene.answers_of(lesion)
         known = scene.known_of(lesion, self._volumes, self._headers)
         self._put(row, LESION, lesion.GetName(), "")
-        text, self._sentences[lesion] = changeOf(known, self._titles)
-        self._put(row, CHANGE, text, self._sentences[lesion])
+        self._known[lesion] = known
+        self._put(row, CHANGE, *changeOf(known, self._titles))
         for number, volume in enumerate(self._volumes):
             roi = answers.get(volume.GetID())
             size = known.size_on(number) if known else None
@@ -89,7 +89,12 @@ class ResultTable:
 
     def sentence(self, lesion) -> str:
         """Return what became of a lesion, in a sentence."""
-        return self._sentences.get(lesion, "") if lesion in self._lesions else ""
+        return changeOf(self._known.get(lesion), self._titles)[1]
+
+    def isMadeUp(self, lesion, volume) -> bool:
+        """Whether a lesion's size on an exam comes from a point, beside others that do not."""
+        known = self._known.get(lesion)
+        return known is not None and self._volumes.index(volume) in known.made_up
 
     def select(self, lesion, volume) -> None:
         """Select the cell of a lesion on an exam, as a click on it does."""

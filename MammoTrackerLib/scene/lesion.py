@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
 
 from ..errors import MammoTrackerError
 from ..track import Status
-from .nodes import PREFIX, ROI, attribute, nodes_with, set_attribute
+from .nodes import PREFIX, ROI, attribute, nodes_with, referenced, set_attribute
 from .raster import Raster
-from .rois import box_of, display_of, draw_as_outline, paint
+from .rois import SAME_PX, bounds_of, box_of, display_of, draw_as_outline, is_placed, paint
 from .volumes import keep_spacing, source_file
 
 LESION_TYPES = ("mass", "calcification")
@@ -131,6 +132,22 @@ def remove_lesion(roi) -> None:
     for prediction in nodes_with(scene, ROI, "prediction", Lesion=roi):
         scene.RemoveNode(prediction)
     scene.RemoveNode(roi)
+
+
+def keep_as_point(roi) -> None:
+    """Remember that the size of a lesion's box was made up: its file marks a point."""
+    box = bounds_of(roi, referenced(roi, "Prior"))
+    set_attribute(roi, "PointBox", json.dumps([box.width, box.height]))
+
+
+def is_point(roi) -> bool:
+    """Whether a lesion's box is as large as one that was put around a point, wherever it is now."""
+    made_up, exam = attribute(roi, "PointBox"), referenced(roi, "Prior")
+    if not made_up or exam is None or not is_placed(roi):
+        return False
+    box = bounds_of(roi, exam)
+    pairs = zip((box.width, box.height), json.loads(made_up), strict=True)
+    return all(abs(now - before) <= SAME_PX for now, before in pairs)
 
 
 def lesion_type(roi) -> str:

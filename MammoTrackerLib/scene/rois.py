@@ -15,6 +15,8 @@ from .raster import Raster, image_axes, right_angled
 from .volumes import header_of
 
 THICKNESS_MM = 10.0
+SAME_PX = 0.1
+"""So far a box may be off, by rounding, from what it was before."""
 _FLAT_PX = 1e-3
 # Pairs of a box's corners, in the order of itertools.product, that an edge joins.
 _EDGES = np.array([(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)])

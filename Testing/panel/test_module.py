@@ -309,3 +309,61 @@ def test_nothing_is_exported_while_a_view_shows_another_image(panel, shell, pair
     shell.click(panel.ui.sideBySideButton)
     shell.click(panel.ui.exportButton)
     assert panel.ui.exportLabel.text == "4 files written."
+
+
+def lengths_of(path) -> list[int]:
+    """Return how many lengths a report tells of each lesion on each exam, in its order."""
+    from highdicom.sr import srread
+
+    groups = srread(path).content.get_planar_roi_measurement_groups()
+    codes = [[one.name.value for one in group.get_measurements()] for group in groups]
+    return [found.count("410668003") for found in codes]
+
+
+def test_a_point_has_no_size_beside_others_nor_a_length_in_the_report(
+    panel, shell, followed, tmp_path
+):
+    from MammoTrackerLib import scene
+    from MammoTrackerLib.scene.lesion import keep_as_point
+
+    exams, (mass, calcs) = followed
+    scene.remove_lesion(calcs)
+    keep_as_point(mass)
+    panel.exams.look()
+    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
+    panel.ui.reportCheckBox.checked = True
+
+    def exported() -> tuple[list[str], list[int]]:
+        shell.process(0.4)
+        shell.click(panel.ui.exportButton)
+        assert "files" in panel.ui.exportLabel.text
+        strip = [button.text for button in panel.timeLine.strip.buttons]
+        (row,) = rows_of(panel)
+        assert [" mm" in cell for cell in row[2:]] == [" mm" in text for text in strip]
+        return row, lengths_of(tmp_path / "report.dcm")
+
+    try:
+        row, lengths = exported()
+        assert row[1].startswith("+") and lengths == [0, 0, 0]
+        assert "as a point" in panel.timeLine.strip.buttons[3].toolTip
+        second = scene.prediction_of(mass, exams[1])
+        panel.results.select(second)
+        box = scene.box_of(second, exams[1])
+        shell.drag(exams[1], box.center, (box.center[0] + 12, box.center[1]))
+        row, lengths = exported()
+        assert [" mm" in cell for cell in row[2:]] == [False, True, False, False]
+        assert "mm" not in row[1] and lengths == [1, 0, 0]
+        panel.results.select(scene.prediction_of(mass, exams[2]))
+        assert " x " not in panel.ui.reasonLabel.text and "a point" in panel.ui.reasonLabel.text
+        mass.SetSize(12, 12, 10)  # now the user has said how large it is
+        shell.process(0.4)
+        (row,) = rows_of(panel)
+        assert [cell.split("\n")[0] for cell in row[2:]] == [
+            "outdated",
+            "corrected",
+            "outdated",
+            "marked",
+        ]
+        assert " mm" in row[1] and " mm" in row[5]
+    finally:
+        panel.ui.reportCheckBox.checked = False
