@@ -422,7 +422,7 @@ def _make_qt() -> None:
     written = (
         "candidate_list", "case_decisions", "case_table", "drawn_box", "exam_list", "exams",
         "film_strip", "keyboard", "lesion_list", "plain_text", "reading_list", "result_list",
-        "result_table", "setup", "side_by_side", "time_line", "tracking",
+        "result_table", "review", "setup", "side_by_side", "time_line", "tracking",
     )  # fmt: skip
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]
