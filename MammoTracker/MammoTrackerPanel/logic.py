@@ -152,11 +152,16 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         written = scene.export_series(volumes, lesionROIs, folder)
         return written + _drawHistories(volumes, lesionROIs, folder)
 
-    def exportReport(self, volumes, lesionROIs, path: Path) -> None:
+    def exportReport(self, volumes, lesionROIs, path: Path) -> int:
         """Write lesions with their answers and decisions as one DICOM structured report.
 
         It needs the Python package highdicom, and the DICOM file of each exam. A lesion that was
         not looked for on each of them is left out. Patient and study are copied into the report.
+
+        Returns
+        -------
+        int
+            How many lesions are in it.
 
         Raises
         ------
@@ -200,6 +205,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
             )
         except OSError as error:
             raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
+        return len(rois)
 
 
 def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
