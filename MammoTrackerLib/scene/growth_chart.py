@@ -65,7 +65,8 @@ def update_growth_chart(lesion, volumes: Sequence):
     was_modifying = chart.StartModify()
     series = [
         _series(scene, "growth bars", "95 %", bars, lesion),
-        _series(scene, "growth", "Longest side", points, lesion),
+        # Of a single point, VTK complains that it is no line, at each drawing.
+        _series(scene, "growth", "Longest side", points * (2 if len(points) == 1 else 1), lesion),
     ]
     if chart.GetNumberOfPlotSeriesNodes() != 2:
         chart.RemoveAllPlotSeriesNodeIDs()

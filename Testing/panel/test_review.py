@@ -139,3 +139,52 @@ def test_drawing_ends_with_another_answer_or_decision(panel, shell, followed):
         assert not ui.resultPlaceWidget.placeModeEnabled
         assert scene.review_of(prediction) == review
         assert scene.box_of(prediction, exams[1]).as_tuple() == pytest.approx(box.as_tuple())
+
+
+def test_what_slicer_undoes_is_shown(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, lesion = pair
+    prediction = show(panel, lesion, current, answer(lesion, prior))
+    for node in (lesion, prediction, prediction.GetDisplayNode()):
+        node.SetUndoEnabled(True)
+    found, box = rows_of(panel), scene.box_of(prediction, current)
+
+    def drag(volume, roi):
+        x, y = scene.box_of(roi, volume).center
+        shell.drag(volume, (x, y), (x + 60, y + 20))
+
+    def drag_lesion():
+        panel.ui.lesionsTable.selectRow(0)
+        drag(prior, lesion)
+
+    shell.scene.SetUndoOn()
+    try:
+        for said, change in (
+            ("corrected\n", lambda: drag(current, prediction)),
+            ("accepted\n", lambda: shell.click(panel.ui.acceptButton)),
+            ("rejected", lambda: shell.click(panel.ui.rejectButton)),
+            ("outdated", drag_lesion),
+        ):
+            shell.scene.SaveStateForUndo()
+            change()
+            shell.process(0.3)
+            assert rows_of(panel)[0][3].startswith(said)
+            shell.scene.Undo()
+            shell.process(0.3)
+            assert rows_of(panel) == found and scene.review_of(prediction) == ""
+            assert scene.box_of(prediction, current).as_tuple() == pytest.approx(box.as_tuple())
+            shell.scene.Redo()
+            shell.process(0.3)
+            assert rows_of(panel)[0][3].startswith(said)
+            shell.scene.Undo()
+            shell.process(0.3)
+        shell.scene.SaveStateForUndo()
+        shell.click(panel.ui.deleteLesionButton)
+        shell.process(0.4)
+        assert rows_of(panel) == []
+        shell.scene.Undo()
+        shell.process(0.4)
+        assert rows_of(panel) == found
+    finally:
+        shell.scene.SetUndoOff()
