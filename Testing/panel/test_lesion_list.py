@@ -278,3 +278,24 @@ def test_a_lesion_is_listed_again_when_its_deleted_exam_is_loaded_again(panel, s
     assert panel.lesions.rois == []
     choose(panel, shell, again, current)
     assert panel.lesions.rois == [lesion] and panel.ui.lesionsTable.rowCount == 1
+
+
+def test_a_lesion_of_a_series_comes_back_with_its_exam_and_its_answers(
+    panel, shell, followed, exam_files
+):
+    from panel_steps import rows_of
+
+    from MammoTrackerLib import scene
+
+    exams, (mass, calcs) = followed
+    before = rows_of(panel)
+    shell.scene.RemoveNode(exams[0])  # on which the one is marked
+    shell.process(0.5)
+    assert panel.lesions.rois == [mass]
+    again = shell.loadDicom(exam_files[2019])
+    shell.wait(lambda: len(panel.exams.series) == 4)
+    shell.process(0.4)
+    assert panel.lesions.rois == [calcs, mass] and scene.exam_of(calcs) is again
+    rows = rows_of(panel)
+    assert rows[0] == before[0], "its answers lie on the other exams"
+    assert rows[1][2] == "" and rows[1][3:] == before[1][3:]
