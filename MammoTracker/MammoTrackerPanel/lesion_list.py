@@ -73,7 +73,7 @@ class LesionList(VTKObservationMixin):
         rows = sorted(
             index.row() for index in self._ui.lesionsTable.selectionModel().selectedRows()
         )
-        return [self._rois[row] for row in rows if row < len(self._rois)]
+        return [roi for row, roi in enumerate(self._rois) if row in rows and roi.GetScene()]
 
     def setExams(self, volumes: list, prior) -> None:
         """Show the lesions of other exams.
@@ -136,6 +136,9 @@ class LesionList(VTKObservationMixin):
 
         table = self._ui.lesionsTable
         self._filling = True
+        if table.rowCount > len(self._rois):  # a selected row that goes may take Qt along
+            table.clearSelection()
+            table.setCurrentCell(-1, -1)
         table.rowCount = len(self._rois)
         table.setColumnHidden(2, not self._isSeries)
         titles = scene.exam_titles(self._volumes) if self._isSeries else []
@@ -290,7 +293,7 @@ class LesionList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         selected = self.selected()
-        for roi in self._rois:
+        for roi in self.rois:
             scene.display_of(roi).SetHandlesInteractive(roi in selected)
         self._ui.deleteLesionButton.enabled = bool(selected) and not self._isFixed
         self._ui.typeComboBox.enabled = bool(selected)

@@ -299,3 +299,23 @@ def test_a_lesion_of_a_series_comes_back_with_its_exam_and_its_answers(
     rows = rows_of(panel)
     assert rows[0] == before[0], "its answers lie on the other exams"
     assert rows[1][2] == "" and rows[1][3:] == before[1][3:]
+
+
+def test_a_lesion_is_deleted_while_another_row_is_selected(panel, shell, pair):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    prior, _, lesion = pair
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Other")
+    scene.place_roi(other, prior, Box(300, 500, 350, 560))
+    shell.process(0.4)
+    table = panel.ui.lesionsTable
+    table.selectRow(1)
+    shell.scene.RemoveNode(lesion)  # the panel looks at the scene somewhat later
+    table.selectRow(0)
+    assert panel.lesions.selected() == []
+    table.selectRow(1)
+    assert panel.lesions.selected() == [other]
+    shell.process(0.5)
+    assert panel.lesions.rois == [other] and table.rowCount == 1
