@@ -59,6 +59,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel; called when the user opens the module for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         from MammoTrackerPanel.exams import Exams
+        from MammoTrackerPanel.export import Export
         from MammoTrackerPanel.keyboard import Keyboard
         from MammoTrackerPanel.lesion_list import LesionList
         from MammoTrackerPanel.reading_list import ReadingList
@@ -83,9 +84,9 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.keyboard = Keyboard(self.results.actions() | self.reading.actions())
         self.installation = Setup(ui, self._enable)
         parts = self.exams, self.lesions, self.results, self.installation
+        self.export = Export(ui, self.logic, self.exams, self.lesions, self.views)
         self.tracking = Tracking(ui, *parts, self._enable, self._onRegistered)
         ui.sideBySideButton.clicked.connect(self.onShowWhole)
-        ui.exportButton.clicked.connect(self.onExport)
 
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
@@ -212,6 +213,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             qt.QTimer.singleShot(100, self._showTimeLine)
 
     def _showTimeLine(self) -> None:
+        from MammoTrackerLib import scene
+
         self._timeLinePending = False
         self.results.updateNodes()
         lesion, parameters = self.results.lesion, self._parameterNode
@@ -221,6 +224,8 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showTimeLineSoon()  # in the size that Qt gives it
         if isShown:
             self.timeLine.show(lesion, self.exams.series, self.exams.pair[1])
+        elif parameters:
+            scene.remove_growth_chart(slicer.mrmlScene)
 
     def _onTimeChosen(self, lesion, volume) -> None:
         self.results.selectOn(lesion, volume)
@@ -278,35 +283,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show both mammograms whole, without handles on a lesion."""
         self.results.deselect()
         self.onSideBySide()
-
-    def onExport(self) -> None:
-        """Write the table, the boxes and the picture into the folder that the user gave."""
-        from MammoTrackerLib import MammoTrackerError
-
-        folder = self.ui.exportPathLineEdit.currentPath
-        if not folder:
-            self.ui.exportLabel.text = _("Choose a folder first.")
-            return
-        try:
-            with slicer.util.WaitCursor():
-                self.views.requirePair()  # before anything is written
-                written = self._exported(Path(folder))
-                self.views.capture(Path(folder) / "side-by-side.png")
-                if self.ui.reportCheckBox.checked:
-                    report = Path(folder) / "report.dcm"
-                    exams = self.exams.series if self.exams.isSeries else self.exams.pair
-                    self.logic.exportReport(exams, self.lesions.rois, report)
-                    written.append(report)
-        except MammoTrackerError as error:
-            self.ui.exportLabel.text = str(error)
-            return
-        self.ui.exportPathLineEdit.addCurrentPathToHistory()
-        self.ui.exportLabel.text = _("{n} files written.").format(n=len(written) + 1)
-
-    def _exported(self, folder: Path) -> list[Path]:
-        if self.exams.isSeries:
-            return self.logic.exportSeries(self.exams.series, self.lesions.rois, folder)
-        return self.logic.export(*self.exams.pair, folder)
 
 
 class MammoTrackerTest(ScriptedLoadableModuleTest):

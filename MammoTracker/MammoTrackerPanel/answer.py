@@ -22,6 +22,8 @@ def answerOf(roi, size) -> tuple[str, str]:
     if roi is None:
         return "", ""
     text, reason = _("marked"), _("Marked here.")
+    if scene.is_point(roi):
+        reason = _("Marked here as a point: the size of its box is made up.")
     if scene.is_prediction(roi):
         short = {"kept from registration": _("registered")}
         status = scene.review_of(roi) or scene.status_of(roi)
@@ -90,7 +92,7 @@ def presenceOf(known, titles: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def detailsOf(prediction, sentence: str, isSeries: bool) -> str:
+def detailsOf(prediction, sentence: str, isSeries: bool, isMadeUp: bool) -> str:
     """Return all there is to say about a prediction, in lines.
 
     Parameters
@@ -101,6 +103,8 @@ def detailsOf(prediction, sentence: str, isSeries: bool) -> str:
         What became of the lesion, from `changeOf`.
     isSeries
         Whether the lesion is followed through more than two exams.
+    isMadeUp
+        Whether its size here is, so that it is not told.
     """
     from MammoTrackerLib import scene
 
@@ -110,11 +114,10 @@ def detailsOf(prediction, sentence: str, isSeries: bool) -> str:
     box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
     if box and spacing and not scene.is_outdated_answer(prediction):
         size, center = box.scaled(*spacing), scene.center_mm(box, volume)
-        lines.append(
-            _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm").format(
-                width=size.width, height=size.height, x=center[0], y=center[1]
-            )
-        )
+        text = _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm")
+        if isMadeUp:
+            text = _("Centre at {x:.1f}, {y:.1f} mm; beside other marks, a point has no size")
+        lines.append(text.format(width=size.width, height=size.height, x=center[0], y=center[1]))
     lines.append(sentence)
     if isSeries and scene.is_outdated(lesion):
         lines.append(_("Track again to look anew from what you decided."))

@@ -6,6 +6,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .plain_text import plain
+
 DRAGGED_MS = 300
 """So long after its last move, the box of a lesion is kept."""
 
@@ -132,7 +134,7 @@ class CaseDecisions:
         try:
             write()
         except MammoTrackerError as error:
-            slicer.util.errorDisplay(str(error))
+            slicer.util.errorDisplay(plain(str(error)))
         self._onWritten(item)
 
     def _keepComment(self) -> None:

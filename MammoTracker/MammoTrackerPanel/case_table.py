@@ -8,6 +8,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .plain_text import plain
+
 SHOWN = ("case", "lesion", "status", "probability", "decision")
 """The columns that are shown until the user chooses others."""
 BESIDE_PX = 6
@@ -155,7 +157,7 @@ class CaseTable:
         for column, name in enumerate(self._titles):
             item = qt.QTableWidgetItem(texts[name])
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-            item.setToolTip(texts[name])
+            item.setToolTip(plain(texts[name]))
             self._widget.setItem(row, column, item)
         self._isFilling = before
 

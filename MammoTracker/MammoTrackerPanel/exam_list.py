@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 MOST_ROWS = 6
+LEAST_EXAMS = 2
 
 
 class ExamList:
@@ -37,15 +38,20 @@ class ExamList:
         listed = []
         for volume in volumes:
             number = chosen.index(volume) + 1 if volume in chosen else None
-            listed.append((_text(volume, number, titles.get(volume)), number is not None))
+            isNeeded = number is not None and len(chosen) <= LEAST_EXAMS
+            text = _text(volume, number, titles.get(volume))
+            listed.append((text, number is not None, isNeeded))
         self._volumes = volumes
         if listed == self._listed:
             return
         self._listed, self._filling = listed, True
         view.clear()
-        for text, isChosen in listed:
+        for text, isChosen, isNeeded in listed:
             item = qt.QListWidgetItem(text)
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+            if isNeeded:
+                item.setFlags(qt.Qt.ItemIsUserCheckable)
+                item.setToolTip(_("Two exams are the least: check another one first."))
             item.setCheckState(qt.Qt.Checked if isChosen else qt.Qt.Unchecked)
             view.addItem(item)
         self._filling = False

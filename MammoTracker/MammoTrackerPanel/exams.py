@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from .exam_list import ExamList
+from .plain_text import plain
 
 FORCIBLE = {"laterality", "view"}
 """Kinds of problems of a pair that the user may know better."""
@@ -310,7 +311,7 @@ class Exams(VTKObservationMixin):
                 if box.enabled and box.value > 0:
                     scene.set_spacing(volume, box.value)
         except MammoTrackerError as error:
-            slicer.util.errorDisplay(str(error))
+            slicer.util.errorDisplay(plain(str(error)))
         self._show()
         self._onNew()
 

@@ -8,6 +8,7 @@ import slicer
 
 from .answer import answerOf
 from .picture import png
+from .plain_text import plain
 
 TAG = "MammoTrackerFilmStrip"
 """Of the element of a layout that shows it."""
@@ -63,13 +64,13 @@ class FilmStrip:
         boxes = [scene.box_or_guess(roi) if roi else None for roi in rois]
         side, px = _sideMm(volumes, boxes), self._sidePx(len(volumes))
         marked = scene.exam_of(lesion)
-        color = lesion.GetDisplayNode().GetSelectedColor()
+        color = scene.display_of(lesion).GetSelectedColor()
         for number, (button, volume, roi, box) in enumerate(
             zip(self.buttons, volumes, rois, boxes, strict=True)
         ):
             text, reason = answerOf(roi, known.size_on(number) if known else None)
             button.text = f"{titles[number]}\n{text}"
-            button.toolTip = reason
+            button.toolTip = plain(reason)
             turn = scene.turn_to_lie_as(volume, marked)
             isFramed = roi is not None and scene.box_if_placed(roi) is not None
             isFramed = isFramed and scene.review_of(roi) not in scene.ABSENT

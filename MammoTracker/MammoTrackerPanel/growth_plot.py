@@ -35,6 +35,8 @@ class GrowthPlot:
         from MammoTrackerLib import scene
 
         found = scene.update_growth_chart(lesion, volumes) if lesion else None
+        if found is None:
+            scene.remove_growth_chart(slicer.mrmlScene)
         chart, numbers = found or (None, [])
         self._exams = [volumes[number] for number in numbers]
         node = slicer.mrmlScene.GetSingletonNode(VIEW, "vtkMRMLPlotViewNode")
@@ -94,8 +96,8 @@ class GrowthPlot:
         for plot, each in ((bars, POINTS_A_BAR), (points, 1)):
             selection = plot.GetSelection() if plot is not None else None
             if selection is not None and selection.GetNumberOfValues():
-                index = selection.GetValue(0) // each
-                if index < len(self._exams):
+                index = min(selection.GetValue(0) // each, len(self._exams) - 1)
+                if index >= 0:
                     self.select(self._exams[index])
                     self._onChosen(self._exams[index])
                 return

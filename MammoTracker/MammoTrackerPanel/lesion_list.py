@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from .lesion_sources import FILES, loadFile, otherSources
+from .plain_text import plain
 
 
 class LesionList(VTKObservationMixin):
@@ -72,7 +73,7 @@ class LesionList(VTKObservationMixin):
         rows = sorted(
             index.row() for index in self._ui.lesionsTable.selectionModel().selectedRows()
         )
-        return [self._rois[row] for row in rows if row < len(self._rois)]
+        return [roi for row, roi in enumerate(self._rois) if row in rows and roi.GetScene()]
 
     def setExams(self, volumes: list, prior) -> None:
         """Show the lesions of other exams.
@@ -104,16 +105,24 @@ class LesionList(VTKObservationMixin):
         """Read the lesions from the scene; ROIs that nobody owns, on the prior, become lesions."""
         from MammoTrackerLib import MammoTrackerError, scene
 
+        scene.reclaim_lesions(self._volumes)
         if self._prior and not self._isFixed:
             with suppress(MammoTrackerError):  # the prior is no single slice
                 scene.claim_new_rois(self._prior, self._marked())
         self.removeObservers()
         self._rois = self._marked()
         for roi in self._rois:
+            self._name(roi)
+            scene.color_if_default(roi, self._rois)  # if the user has deleted its display node
             self.addObserver(roi, vtk.vtkCommand.ModifiedEvent, self._onRoiModified)
             self.addObserver(roi, roi.PointModifiedEvent, self._onRoiMoved)
             self.addObserver(roi, roi.DisplayModifiedEvent, self._onRoiPainted)
         self._fill()
+
+    def _name(self, roi, former: str = "") -> None:
+        """Give a lesion without a name its former one, else one that no other lesion has."""
+        if not (roi.GetName() or "").strip():
+            roi.SetName(former or _freeName({other.GetName() for other in self._rois}))
 
     def _marked(self) -> list:
         """Return the lesions that are marked in the scene."""
@@ -127,10 +136,13 @@ class LesionList(VTKObservationMixin):
 
         table = self._ui.lesionsTable
         self._filling = True
+        if table.rowCount > len(self._rois):  # a selected row that goes may take Qt along
+            table.clearSelection()
+            table.setCurrentCell(-1, -1)
         table.rowCount = len(self._rois)
         table.setColumnHidden(2, not self._isSeries)
         titles = scene.exam_titles(self._volumes) if self._isSeries else []
-        self._colors = [roi.GetDisplayNode().GetSelectedColor() for roi in self._rois]
+        self._colors = [scene.display_of(roi).GetSelectedColor() for roi in self._rois]
         for row, roi in enumerate(self._rois):
             item = qt.QTableWidgetItem(roi.GetName())
             swatch = qt.QPixmap(12, 12)
@@ -239,9 +251,9 @@ class LesionList(VTKObservationMixin):
         self._onChanged()
         if failures:
             text = _("These files were not loaded:") + "\n\n" + "\n".join(failures + remarks)
-            slicer.util.errorDisplay(text)
+            slicer.util.errorDisplay(plain(text))
         elif remarks:
-            slicer.util.infoDisplay("\n".join(remarks))
+            slicer.util.infoDisplay(plain("\n".join(remarks)))
 
     def _distinguish(self, roi, others: list) -> None:
         """Give a loaded lesion a name that no other one has, and a colour apart from theirs."""
@@ -250,8 +262,8 @@ class LesionList(VTKObservationMixin):
         names = {other.GetName() for other in others}
         if roi.GetName() in names:
             roi.SetName(_freeName(names))
-        colors = [other.GetDisplayNode().GetSelectedColor() for other in others]
-        if self._isSeries and roi.GetDisplayNode().GetSelectedColor() in colors:
+        colors = [scene.display_of(other).GetSelectedColor() for other in others]
+        if self._isSeries and scene.display_of(roi).GetSelectedColor() in colors:
             scene.color_apart(roi, others)
 
     def _onPlaceModeChanged(self, enabled: bool) -> None:
@@ -281,8 +293,8 @@ class LesionList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         selected = self.selected()
-        for roi in self._rois:
-            roi.GetDisplayNode().SetHandlesInteractive(roi in selected)
+        for roi in self.rois:
+            scene.display_of(roi).SetHandlesInteractive(roi in selected)
         self._ui.deleteLesionButton.enabled = bool(selected) and not self._isFixed
         self._ui.typeComboBox.enabled = bool(selected)
         kinds = {scene.lesion_type(roi) for roi in selected}
@@ -308,6 +320,7 @@ class LesionList(VTKObservationMixin):
     def _onRoiModified(self, roi, _event=None) -> None:
         row = self._rois.index(roi)
         item = self._ui.lesionsTable.item(row, 0)
+        self._name(roi, item.text() if item else "")
         if item and item.text() != roi.GetName():
             self._fill()
             self._onChanged()

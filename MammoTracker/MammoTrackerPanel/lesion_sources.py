@@ -64,7 +64,7 @@ def otherSources(volumes: list, prior) -> list[tuple[str, Callable[[], tuple]]]:
     found = []
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         if scene.segmented_volume(node) in (None, prior):
-            text = _("Segmentation {name}").format(name=node.GetName())
+            text = _("Segmentation {name}").format(name=node.GetName().replace("&", "&&"))
             found.append((text, lambda node=node: (scene.add_segmented_lesions(node, prior), [])))
     reports = scene.reports_on(volumes)
     for number, path in enumerate(reports, 1):

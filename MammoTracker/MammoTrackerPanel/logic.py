@@ -152,11 +152,16 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         written = scene.export_series(volumes, lesionROIs, folder)
         return written + _drawHistories(volumes, lesionROIs, folder)
 
-    def exportReport(self, volumes, lesionROIs, path: Path) -> None:
+    def exportReport(self, volumes, lesionROIs, path: Path) -> int:
         """Write lesions with their answers and decisions as one DICOM structured report.
 
         It needs the Python package highdicom, and the DICOM file of each exam. A lesion that was
         not looked for on each of them is left out. Patient and study are copied into the report.
+
+        Returns
+        -------
+        int
+            How many lesions are in it.
 
         Raises
         ------
@@ -170,7 +175,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         from pydicom.uid import generate_uid
 
         volumes = scene.by_date(volumes)
-        histories, rois, decisions = [], [], {}
+        histories, rois, decisions, points = [], [], {}, []
         for roi in lesionROIs:
             known = scene.known_of(roi, volumes)
             if known is None or len(known.numbers) != len(volumes):
@@ -180,9 +185,11 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
                 if decision:
                     absent = decision == "not there"
                     decisions[len(rois), number] = "absent" if absent else decision
+            decisions[len(rois), known.history.marked] = "marked"
             scene.keep_tracking(roi, scene.tracking_of(roi) or generate_uid())
             rois.append(roi)
-            histories.append(known.history)
+            histories.append(known.measured)
+            points.append(known.points)
         if not rois:
             raise MammoTrackerError("No lesion was tracked on all exams: track the lesions first.")
         try:
@@ -194,9 +201,11 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
                 [scene.tracking_of(roi) for roi in rois],
                 [scene.lesion_type(roi) for roi in rois],
                 decisions,
+                points,
             )
         except OSError as error:
             raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
+        return len(rois)
 
 
 def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:

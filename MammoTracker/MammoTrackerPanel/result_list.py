@@ -1,4 +1,4 @@
-"""The panel's results: the table, the review of each answer, and its next best places."""
+"""The panel's results: which there are, which is selected, and what changes them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from .answer import detailsOf, placeOf
-from .candidate_list import CandidateList
-from .drawn_box import DrawnBox
+from .answer import placeOf
 from .result_table import ResultTable
+from .review import Review
 
 
 class ResultList(VTKObservationMixin):
@@ -36,33 +35,26 @@ class ResultList(VTKObservationMixin):
 
     def __init__(self, ui, onSelected, onChanged, onDecided) -> None:
         VTKObservationMixin.__init__(self)
-        self._ui = ui
         self._onSelected = onSelected
         self._onChanged = onChanged
         self._onDecided = onDecided
         self._volumes, self._pair, self._lesions = [], (None, None), []
         self._predictions, self._tabled = [], None
-        self._shown = None
         self._updating = self._transformPending = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
-        ui.acceptButton.clicked.connect(lambda: self.review("accepted"))
-        ui.rejectButton.clicked.connect(lambda: self.review("rejected"))
-        ui.restoreButton.clicked.connect(self._onRestore)
-        ui.drawButton.clicked.connect(lambda: self._drawing.toggle(self._shown))
-        self._drawing = DrawnBox(ui, self._changing)
-        self._candidates = CandidateList(ui, self._onCandidate, self._onUseCandidate)
+        self._review = Review(ui, self._changing, onChanged, onSelected)
 
     @property
     def selected(self):
         """The predicted ROI of the selected cell, or None."""
-        return self._shown
+        return self._review.prediction
 
     @property
     def lesion(self):
         """The lesion of the selected cell, else the first one with an answer, else None."""
         from MammoTrackerLib import scene
 
-        shown = self._shown or next(iter(self._predictions), None)
+        shown = self._review.prediction or next(iter(self._predictions), None)
         return scene.lesion_of(shown) if shown else None
 
     @property
@@ -89,9 +81,9 @@ class ResultList(VTKObservationMixin):
             self.stopPlacing()
         self._volumes, self._pair = volumes, pair
         self.refresh(lesions)
-        if isOther and self._shown:
+        if isOther and self._review.prediction:
             # The buttons are for what is to be seen.
-            lesion = scene.lesion_of(self._shown)
+            lesion = scene.lesion_of(self._review.prediction)
             isMarked = scene.exam_of(lesion) is pair[0]
             shown = scene.prediction_of(lesion, pair[1]) if isMarked else None
             self.deselect()
@@ -112,6 +104,8 @@ class ResultList(VTKObservationMixin):
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
         for prediction in self._predictions:
+            if prediction.GetDisplayNode() is None:  # which the user has deleted
+                scene.set_review(prediction, scene.review_of(prediction))
             scene.paint_like(prediction, scene.lesion_of(prediction))
             self.addObserver(prediction, prediction.PointModifiedEvent, self._onMoved)
         # One volume may be both exams, while another is chosen.
@@ -120,11 +114,11 @@ class ResultList(VTKObservationMixin):
         mrml = slicer.mrmlScene
         self.addObserver(mrml, mrml.NodeRemovedEvent, self._forget)
         self._updateTable()
-        if self._shown and self._shown not in self._predictions:
-            self._shown = None
-        if self._shown:
+        if self._review.prediction and self._review.prediction not in self._predictions:
+            self._review.prediction = None
+        if self._review.prediction:
             with self.updating():
-                self.select(self._shown)
+                self.select(self._review.prediction)
         self._showDetails()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -135,13 +129,13 @@ class ResultList(VTKObservationMixin):
         self._lesions = [lesion for lesion in self._lesions if lesion is not node]
         known = [roi for roi in self._predictions if roi is not node and scene.lesion_of(roi)]
         self._predictions = [roi for roi in known if scene.exam_of(roi)]
-        if self._shown not in self._predictions:
-            self._shown = None
+        if self._review.prediction not in self._predictions:
+            self._review.prediction = None
 
     @property
     def isPlacing(self) -> bool:
         """Whether the user is drawing a box."""
-        return self._drawing.prediction is not None
+        return self._review.drawn is not None
 
     def add(self, lesion, current, track) -> None:
         """Put the tracker's answer about a lesion into the scene, and list it.
@@ -166,7 +160,7 @@ class ResultList(VTKObservationMixin):
     def _adding(self, lesion):
         from MammoTrackerLib import scene
 
-        drawn = self._drawing.prediction
+        drawn = self._review.drawn
         if drawn and scene.lesion_of(drawn) is lesion:
             self.stopPlacing()
         with self.updating():
@@ -187,21 +181,18 @@ class ResultList(VTKObservationMixin):
 
     def actions(self) -> dict:
         """Return what the keys do with the results, by the names in `keyboard.KEYS`."""
-        ui, move = self._ui, self._table.move
+        move = self._table.move
         return {
             "nextLesion": lambda: move(1, 0),
             "previousLesion": lambda: move(-1, 0),
             "nextExam": lambda: move(0, 1),
             "previousExam": lambda: move(0, -1),
-            "accept": lambda: ui.acceptButton.click(),
-            "reject": lambda: ui.rejectButton.click(),
-            "nextCandidate": self._candidates.selectNext,
-            "useCandidate": lambda: ui.useCandidateButton.click(),
+            **self._review.actions(),
         }
 
     def deselect(self) -> None:
         """Select no cell."""
-        self._shown = None
+        self._review.prediction = None
         self._table.deselect()
         self._showDetails()
 
@@ -233,6 +224,7 @@ class ResultList(VTKObservationMixin):
             scene.update_series_table(self._volumes, self._lesions)
             self._tabled = list(self._volumes)
         elif not self._isSeries and isComplete:
+            scene.remove_series_table(slicer.mrmlScene)
             if hasAnswers or scene.results_table(*self._pair):
                 scene.update_table(*self._pair)
         if hasAnswers and self._isSeries:
@@ -250,40 +242,25 @@ class ResultList(VTKObservationMixin):
             others = [v for v in (*self._pair[::-1], *self._volumes) if v is not marked]
             volume = others[0]
         prediction = scene.prediction_of(lesion, volume)
-        if prediction is not None and prediction is self._shown:
+        if prediction is not None and prediction is self._review.prediction:
             return
         self.stopPlacing()
-        self._shown = prediction
+        self._review.prediction = prediction
         self._showDetails()
         if not self._updating:
             self._onSelected(lesion, volume, placeOf(prediction))
 
-    def _center(self) -> None:
-        from MammoTrackerLib import scene
-
-        if self._shown:
-            lesion, volume = scene.lesion_of(self._shown), scene.exam_of(self._shown)
-            self._onSelected(lesion, volume, placeOf(self._shown))
-
     def _showDetails(self) -> None:
         from MammoTrackerLib import scene
 
-        ui, prediction = self._ui, self._shown
+        shown, sentence, isMadeUp = self._review.prediction, "", False
         for roi in self._predictions:
-            roi.GetDisplayNode().SetHandlesInteractive(roi is prediction)
-        # Before the buttons: when one is disabled, the list may get its focus, and selects a place.
-        self._candidates.show(prediction)
-        for button in (ui.acceptButton, ui.rejectButton, ui.restoreButton, ui.drawButton):
-            button.enabled = prediction is not None
-        if prediction is None:
-            ui.reasonLabel.text = ""
-            return
-        sentence = self._table.sentence(scene.lesion_of(prediction))
-        ui.reasonLabel.text = detailsOf(prediction, sentence, self._isSeries)
-        placed = scene.is_placed(prediction)
-        ui.acceptButton.enabled = placed and scene.review_of(prediction) != "accepted"
-        ui.rejectButton.enabled = scene.review_of(prediction) != "rejected"
-        ui.restoreButton.enabled = scene.review_of(prediction) != ""
+            scene.display_of(roi).SetHandlesInteractive(roi is shown)
+        if shown is not None:
+            lesion = scene.lesion_of(shown)
+            sentence = self._table.sentence(lesion)
+            isMadeUp = self._table.isMadeUp(lesion, scene.exam_of(shown))
+        self._review.show(sentence, self._isSeries, isMadeUp)
 
     @contextmanager
     def _changing(self, decided=None):
@@ -292,7 +269,7 @@ class ResultList(VTKObservationMixin):
 
         with self.updating():
             yield scene
-            self._candidates.deselect()
+            self._review.showNoPlace()
             self._setOutdated(decided)
             self._updateTable()
         self._showDetails()
@@ -308,35 +285,11 @@ class ResultList(VTKObservationMixin):
 
     def review(self, review: str) -> None:
         """Keep what the user says of the selected answer, and show it."""
-        self.stopPlacing()
-        if self._shown is None:
-            return
-        with self._changing(self._shown) as scene:
-            scene.set_review(self._shown, review)
-
-    def _onRestore(self) -> None:
-        self.stopPlacing()
-        with self._changing(self._shown) as scene:
-            scene.restore_prediction(self._shown)
-        self._center()
-
-    def _onCandidate(self, box) -> None:
-        """Look at a place that is previewed, or no longer."""
-        from MammoTrackerLib import scene
-
-        self._onChanged()
-        if box and self._shown:
-            self._onSelected(scene.lesion_of(self._shown), scene.exam_of(self._shown), box)
-
-    def _onUseCandidate(self, index: int) -> None:
-        self.stopPlacing()
-        with self._changing(self._shown) as scene:
-            scene.use_candidate(self._shown, index)
-        self._center()
+        self._review.decide(review)
 
     def stopPlacing(self) -> None:
         """Give up the box that is being drawn, if one is."""
-        self._drawing.stop()
+        self._review.stopPlacing()
 
     def _onTransformed(self, _node, _event=None) -> None:
         # An ROI tells of its transform before it knows where that puts it.
@@ -369,7 +322,7 @@ class ResultList(VTKObservationMixin):
                 scene.update_labels(*self._pair, self._lesions)
             else:
                 self._updateTable()
-            if prediction is self._shown:
+            if prediction is self._review.prediction:
                 self._showDetails()
             self._onChanged()
         self._onDecided(prediction, False)

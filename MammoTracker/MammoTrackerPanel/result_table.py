@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .answer import answerOf, changeOf
+from .plain_text import plain
 
 LESION, CHANGE, FIRST_EXAM = 0, 1, 2
 
@@ -26,7 +27,7 @@ class ResultTable:
         self._widget = widget
         self._onSelected = onSelected
         self._lesions, self._volumes = [], []
-        self._headers, self._titles = [], []
+        self._headers, self._titles, self._known = [], [], {}
         self._isFilling = False
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
         widget.verticalHeader().visible = False
@@ -47,7 +48,7 @@ class ResultTable:
         from MammoTrackerLib import scene
 
         self._headers = [scene.header_of(volume) for volume in volumes]
-        self._titles = titles
+        self._titles, self._known = titles, {}
         for lesion in lesions:
             self._fillRow(lesion)
         widget.resizeColumnsToContents()
@@ -69,6 +70,7 @@ class ResultTable:
         row, answers = self._lesions.index(lesion), scene.answers_of(lesion)
         known = scene.known_of(lesion, self._volumes, self._headers)
         self._put(row, LESION, lesion.GetName(), "")
+        self._known[lesion] = known
         self._put(row, CHANGE, *changeOf(known, self._titles))
         for number, volume in enumerate(self._volumes):
             roi = answers.get(volume.GetID())
@@ -83,13 +85,16 @@ class ResultTable:
             self._widget.setItem(row, column, item)
         if item.text() != text:
             item.setText(text)
-        item.setToolTip(toolTip)
+        item.setToolTip(plain(toolTip))
 
     def sentence(self, lesion) -> str:
         """Return what became of a lesion, in a sentence."""
-        if lesion not in self._lesions:
-            return ""
-        return self._widget.item(self._lesions.index(lesion), CHANGE).toolTip()
+        return changeOf(self._known.get(lesion), self._titles)[1]
+
+    def isMadeUp(self, lesion, volume) -> bool:
+        """Whether a lesion's size on an exam comes from a point, beside others that do not."""
+        known = self._known.get(lesion)
+        return known is not None and self._volumes.index(volume) in known.made_up
 
     def select(self, lesion, volume) -> None:
         """Select the cell of a lesion on an exam, as a click on it does."""

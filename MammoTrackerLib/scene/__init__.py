@@ -16,7 +16,7 @@ from .case import (
 )
 from .crop import crop_around, is_wall_left, thumbnail, turn_to_lie_as
 from .export import export, export_series
-from .growth_chart import growth_chart, update_growth_chart
+from .growth_chart import growth_chart, remove_growth_chart, update_growth_chart
 from .history import (
     decisions,
     is_outdated,
@@ -33,9 +33,12 @@ from .lesion import (
     claim_lesion,
     claim_new_rois,
     color_apart,
+    color_if_default,
     is_loaded_result,
+    is_point,
     lesion_type,
     lesions,
+    reclaim_lesions,
     remove_lesion,
     set_lesion_type,
     unclaimed_rois,
@@ -73,6 +76,7 @@ from .rois import (
     box_if_placed,
     box_of,
     center_mm,
+    display_of,
     is_placed,
     paint_like,
     place_roi,
@@ -95,6 +99,7 @@ from .series import (
 from .table import (
     COLUMNS,
     SERIES_COLUMNS,
+    remove_series_table,
     results_table,
     series_table,
     update_series_table,
@@ -134,10 +139,12 @@ __all__ = [
     "claim_lesion",
     "claim_new_rois",
     "color_apart",
+    "color_if_default",
     "crop_around",
     "dates_of",
     "decision_of",
     "decisions",
+    "display_of",
     "exam_of",
     "exam_titles",
     "exams_like",
@@ -150,6 +157,7 @@ __all__ = [
     "is_outdated",
     "is_outdated_answer",
     "is_placed",
+    "is_point",
     "is_prediction",
     "is_wall_left",
     "keep_series",
@@ -171,9 +179,12 @@ __all__ = [
     "propose_pair",
     "proposed_exams",
     "reason_of",
+    "reclaim_lesions",
     "registration_of",
     "remove_exams",
+    "remove_growth_chart",
     "remove_lesion",
+    "remove_series_table",
     "remove_stranded",
     "remove_summaries",
     "reports_on",

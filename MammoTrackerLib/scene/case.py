@@ -13,7 +13,7 @@ from slicer.util import updateVolumeFromArray
 from ..box import Box
 from ..track import Track
 from .lesion import LESION_TYPES, claim_lesion, lesions
-from .nodes import PREFIX, VOLUME, attribute, placing_kept, referenced, set_attribute
+from .nodes import PREFIX, VOLUME, attribute, placing_kept, referenced, remove_node, set_attribute
 from .prediction import set_review, show_track
 from .rois import place_roi
 from .series import set_date
@@ -145,7 +145,7 @@ def remove_exams(volumes: Sequence, marked: Iterable) -> None:
         and any(referenced(node, name) in going for name in _ABOUT)
     ]
     for node in [*about, *going]:
-        _remove(node)
+        remove_node(node)
 
 
 def remove_stranded(scene) -> None:
@@ -157,7 +157,7 @@ def remove_stranded(scene) -> None:
         nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
         for node in nodes:
             if attribute(node, "Role") == role and not all(referenced(node, n) for n in names):
-                _remove(node)
+                remove_node(node)
 
 
 def summaries(scene) -> list[str]:
@@ -177,21 +177,4 @@ def remove_summaries(scene, kept: Iterable[str]) -> None:
     """Remove what `summaries` returns, but those that were there before."""
     for identifier in summaries(scene):
         if identifier not in kept:
-            _remove(scene.GetNodeByID(identifier))
-
-
-def _remove(node) -> None:
-    """Remove a node, with how it is shown and stored."""
-    scene = node.GetScene()
-    if scene is None:  # it went with another one
-        return
-    helpers = [node.GetNthDisplayNode(k) for k in range(_count(node, "GetNumberOfDisplayNodes"))]
-    helpers += [node.GetNthStorageNode(k) for k in range(_count(node, "GetNumberOfStorageNodes"))]
-    scene.RemoveNode(node)
-    for helper in helpers:
-        if helper is not None and helper.GetScene() is scene:
-            scene.RemoveNode(helper)
-
-
-def _count(node, name: str) -> int:
-    return getattr(node, name)() if hasattr(node, name) else 0
+            remove_node(scene.GetNodeByID(identifier))

@@ -8,7 +8,8 @@ import vtk
 
 from ..growth import Growth, signed
 from .history import known_of
-from .nodes import new_node, node_with
+from .nodes import new_node, node_with, nodes_with, remove_node
+from .rois import display_of
 from .series import years_of
 
 _CHART, _SERIES, _TABLE = "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"
@@ -19,6 +20,16 @@ _CAP_SHARE = 0.012
 def growth_chart(scene):
     """Return the chart node, or None."""
     return node_with(scene, _CHART, "growth chart")
+
+
+def remove_growth_chart(scene) -> None:
+    """Remove the chart, its series and their tables, if there are any."""
+    for kind, role in (
+        (_CHART, "growth chart"),
+        *((kind, role) for kind in (_SERIES, _TABLE) for role in ("growth bars", "growth")),
+    ):
+        for node in nodes_with(scene, kind, role):
+            remove_node(node)
 
 
 def update_growth_chart(lesion, volumes: Sequence):
@@ -54,7 +65,8 @@ def update_growth_chart(lesion, volumes: Sequence):
     was_modifying = chart.StartModify()
     series = [
         _series(scene, "growth bars", "95 %", bars, lesion),
-        _series(scene, "growth", "Longest side", points, lesion),
+        # Of a single point, VTK complains that it is no line, at each drawing.
+        _series(scene, "growth", "Longest side", points * (2 if len(points) == 1 else 1), lesion),
     ]
     if chart.GetNumberOfPlotSeriesNodes() != 2:
         chart.RemoveAllPlotSeriesNodeIDs()
@@ -136,4 +148,4 @@ def _series(scene, role: str, name: str, points: Sequence[tuple[float, float]], 
 
 def _dark(lesion) -> list[float]:
     """Return the lesion's colour, dark enough for a white ground."""
-    return [0.75 * part for part in lesion.GetDisplayNode().GetSelectedColor()]
+    return [0.75 * part for part in display_of(lesion).GetSelectedColor()]

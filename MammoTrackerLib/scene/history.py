@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..growth import UNMEASURED, Growth, Size, growth
+from ..growth import UNMEASURED, Growth, Size, growth, made_up_sizes
 from ..history import ExamResult, LesionHistory, by_user
 from ..mammogram import Header
 from ..marked import MarkedLesion
 from ..networks.card import read_card
 from ..track import Status, Track
-from .lesion import lesion_type
+from .lesion import is_point, lesion_type
 from .nodes import PREFIX, attribute, set_attribute
 from .prediction import (
     ABSENT,
@@ -33,12 +33,9 @@ from .prediction import (
     show_track,
     status_of,
 )
-from .rois import bounds_of, box_if_placed, box_of, is_placed
+from .rois import SAME_PX, bounds_of, box_if_placed, box_of, is_placed
 from .series import dates_of, keep_series
 from .volumes import header_of
-
-SAME_PX = 0.1
-"""So far a box may be off, by rounding, from what it was when the lesion was looked for."""
 
 
 def show_history(lesion, volumes: Sequence, history: LesionHistory) -> None:
@@ -136,11 +133,37 @@ class KnownLesion:
         The indices of the exams about which something is known.
     history, growth
         Of the lesion on these exams; no growth where a pixel size is unknown.
+    points
+        On which of these exams, by their place among them, it is marked as a mere point.
     """
 
     numbers: list[int]
     history: LesionHistory
     growth: Growth | None
+    points: frozenset[int] = frozenset()
+
+    @property
+    def measured(self) -> LesionHistory:
+        """The history from which sizes are told.
+
+        A lesion that is marked as a point counts as marked where the user gave it a size, if on
+        any exam, as it does for the commands.
+        """
+        if self.history.marked not in self.points:
+            return self.history
+        sized = (
+            number
+            for number, result in enumerate(self.history.results)
+            if result.by_user
+            and number not in self.points
+            and result.track.status is not Status.NOT_FOUND
+        )
+        return replace(self.history, marked=next(sized, self.history.marked))
+
+    @property
+    def made_up(self) -> set[int]:
+        """The indices of the exams on which its size is made up, since it is marked elsewhere."""
+        return {self.numbers[place] for place in made_up_sizes(self.measured, self.points)}
 
     def size_on(self, number: int) -> Size | None:
         """Return the lesion's size on an exam, by its index."""
@@ -180,11 +203,20 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
     history = LesionHistory(place, tuple(results))
     headers = [header_of(volume) for volume in volumes] if headers is None else headers
     spacings = [headers[number].spacing for number in numbers]
+    points = frozenset({place} if is_point(lesion) else ())
+    known = KnownLesion(numbers, history, None, points)
     if None in spacings:
-        return KnownLesion(numbers, history, None)
+        return known
     dates = dates_of([volumes[n] for n in numbers], [headers[n] for n in numbers])
-    measured = growth(history, spacings, dates, _repeatability(), lesion_type(lesion))
-    return KnownLesion(numbers, history, measured)
+    kind = lesion_type(lesion)
+    grown = growth(known.measured, spacings, dates, _repeatability(), kind, points)
+    return replace(known, growth=grown)
+
+
+def made_up_on(lesion, volumes: Sequence) -> set[int]:
+    """Return `KnownLesion.made_up` of a lesion, at no cost where that is marked as a box."""
+    known = known_of(lesion, volumes) if is_point(lesion) else None
+    return known.made_up if known else set()
 
 
 def _result(roi, box: Box, volume) -> ExamResult:

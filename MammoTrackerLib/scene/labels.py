@@ -13,7 +13,7 @@ from .lesion import lesions
 from .nodes import new_node, node_with
 from .prediction import exam_of, lesion_of, prediction_of, review_of, score_of, status_of
 from .raster import Raster
-from .rois import bounds_of, is_placed, paint
+from .rois import bounds_of, display_of, is_placed, paint
 
 LABEL_COLOR = (1.0, 1.0, 0.7)
 _LABELS = "vtkMRMLMarkupsFiducialNode"
@@ -36,7 +36,7 @@ def update_labels(prior, current, of: Sequence | None = None) -> None:
         labels += [(roi, _label(roi)) for roi in found if roi is not None]
         wanted = []
         for roi, text in labels:
-            if is_placed(roi) and roi.GetDisplayNode().GetVisibility():
+            if is_placed(roi) and display_of(roi).GetVisibility():
                 box = bounds_of(roi, volume)
                 (place,) = Raster(volume).to_world([(box.center[0], box.y0, 0)])
                 wanted.append((text, place))
@@ -44,6 +44,8 @@ def update_labels(prior, current, of: Sequence | None = None) -> None:
         if node is None and labels:
             node = _new_label_node(volume)
         if node is not None:
+            if node.GetDisplayNode() is None:
+                _draw_as_text(node)
             _show_labels(node, wanted)
 
 
@@ -82,10 +84,14 @@ def _new_label_node(volume):
     )  # fmt: skip
     node.HideFromEditorsOn()
     node.SetLocked(True)
+    _draw_as_text(node)
+    return node
+
+
+def _draw_as_text(node) -> None:
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     paint(display, LABEL_COLOR)
     display.SetGlyphTypeFromString("Vertex2D")
     display.SetGlyphScale(0.1)
     display.SetPointLabelsVisibility(True)
-    return node

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from ..errors import MammoTrackerError
 from ..track import Status
-from .nodes import PREFIX, ROI, attribute, nodes_with, set_attribute
+from .nodes import PREFIX, ROI, attribute, nodes_with, referenced, set_attribute
 from .raster import Raster
-from .rois import box_of, draw_as_outline, paint
-from .volumes import keep_spacing
+from .rois import SAME_PX, bounds_of, box_of, display_of, draw_as_outline, is_placed, paint
+from .volumes import keep_spacing, source_file
 
 LESION_TYPES = ("mass", "calcification")
 COLORS = (
@@ -71,6 +74,28 @@ def claim_new_rois(prior, beside: Iterable = ()) -> None:
             claim_lesion(roi, prior, beside=beside)
 
 
+def reclaim_lesions(volumes: Iterable) -> None:
+    """Make lesions of which the exam was deleted those of that exam, where it was loaded again.
+
+    It is known by its DICOM instance, else by its file, else by its name.
+    """
+    volumes = list(volumes)
+    stranded = nodes_with(volumes[0].GetScene(), ROI, "lesion", Prior=None) if volumes else []
+    known = {_identity(volume): volume for volume in volumes} if stranded else {}
+    for roi in stranded:
+        volume = known.get(attribute(roi, "Exam"))
+        with suppress(MammoTrackerError):  # it lies elsewhere now
+            if volume is not None and box_of(roi, volume):
+                roi.SetNodeReferenceID(PREFIX + "Prior", volume.GetID())
+
+
+def _identity(volume) -> str:
+    """Return what tells an exam from others, also when it is loaded again; none can read it."""
+    file = source_file(volume)
+    text = volume.GetAttribute("DICOM.instanceUIDs") or str(file or volume.GetName())
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
 def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> None:
     """Make an ROI a lesion of this prior; a colour of its own it keeps.
 
@@ -79,21 +104,26 @@ def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> No
     set_attribute(roi, "Role", "lesion")
     set_lesion_type(roi, lesion_type)
     roi.SetNodeReferenceID(PREFIX + "Prior", prior.GetID())
+    set_attribute(roi, "Exam", _identity(prior))
     keep_spacing(prior)
-    roi.CreateDefaultDisplayNodes()
-    display = roi.GetDisplayNode()
+    draw_as_outline(display_of(roi))
+    color_if_default(roi, [*lesions(prior), *beside])
+
+
+def color_if_default(roi, others: Iterable) -> None:
+    """Give a lesion that has no colour of its own one that no other one has."""
+    display = display_of(roi)
     default = roi.GetScene().GetDefaultNodeByClass("vtkMRMLMarkupsDisplayNode") or type(display)()
     if display.GetSelectedColor() == default.GetSelectedColor():
-        color_apart(roi, [*lesions(prior), *beside])
-    draw_as_outline(display)
+        color_apart(roi, others)
 
 
 def color_apart(roi, others: Iterable) -> None:
     """Give a lesion a colour that no other one has."""
     others = {other.GetID(): other for other in others if other is not roi}.values()
-    used = [other.GetDisplayNode().GetSelectedColor() for other in others]
+    used = [display_of(other).GetSelectedColor() for other in others]
     free = [color for color in COLORS if color not in used]
-    paint(roi.GetDisplayNode(), free[0] if free else COLORS[len(others) % len(COLORS)])
+    paint(display_of(roi), free[0] if free else COLORS[len(others) % len(COLORS)])
 
 
 def remove_lesion(roi) -> None:
@@ -102,6 +132,22 @@ def remove_lesion(roi) -> None:
     for prediction in nodes_with(scene, ROI, "prediction", Lesion=roi):
         scene.RemoveNode(prediction)
     scene.RemoveNode(roi)
+
+
+def keep_as_point(roi) -> None:
+    """Remember that the size of a lesion's box was made up: its file marks a point."""
+    box = bounds_of(roi, referenced(roi, "Prior"))
+    set_attribute(roi, "PointBox", json.dumps([box.width, box.height]))
+
+
+def is_point(roi) -> bool:
+    """Whether a lesion's box is as large as one that was put around a point, wherever it is now."""
+    made_up, exam = attribute(roi, "PointBox"), referenced(roi, "Prior")
+    if not made_up or exam is None or not is_placed(roi):
+        return False
+    box = bounds_of(roi, exam)
+    pairs = zip((box.width, box.height), json.loads(made_up), strict=True)
+    return all(abs(now - before) <= SAME_PX for now, before in pairs)
 
 
 def lesion_type(roi) -> str:

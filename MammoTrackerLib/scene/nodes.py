@@ -75,3 +75,20 @@ def do_not_save(node) -> None:
     node.SaveWithSceneOff()
     for index in range(node.GetNumberOfDisplayNodes()):
         node.GetNthDisplayNode(index).SaveWithSceneOff()
+
+
+def remove_node(node) -> None:
+    """Remove a node, with how it is shown and stored."""
+    scene = node.GetScene()
+    if scene is None:  # it went with another one
+        return
+    helpers = [node.GetNthDisplayNode(k) for k in range(_count(node, "GetNumberOfDisplayNodes"))]
+    helpers += [node.GetNthStorageNode(k) for k in range(_count(node, "GetNumberOfStorageNodes"))]
+    scene.RemoveNode(node)
+    for helper in helpers:
+        if helper is not None and helper.GetScene() is scene:
+            scene.RemoveNode(helper)
+
+
+def _count(node, name: str) -> int:
+    return getattr(node, name)() if hasattr(node, name) else 0

@@ -23,6 +23,7 @@ from .nodes import (
 from .rois import (
     bounds_of,
     box_if_placed,
+    display_of,
     draw_as_outline,
     is_placed,
     paint_like,
@@ -166,7 +167,7 @@ def set_review(prediction, review: str) -> None:
     text = described(status_of(prediction), score_of(prediction), reason_of(prediction))
     for index in range(prediction.GetNumberOfControlPoints()):
         prediction.SetNthControlPointDescription(index, text)
-    prediction.GetDisplayNode().SetVisibility(review not in ABSENT)
+    display_of(prediction).SetVisibility(review not in ABSENT)
 
 
 def best_guess(prediction) -> Box:
@@ -241,6 +242,6 @@ def preview_candidate(prediction, index: int | None):
     roi.SetName(f"Candidate {index + 1}")
     roi.SetNodeReferenceID(PREFIX + "Prediction", prediction.GetID())
     paint_like(roi, prediction)
-    show_only_in(roi, prediction.GetDisplayNode().GetViewNodeIDs())
+    show_only_in(roi, display_of(prediction).GetViewNodeIDs())
     place_roi(roi, referenced(prediction, "Current"), candidates_of(prediction)[index].box)
     return roi

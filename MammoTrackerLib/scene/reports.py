@@ -10,7 +10,7 @@ import slicer
 from ..errors import MammoTrackerError
 from ..reading.lesions import absence_remarks, read_lesions
 from ..reading.sr import read_report
-from .lesion import claim_lesion
+from .lesion import claim_lesion, keep_as_point
 from .nodes import ROI, attribute, placing_kept, set_attribute
 from .rois import place_roi
 from .volumes import header_of, source_file
@@ -51,6 +51,8 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
         set_attribute(roi, "Tracking", lesion.tracking or "")
         place_roi(roi, volume, lesion.box)
         claim_lesion(roi, volume, lesion.lesion_type)
+        if lesion.is_size_made_up:
+            keep_as_point(roi)
         rois.append(roi)
     return rois, (*file.remarks, *absence_remarks(len(file.absences)))
 

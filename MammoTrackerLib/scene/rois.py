@@ -15,6 +15,8 @@ from .raster import Raster, image_axes, right_angled
 from .volumes import header_of
 
 THICKNESS_MM = 10.0
+SAME_PX = 0.1
+"""So far a box may be off, by rounding, from what it was before."""
 _FLAT_PX = 1e-3
 # Pairs of a box's corners, in the order of itertools.product, that an edge joins.
 _EDGES = np.array([(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)])
@@ -154,6 +156,14 @@ def set_spacing(volume, mm: float) -> None:
                 scene.RemoveNode(node)
 
 
+def display_of(roi):
+    """Return how an ROI is shown; anew, as an outline, if the user has deleted that."""
+    if roi.GetDisplayNode() is None:
+        roi.CreateDefaultDisplayNodes()
+        draw_as_outline(roi.GetDisplayNode())
+    return roi.GetDisplayNode()
+
+
 def paint(display, color: Sequence[float]) -> None:
     display.SetColor(*color)
     display.SetSelectedColor(*color)
@@ -161,7 +171,7 @@ def paint(display, color: Sequence[float]) -> None:
 
 def paint_like(roi, other) -> None:
     """Give an ROI the colour of another one."""
-    paint(roi.GetDisplayNode(), other.GetDisplayNode().GetSelectedColor())
+    paint(display_of(roi), display_of(other).GetSelectedColor())
 
 
 def draw_as_outline(display) -> None:
@@ -176,6 +186,6 @@ def draw_as_outline(display) -> None:
 
 def show_only_in(node, view_node_ids: Sequence[str]) -> None:
     """Show a node in these views alone; in all views if there are none."""
-    display = node.GetDisplayNode()
+    display = display_of(node)
     if list(display.GetViewNodeIDs()) != list(view_node_ids):
         display.SetViewNodeIDs(list(view_node_ids))

@@ -9,9 +9,9 @@ import vtk
 from ..box import Box
 from ..growth import signed
 from ..track import Status
-from .history import is_outdated_answer
+from .history import is_outdated_answer, made_up_on
 from .lesion import lesion_type
-from .nodes import new_node, node_with, nodes_with, referenced
+from .nodes import new_node, node_with, nodes_with, referenced, remove_node
 from .prediction import (
     ABSENT,
     answers_of,
@@ -61,14 +61,22 @@ def update_table(prior, current):
     for roi in predictions(prior, current):
         lesion = lesion_of(roi)
         roi.SetName(prediction_name(lesion))
-        before = _box_mm(lesion, prior) if is_placed(lesion) else None
-        rows.append([lesion.GetName(), *_answer(roi), *_measures(roi, before, lesion)])
+        made_up = made_up_on(lesion, (prior, current))
+        before = _box_mm(lesion, prior) if is_placed(lesion) and 0 not in made_up else None
+        measures = _measures(roi, before, lesion, 1 in made_up)
+        rows.append([lesion.GetName(), *_answer(roi), *measures])
     return _filled(node, COLUMNS, rows)
 
 
 def series_table(scene):
     """Return the table node of the exams that are followed in this scene, or None."""
     return node_with(scene, _TABLE, "series")
+
+
+def remove_series_table(scene) -> None:
+    """Remove the table of the exams that are followed no more, if there is one."""
+    for node in nodes_with(scene, _TABLE, "series"):
+        remove_node(node)
 
 
 def update_series_table(volumes: Sequence, lesions: Sequence):
@@ -94,6 +102,7 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
     rows = []
     for lesion in lesions:
         first, answers = None, answers_of(lesion)
+        made_up = made_up_on(lesion, volumes)
         for number, volume in enumerate(volumes):
             roi = answers.get(volume.GetID())
             if roi is None:
@@ -104,7 +113,7 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
                 roi.SetName(prediction_name(lesion, number + 1))
                 answer = _answer(roi)
             year = "" if years is None else f"{years[number]:.2f}"
-            measures = _measures(roi, first, lesion)
+            measures = _measures(roi, first, lesion, number in made_up)
             rows.append([lesion.GetName(), titles[number], year, *answer, *measures])
             if first is None and measures[0] and _is_measured(roi):
                 first = _box_mm(roi, volume)
@@ -154,13 +163,18 @@ def _answer(prediction) -> list[str]:
     return [status_of(prediction), review_of(prediction), score]
 
 
-def _measures(roi, before: Box | None, lesion) -> list[str]:
-    """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes."""
+def _measures(roi, before: Box | None, lesion, is_made_up: bool) -> list[str]:
+    """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes.
+
+    Of a size that is made up only where it is.
+    """
     kind = lesion_type(lesion)
     is_known = is_placed(roi) and review_of(roi) not in ABSENT and not is_outdated_answer(roi)
     box = _box_mm(roi, exam_of(roi)) if is_known else None
     if box is None:
         return ["", "", "", kind, *[""] * 5]
+    if is_made_up:
+        return ["", "", "", kind, *(f"{value:.1f}" for value in box.center), "", "", ""]
     longest = max(box.width, box.height)
     changes = ["", ""]
     if before is not None and _is_measured(roi):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from sample_pair import TRUTH
+
+from MammoTrackerLib import Box, Candidate, Status, Track
+
 
 def choose(panel, shell, prior, current) -> None:
     panel.ui.priorSelector.setCurrentNode(prior)
@@ -50,3 +54,21 @@ def comment(panel, text: str) -> None:
     """Type a comment on what is selected in a reading list, without Return at its end."""
     panel.ui.commentLineEdit.text = text
     panel.ui.commentLineEdit.setFocus()
+
+
+def show(panel, lesion, current, answer: Track):
+    """Show an answer as the tracker's, select its row, and return its ROI."""
+    from MammoTrackerLib import scene
+
+    prediction = scene.show_track(lesion, current, answer)
+    panel.results.refresh()
+    panel.results.select(prediction)
+    return prediction
+
+
+def answer(lesion, prior) -> Track:
+    from MammoTrackerLib import scene
+
+    other = Box(TRUTH.x0 - 60, TRUTH.y0 - 90, TRUTH.x1 - 60, TRUTH.y1 - 90)
+    places = (Candidate(TRUTH, 0.9), Candidate(other, 0.4))
+    return Track(scene.box_of(lesion, prior), TRUTH, 0.9, Status.FOUND, "Here.", places, TRUTH)

@@ -143,11 +143,17 @@ def test_exams_are_left_out_and_taken_in_again(panel, shell, series):
     assert panel.exams.pair == (series[3], series[0])
     assert panel.exams.series == [series[3], series[0]]
     assert panel.ui.priorLabel.text == "Prior:" and panel.ui.examsList.visible
-    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)  # two remain
+    rows = [panel.ui.examsList.item(row) for row in range(4)]
+    fixed = [not row.flags() & qt.Qt.ItemIsEnabled for row in rows]
+    assert fixed == [True, False, False, True], "two exams are the least"
+    assert [bool(row.toolTip()) for row in rows] == fixed
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)
     assert panel.exams.series == [series[3], series[0]]
     assert [checked for _date, checked in listed(panel)] == [True, False, False, True]
     panel.ui.examsList.item(1).setCheckState(qt.Qt.Checked)
     assert panel.exams.series == [*series[:2], series[3]]
+    rows = [panel.ui.examsList.item(row) for row in range(4)]
+    assert all(row.flags() & qt.Qt.ItemIsEnabled and not row.toolTip() for row in rows)
 
 
 def test_the_views_are_called_as_the_columns_are(panel, shell, followed):

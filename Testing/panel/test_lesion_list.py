@@ -213,3 +213,109 @@ def test_a_report_on_the_exams_in_the_dicom_database_is_offered(panel, shell, se
     assert scene.box_of(last, series[3]).as_tuple() == pytest.approx(boxes[1].as_tuple())
     assert first.GetDisplayNode().GetSelectedColor() != last.GetDisplayNode().GetSelectedColor()
     assert [panel.ui.lesionsTable.item(row, 2).text() for row in range(2)] == ["0 y", "+5.0 y"]
+
+
+def test_a_lesion_without_a_name_gets_its_former_one_or_a_number(panel, shell, pair):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    prior, _, lesion = pair
+    name, table = lesion.GetName(), panel.ui.lesionsTable
+    for empty in ("", "  ", None):
+        lesion.SetName(empty)
+        shell.process(0.3)
+        assert lesion.GetName() == name == table.item(0, 0).text()
+    table.item(0, 0).setText(" ")
+    assert lesion.GetName() == name == table.item(0, 0).text()
+    for empty in ("", " "):
+        roi = slicer.vtkMRMLMarkupsROINode()
+        roi.SetName(empty)
+        scene.place_roi(slicer.mrmlScene.AddNode(roi), prior, Box(300, 500, 350, 560))
+    shell.process(0.5)
+    names = [table.item(row, 0).text() for row in range(3)]
+    assert all(names) and len(set(names)) == 3
+    assert names == [roi.GetName() for roi in panel.lesions.rois]
+
+
+def test_a_lesion_whose_display_node_is_deleted_is_drawn_again(panel, shell, pair):
+    from MammoTrackerLib import Status, Track, scene
+
+    prior, current, lesion = pair
+    box = scene.box_of(lesion, prior)
+    track = Track(box, box, 0.97, Status.FOUND, "Here.", (), box)
+    prediction = scene.show_track(lesion, current, track)
+    panel.results.refresh()
+    panel.results.select(prediction)
+    shell.click(panel.ui.rejectButton)
+    for roi in (lesion, prediction):
+        shell.scene.RemoveNode(roi.GetDisplayNode())
+    panel.ui.lesionsTable.selectRow(0)  # before the panel looks at the scene
+    shell.click(panel.ui.restoreButton)
+    shell.click(panel.ui.rejectButton)
+    shell.scene.RemoveNode(prediction.GetDisplayNode())
+    shell.process(0.5)
+    assert lesion.GetDisplayNode().GetSelectedColor() in scene.COLORS
+    assert list(lesion.GetDisplayNode().GetViewNodeIDs()) == ["vtkMRMLSliceNodeMammoTrackerPrior"]
+    assert prediction.GetDisplayNode() and not prediction.GetDisplayNode().GetVisibility()
+    shell.click(panel.ui.restoreButton)
+    colors = [roi.GetDisplayNode().GetSelectedColor() for roi in (lesion, prediction)]
+    assert colors[0] == colors[1]
+
+
+def test_a_lesion_is_listed_again_when_its_deleted_exam_is_loaded_again(panel, shell, pair):
+    from panel_steps import choose
+
+    import MammoTracker
+
+    prior, current, lesion = pair
+    shell.scene.RemoveNode(prior)
+    shell.process(0.4)
+    assert panel.lesions.rois == [] and lesion.GetScene()
+    again, other, second = MammoTracker.loadSamplePair()
+    shell.scene.RemoveNode(second)
+    choose(panel, shell, other, current)
+    assert panel.lesions.rois == []
+    choose(panel, shell, again, current)
+    assert panel.lesions.rois == [lesion] and panel.ui.lesionsTable.rowCount == 1
+
+
+def test_a_lesion_of_a_series_comes_back_with_its_exam_and_its_answers(
+    panel, shell, followed, exam_files
+):
+    from panel_steps import rows_of
+
+    from MammoTrackerLib import scene
+
+    exams, (mass, calcs) = followed
+    before = rows_of(panel)
+    shell.scene.RemoveNode(exams[0])  # on which the one is marked
+    shell.process(0.5)
+    assert panel.lesions.rois == [mass]
+    again = shell.loadDicom(exam_files[2019])
+    shell.wait(lambda: len(panel.exams.series) == 4)
+    shell.process(0.4)
+    assert panel.lesions.rois == [calcs, mass] and scene.exam_of(calcs) is again
+    rows = rows_of(panel)
+    assert rows[0] == before[0], "its answers lie on the other exams"
+    assert rows[1][2] == "" and rows[1][3:] == before[1][3:]
+
+
+def test_a_lesion_is_deleted_while_another_row_is_selected(panel, shell, pair):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    prior, _, lesion = pair
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Other")
+    scene.place_roi(other, prior, Box(300, 500, 350, 560))
+    shell.process(0.4)
+    table = panel.ui.lesionsTable
+    table.selectRow(1)
+    shell.scene.RemoveNode(lesion)  # the panel looks at the scene somewhat later
+    table.selectRow(0)
+    assert panel.lesions.selected() == []
+    table.selectRow(1)
+    assert panel.lesions.selected() == [other]
+    shell.process(0.5)
+    assert panel.lesions.rois == [other] and table.rowCount == 1

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-
 import pytest
-from panel_steps import details_of, rows_of, track
+from panel_steps import rows_of, track
 from recorded import CRASH
 from sample_pair import TRUTH
 
@@ -25,19 +23,6 @@ def test_a_pair_is_shown_side_by_side(panel, shell, pair):
     assert panel.ui.lesionsTable.item(0, 0).text() == lesion.GetName()
     assert panel.ui.trackAllButton.enabled
     shell.screenshot("/tmp/module-pair.png")
-
-
-def test_export_writes_table_boxes_and_picture(panel, shell, pair, tmp_path):
-    track(panel, shell)
-    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
-    shell.click(panel.ui.exportButton)
-    assert "4 files" in panel.ui.exportLabel.text
-    with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
-        assert list(csv.reader(file))[1:] == details_of(*pair[:2])
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
-        "results.csv", "side-by-side.png", "Lesion 1.mrk.json", "Lesion 1 (current).mrk.json",
-    }  # fmt: skip
 
 
 def test_a_saved_scene_comes_back_as_it_was(panel, shell, pair, tmp_path):
@@ -183,58 +168,6 @@ def slicer_roi_outside(volume):
     return roi
 
 
-def test_export_of_a_series(panel, shell, followed, tmp_path):
-    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
-    shell.click(panel.ui.exportButton)
-    assert "12 files" in panel.ui.exportLabel.text
-    for name in ("strip.png", "growth.png"):
-        assert (tmp_path / name).stat().st_size > 5_000, name
-    with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["Lesion"] for row in rows] == ["Calcs"] * 4 + ["Mass"] * 4
-    assert [row["Years"] for row in rows[:2]] == ["0.00", "1.00"]
-    assert (tmp_path / "Mass (exam 2).mrk.json").is_file()
-    assert (tmp_path / "side-by-side.png").stat().st_size > 10_000
-
-
-def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
-    from MammoTrackerLib import scene
-
-    exams, (mass, _calcs) = followed
-    panel.results.select(scene.prediction_of(mass, exams[2]))
-    shell.click(panel.ui.rejectButton)
-    scene.set_review(scene.prediction_of(mass, exams[1]), "not there")
-    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
-    shell.click(panel.ui.reportCheckBox)
-    shell.click(panel.ui.exportButton)
-    assert "13 files" in panel.ui.exportLabel.text
-    identity = scene.tracking_of(mass)
-    shell.click(panel.ui.exportButton)
-    assert scene.tracking_of(mass) == identity, "the lesion is the same in all reports"
-    before = panel.lesions.rois
-    panel.lesions.load([tmp_path / "report.dcm"])
-    loaded = [roi for roi in panel.lesions.rois if roi not in before]
-    of_mass = [roi for roi in loaded if scene.tracking_of(roi) == identity]
-    assert of_mass and not {scene.exam_of(roi) for roi in of_mass} & {exams[1], exams[2]}
-    (said,) = shell.messages
-    assert "1 rejected by the user" in said
-    assert "1 group of the report says that the lesion is not there" in said
-    shell.messages.clear()
-    # Without an exam's file, it says which.
-    exams[1].SetAttribute("DICOM.instanceUIDs", None)
-    panel.ui.examsList.item(1).setCheckState(qt_checked())
-    panel.ui.exportLabel.text = ""
-    shell.click(panel.ui.exportButton)
-    assert "DICOM file of each exam" in panel.ui.exportLabel.text
-    shell.click(panel.ui.reportCheckBox)
-
-
-def qt_checked():
-    import qt
-
-    return qt.Qt.Checked
-
-
 def test_a_saved_scene_of_a_series_comes_back_as_it_was(panel, shell, followed, tmp_path):
     import slicer
 
@@ -295,17 +228,3 @@ def test_what_no_registration_holds_for_is_not_laid_over_it(panel, shell, pair):
     track(panel, shell)
     assert composite.GetForegroundVolumeID() == scene.warped_prior(prior, current).GetID()
     shell.click(panel.ui.registrationCheckBox)
-
-
-def test_nothing_is_exported_while_a_view_shows_another_image(panel, shell, pair, tmp_path):
-    prior, current, _ = pair
-    track(panel, shell)
-    composite = shell.compositeNode("MammoTrackerCurrent")
-    composite.SetBackgroundVolumeID(prior.GetID())
-    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
-    shell.click(panel.ui.exportButton)
-    assert "side by side first" in panel.ui.exportLabel.text
-    assert list(tmp_path.iterdir()) == []
-    shell.click(panel.ui.sideBySideButton)
-    shell.click(panel.ui.exportButton)
-    assert panel.ui.exportLabel.text == "4 files written."

@@ -1,22 +1,12 @@
-"""The panel's results: corrected, reviewed, taken from the next best places, and drawn."""
+"""The panel's results: by lesion and exam, selected, corrected, outdated, and deleted."""
 
 from __future__ import annotations
 
 import pytest
-from panel_steps import details_of, rows_of, track
+from panel_steps import answer, choose, details_of, rows_of, show, track
 from sample_pair import TRUTH
 
 from MammoTrackerLib import Box, Candidate, Status, Track
-
-
-def show(panel, lesion, current, answer: Track):
-    """Show an answer as the tracker's, select its row, and return its ROI."""
-    from MammoTrackerLib import scene
-
-    prediction = scene.show_track(lesion, current, answer)
-    panel.results.refresh()
-    panel.results.select(prediction)
-    return prediction
 
 
 def test_dragging_the_box_corrects_it_and_the_prediction_comes_back(panel, shell, pair):
@@ -38,22 +28,6 @@ def test_dragging_the_box_corrects_it_and_the_prediction_comes_back(panel, shell
     shell.click(panel.ui.restoreButton)
     assert scene.box_of(prediction, current).as_tuple() == pytest.approx(predicted.as_tuple())
     assert rows_of(panel) == [before]
-
-
-def test_accept_and_reject(panel, shell, pair):
-    from MammoTrackerLib import scene
-
-    prior, current, _ = pair
-    track(panel, shell)
-    (prediction,) = scene.predictions(prior, current)
-    shell.click(panel.ui.acceptButton)
-    assert rows_of(panel)[0][3].startswith("accepted\n")
-    shell.click(panel.ui.rejectButton)
-    assert rows_of(panel)[0][3] == "rejected" and rows_of(panel)[0][1] == ""
-    assert not prediction.GetDisplayNode().GetVisibility()
-    shell.click(panel.ui.restoreButton)
-    assert rows_of(panel)[0][3].startswith("found\n")
-    assert prediction.GetDisplayNode().GetVisibility()
 
 
 def test_an_answer_about_another_box_is_called_outdated(panel, shell, pair):
@@ -113,62 +87,6 @@ def test_the_columns_are_as_wide_as_their_text(panel, shell, pair):
     for column in range(len(rows_of(panel)[0])):
         assert view.columnWidth(column) >= view.sizeHintForColumn(column)
     assert not view.horizontalScrollBar().visible
-
-
-def test_another_candidate_is_seen_and_taken(panel, shell, pair):
-    from MammoTrackerLib import scene
-
-    prior, current, lesion = pair
-    candidates = (Candidate(TRUTH, 0.5, 0.9), Candidate(Box(150, 600, 220, 680), 0.3, 0.9))
-    box = scene.box_of(lesion, prior)
-    answer = Track(box, TRUTH, 0.45, Status.UNCERTAIN, "Two places.", candidates, TRUTH)
-    prediction = show(panel, lesion, current, answer)
-    assert panel.ui.candidatesList.count == 1
-    panel.ui.candidatesList.currentRow = 0
-    preview = scene.preview_of(current)
-    shell.screenshot("/tmp/module-candidate.png")
-    assert scene.box_of(preview, current).iou(candidates[1].box) > 0.99
-    shell.click(panel.ui.useCandidateButton)
-    assert scene.box_of(prediction, current).iou(candidates[1].box) > 0.99
-    assert rows_of(panel)[0][3].startswith("corrected\n")
-    assert scene.preview_of(current) is None
-
-
-def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pair):
-    from MammoTrackerLib import scene
-
-    prior, current, lesion = pair
-    box = scene.box_of(lesion, prior)
-    answer = Track(box, TRUTH, 0.02, Status.NOT_FOUND, "Nowhere.", (Candidate(TRUTH, 0.02),), TRUTH)
-    prediction = show(panel, lesion, current, answer)
-    assert scene.box_if_placed(prediction) is None
-    assert rows_of(panel)[0][1] == "" and rows_of(panel)[0][3] == "not found"
-    assert not panel.ui.acceptButton.enabled
-    shell.click(panel.ui.drawButton)
-    shell.clickPixel(current, 190, 1050)
-    shell.clickPixel(current, 270, 1130)
-    assert scene.box_of(prediction, current).as_tuple() == pytest.approx(
-        (190, 1050, 270, 1130), abs=3
-    )
-    assert rows_of(panel)[0][3].startswith("corrected\n")
-    assert not panel.ui.drawButton.checked
-    shell.click(panel.ui.restoreButton)
-    assert scene.box_if_placed(prediction) is None
-
-
-def test_a_correction_that_is_not_drawn_to_its_end_changes_nothing(panel, shell, pair):
-    from MammoTrackerLib import scene
-
-    prior, current, lesion = pair
-    box = scene.box_of(lesion, prior)
-    answer = Track(box, TRUTH, 0.6, Status.FOUND, "Here.", (Candidate(TRUTH, 0.6),), TRUTH)
-    prediction = show(panel, lesion, current, answer)
-    before = rows_of(panel)
-    shell.click(panel.ui.drawButton)
-    shell.clickPixel(current, 190, 1050)
-    shell.click(panel.ui.drawButton)
-    assert scene.box_of(prediction, current).as_tuple() == pytest.approx(TRUTH.as_tuple())
-    assert rows_of(panel) == before
 
 
 def click_cell(panel, shell, row: int, column: int) -> None:
@@ -274,7 +192,7 @@ def test_what_the_user_decides_is_kept_and_asks_for_another_run(panel, shell, fo
 def test_what_is_selected_stays_so_when_a_lesion_is_added(panel, shell, followed):
     import slicer
 
-    from MammoTrackerLib import Box, Status, Track, scene
+    from MammoTrackerLib import Status, Track, scene
 
     exams, (mass, _calcs) = followed
     click_cell(panel, shell, 1, 4)
@@ -320,17 +238,8 @@ def move(shell, x: float):
     return transform
 
 
-def answer(lesion, prior) -> Track:
-    from MammoTrackerLib import scene
-
-    other = Box(TRUTH.x0 - 60, TRUTH.y0 - 90, TRUTH.x1 - 60, TRUTH.y1 - 90)
-    places = (Candidate(TRUTH, 0.9), Candidate(other, 0.4))
-    return Track(scene.box_of(lesion, prior), TRUTH, 0.9, Status.FOUND, "Here.", places, TRUTH)
-
-
 @pytest.mark.parametrize("how", ["button", "scene", "swap"])
 def test_no_text_of_an_answer_stays_in_the_views_without_it(panel, shell, pair, how):
-    from panel_steps import choose
 
     prior, current, lesion = pair
     show(panel, lesion, current, answer(lesion, prior))
@@ -359,24 +268,6 @@ def test_a_deleted_exam_takes_along_what_was_said_of_it(panel, shell, pair):
     assert slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") == [lesion]
     assert slicer.util.getNodesByClass("vtkMRMLTableNode") == []
     assert texts_in_views(shell) == [lesion.GetName()]
-
-
-def test_a_preview_ends_when_nothing_is_selected_or_another_pair(panel, shell, pair):
-    from panel_steps import choose
-
-    from MammoTrackerLib import scene
-
-    prior, current, lesion = pair
-    show(panel, lesion, current, answer(lesion, prior))
-    panel.ui.candidatesList.currentRow = 0
-    assert scene.preview_of(current)
-    shell.click(panel.ui.sideBySideButton)
-    assert scene.preview_of(current) is None
-    panel.results.selectOn(lesion, current)
-    panel.ui.candidatesList.currentRow = 0
-    assert scene.preview_of(current)
-    choose(panel, shell, current, prior)
-    assert scene.preview_of(current) is None
 
 
 def test_a_transform_of_one_box_or_exam_alone_makes_the_answer_outdated(panel, shell, pair):
@@ -429,49 +320,6 @@ def test_a_name_is_a_text_and_never_makes_the_panel_wide(panel, shell, pair):
         label = panel.ui.reasonLabel
         assert label.text.startswith(f"{name}: ") and label.textFormat == qt.Qt.PlainText
         assert panel.parent.minimumSizeHint.width() == width
-
-
-def test_what_is_said_of_a_box_of_the_user_is_not_the_trackers(panel, shell, pair):
-    prior, current, lesion = pair
-    show(panel, lesion, current, answer(lesion, prior))
-    assert panel.ui.reasonLabel.text.startswith(f"{lesion.GetName()}: Here.\n")
-    panel.ui.candidatesList.currentRow = 0
-    shell.click(panel.ui.useCandidateButton)
-    said = f"{lesion.GetName()}: Corrected. The tracker said: Here.\n"
-    assert panel.ui.reasonLabel.text.startswith(said)
-
-
-def test_drawing_ends_with_another_answer_or_decision(panel, shell, followed):
-    from MammoTrackerLib import scene
-
-    exams, (lesion, _other) = followed
-    prediction = scene.prediction_of(lesion, exams[1])
-    box = scene.box_of(prediction, exams[1])
-    ui = panel.ui
-
-    def nextExam():
-        shell.press(".")
-
-    def beside():
-        ui.currentSelector.setCurrentNode(exams[0])
-
-    def candidate():
-        ui.candidatesList.currentRow = 0
-        shell.click(ui.useCandidateButton)
-
-    for leave, review in (
-        (nextExam, ""), (beside, ""), (lambda: shell.press("X"), "rejected"),
-        (lambda: shell.click(ui.restoreButton), ""), (candidate, "corrected"),
-    ):  # fmt: skip
-        panel.results.selectOn(lesion, exams[1])
-        shell.click(ui.drawButton)
-        assert panel.results.isPlacing and not scene.is_placed(prediction)
-        leave()
-        shell.process(0.3)
-        assert not panel.results.isPlacing and not ui.drawButton.checked
-        assert not ui.resultPlaceWidget.placeModeEnabled
-        assert scene.review_of(prediction) == review
-        assert scene.box_of(prediction, exams[1]).as_tuple() == pytest.approx(box.as_tuple())
 
 
 def test_answers_take_over_the_colour_that_the_lesion_gets(panel, shell, pair):

@@ -166,10 +166,34 @@ def test_it_is_hidden_by_its_check_box_and_for_a_pair(panel, shell, shown):
     assert arrangement() == TIME_LINE_LAYOUT_ID
     import qt
 
+    from MammoTrackerLib import scene
+
+    assert scene.series_table(shell.scene) and scene.growth_chart(shell.scene)
     for row in (1, 0):
         panel.ui.examsList.item(row).setCheckState(qt.Qt.Unchecked)
     shell.process(0.3)
     assert arrangement() == LAYOUT_ID
+    assert scene.series_table(shell.scene) is None, "it would tell of exams that are left out"
+    assert shell.scene.GetNodesByClass("vtkMRMLPlotSeriesNode").GetNumberOfItems() == 0
+    panel.ui.examsList.item(1).setCheckState(qt.Qt.Checked)
+    shell.process(0.3)
+    assert scene.series_table(shell.scene) and scene.growth_chart(shell.scene)
+
+
+def test_what_was_drawn_of_a_deleted_lesion_goes_with_it(panel, shell, shown):
+    from MammoTrackerLib import scene
+
+    _exams, mass, calcs = shown
+    shell.scene.RemoveNode(mass)
+    shell.process(0.5)
+    assert scene.growth_chart(shell.scene).GetTitle().startswith("Calcs")
+    shell.scene.RemoveNode(calcs)
+    shell.process(0.5)
+    for kind in ("Chart", "Series"):
+        assert shell.scene.GetNumberOfNodesByClass(f"vtkMRMLPlot{kind}Node") == 0
+    for role in ("growth", "growth bars"):
+        names = [node.GetName() for node in shell.scene.GetNodesByClass("vtkMRMLTableNode")]
+        assert f"MammoTracker {role}" not in names
 
 
 def test_a_plot_that_no_layout_shows_yet_waits(shell, panel):

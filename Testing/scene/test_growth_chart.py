@@ -72,3 +72,21 @@ def test_a_lesion_without_a_place_has_no_chart(scene, exams):
     bridge.unplace(lesion)
     assert bridge.update_growth_chart(lesion, exams) is None
     assert bridge.growth_chart(scene) is None
+
+
+def test_the_chart_goes_with_all_that_it_is_drawn_from(scene, exams):
+    lesion = add_lesion(scene, exams[3], SQUARE)
+    before = scene.GetNumberOfNodes()
+    bridge.update_growth_chart(lesion, exams)
+    assert scene.GetNumberOfNodes() > before
+    bridge.remove_growth_chart(scene)
+    assert scene.GetNumberOfNodes() == before
+    bridge.remove_growth_chart(scene)  # there is none
+
+
+def test_a_single_size_is_a_point_that_can_be_drawn(scene, exams):
+    lesion = add_lesion(scene, exams[3], SQUARE)
+    chart, numbers = bridge.update_growth_chart(lesion, exams)
+    bars, points = (points_of(chart.GetNthPlotSeriesNode(index)) for index in range(2))
+    assert numbers == [3] and len(bars) == 10
+    assert len(points) == 2 and points[0] == points[1] == (4, pytest.approx(1.8))

@@ -11,7 +11,10 @@ slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer li
 
 from MammoTrackerLib import Box, Status  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.growth import growth  # noqa: E402
 from MammoTrackerLib.history import ExamResult, LesionHistory, by_user  # noqa: E402
+from MammoTrackerLib.scene.history import _repeatability  # noqa: E402
+from MammoTrackerLib.scene.lesion import keep_as_point  # noqa: E402
 
 LARGER = Box(8, 10, 26, 28)
 
@@ -180,3 +183,55 @@ def test_everything_of_a_series_survives_a_saved_scene(scene, exams, tmp_path):
     assert rows_but_halves(table) == rows
     bridge.update_series_table(exams, [lesion, *bridge.lesions(exams[0])])
     assert rows_but_halves(table) == rows
+
+
+def followed_point(scene, exams):
+    """Return a lesion that is marked as a point on the third exam, with answers on the others."""
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    keep_as_point(lesion)
+    found = ExamResult(make_track(), (2,), False, 0.8)
+    results = (found, found, by_user(SQUARE, SQUARE), found)
+    bridge.show_history(lesion, exams, LesionHistory(2, results))
+    return lesion
+
+
+def test_sizes_are_those_of_the_commands_where_a_lesion_is_marked_as_a_point(scene, exams):
+    lesion = followed_point(scene, exams)
+    known = bridge.known_of(lesion, exams)
+    assert known.points == {2} and known.made_up == set() and known.measured == known.history
+    assert all(known.growth.sizes)
+
+    second = bridge.prediction_of(lesion, exams[1])
+    bridge.place_roi(second, exams[1], LARGER)
+    bridge.set_review(second, "corrected")
+    known = bridge.known_of(lesion, exams)
+    assert known.history.marked == 2 and known.measured.marked == 1
+    assert known.made_up == {2, 3}, "and what was found from it"
+    one = replace(known.history, marked=1)
+    spacings = [bridge.header_of(exam).spacing for exam in exams]
+    assert known.growth == growth(one, spacings, [None] * 4, _repeatability(), "", {2})
+    assert [size is None for size in known.growth.sizes] == [False, False, True, True]
+    rows = rows_of(bridge.update_series_table(exams, [lesion]))
+    assert [bool(row["Longest (mm)"]) for row in rows] == [True, True, False, False]
+    assert [bool(row["Area (mm2)"]) for row in rows] == [True, True, False, False]
+    assert all(row["Centre x (mm)"] for row in rows)
+    assert [bool(row["Change (mm)"]) for row in rows] == [False, True, False, False]
+
+    lesion.SetSize(3, 3, 10)  # now the user has said how large it is
+    known = bridge.known_of(lesion, exams)
+    assert known.points == set() and known.made_up == set()
+    assert known.measured == known.history and known.size_on(2) is not None
+
+
+def test_a_pair_has_no_change_from_a_point_to_a_size(scene, exams):
+    lesion = followed_point(scene, exams)
+    prior, current = exams[2], exams[3]
+    (row,) = rows_of(bridge.update_table(prior, current))
+    assert row["Longest (mm)"] and row["Change (mm)"]
+    roi = bridge.prediction_of(lesion, current)
+    bridge.place_roi(roi, current, LARGER)
+    bridge.set_review(roi, "corrected")
+    (row,) = rows_of(bridge.update_table(prior, current))
+    assert row["Longest (mm)"] and not row["Change (mm)"] and not row["Change (%)"]
+    bridge.set_review(roi, "rejected")
+    assert bridge.known_of(lesion, [prior, current]).measured.marked == 0

@@ -61,3 +61,19 @@ def test_without_lesions_no_text_stays_and_none_comes(scene, pair):
     bridge.remove_lesion(lesion)
     bridge.update_labels(prior, current, [])
     assert texts(scene, prior) == texts(scene, current) == []
+
+
+def test_labels_are_drawn_again_if_their_display_node_was_deleted(scene, pair):
+    prior, current = pair
+    add_lesion(scene, prior, SQUARE)
+    bridge.update_labels(prior, current)
+    before = label_node(scene, prior).GetDisplayNode()
+    look = before.GetSelectedColor(), before.GetPointLabelsVisibility(), before.GetGlyphScale()
+    scene.RemoveNode(before)
+    bridge.update_labels(prior, current)
+    again = label_node(scene, prior).GetDisplayNode()
+    assert look == (
+        again.GetSelectedColor(),
+        again.GetPointLabelsVisibility(),
+        again.GetGlyphScale(),
+    )

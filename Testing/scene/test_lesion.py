@@ -171,3 +171,33 @@ def test_lesions_of_exams_that_are_shown_together_have_other_colours(scene):
     bridge.claim_lesion(third, exams[1], beside=[first, second, third])
     colors = [roi.GetDisplayNode().GetSelectedColor() for roi in (first, second, third)]
     assert colors[0] == colors[1] == bridge.COLORS[0] and colors[2] == bridge.COLORS[1]
+
+
+def test_a_lesion_is_linked_again_with_its_exam_that_was_loaded_again(scene, pair):
+    prior, current = pair
+    lesion, off = add_lesion(scene, prior, SQUARE), add_lesion(scene, prior, SQUARE)
+    prediction = bridge.show_track(lesion, current, make_track())
+    color = lesion.GetDisplayNode().GetSelectedColor()
+    scene.RemoveNode(prior)
+    bridge.reclaim_lesions([current])
+    other = add_volume(scene, name="another")
+    bridge.reclaim_lesions([other, current])
+    assert bridge.exam_of(lesion) is None, "it is no lesion of another exam in that place"
+    prior = add_volume(scene, name="prior")
+    bridge.place_roi(off, prior, Box(-30, -30, -20, -20))
+    bridge.reclaim_lesions([prior, current])
+    assert bridge.lesions(prior) == [lesion] and bridge.prediction_of(lesion, current) is prediction
+    assert lesion.GetDisplayNode().GetSelectedColor() == color
+
+
+def test_an_exam_is_known_by_its_instance_whatever_it_is_called(scene, pair):
+    prior, current = pair
+    prior.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    lesion = add_lesion(scene, prior, SQUARE)
+    scene.RemoveNode(prior)
+    same_name, again = add_volume(scene, name="prior"), add_volume(scene, name="8: MLO")
+    same_name.SetAttribute("DICOM.instanceUIDs", "1.2.4")
+    again.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    bridge.reclaim_lesions([same_name, again])
+    assert bridge.lesions(again) == [lesion] and bridge.lesions(same_name) == []
+    assert "1.2.3" not in " ".join(map(lesion.GetAttribute, lesion.GetAttributeNames()))

@@ -138,3 +138,19 @@ def test_reports_of_the_database(scene, exams, tmp_path, monkeypatch):
     assert reports_on(volumes) == []
     monkeypatch.setattr(slicer, "dicomDatabase", None, raising=False)
     assert reports_on(volumes) == []
+
+
+def test_of_a_point_the_scene_knows_that_its_size_was_made_up(scene, exams, tmp_path):
+    (first, second), _ = exams
+    point = group(*tracking("1.7"), scoord("POINT", [20, 15], A))
+    path = write_report(tmp_path / "sr.dcm", report(point, outline(B)))
+    (pointed, sized), remarks = load_lesions(path, [first, second])
+    assert len(remarks) == 1 and "Points" in remarks[0]
+    assert bridge.is_point(pointed) and not bridge.is_point(sized)
+    box = bridge.box_of(pointed, first)
+    bridge.place_roi(pointed, first, Box.from_center(10, 9, box.width, box.height))
+    assert bridge.is_point(pointed), "it is elsewhere, and as large as before"
+    bridge.set_spacing(first, 0.1)
+    assert bridge.is_point(pointed)
+    pointed.SetSize(2 * pointed.GetSize()[0], *pointed.GetSize()[1:])
+    assert not bridge.is_point(pointed)

@@ -297,3 +297,23 @@ def test_views(scene, pair):
     for views in (["vtkMRMLSliceNodeA"], ["vtkMRMLSliceNodeB", "vtkMRMLSliceNodeC"], []):
         bridge.show_only_in(roi, views)
         assert list(roi.GetDisplayNode().GetViewNodeIDs()) == views
+
+
+def test_an_roi_is_drawn_again_if_its_display_node_was_deleted(scene, pair):
+    prior, current = pair
+    lesion, other = (add_lesion(scene, prior, SQUARE, name) for name in "ab")
+    prediction = bridge.show_track(lesion, current, make_track())
+    for roi in (lesion, other, prediction):
+        scene.RemoveNode(roi.GetDisplayNode())
+    bridge.update_labels(prior, current)
+    bridge.color_apart(lesion, [other])
+    bridge.paint_like(prediction, lesion)
+    bridge.set_review(prediction, "rejected")
+    assert bridge.preview_candidate(prediction, 1) is bridge.preview_of(current)
+    bridge.update_growth_chart(other, [prior, current])
+    bridge.show_only_in(other, ["view"])
+    for roi in (lesion, other, prediction):
+        assert roi.GetNumberOfDisplayNodes() == 1 and not roi.GetDisplayNode().GetFillVisibility()
+    colors = [roi.GetDisplayNode().GetSelectedColor() for roi in (lesion, prediction)]
+    assert colors[0] == colors[1] in bridge.COLORS
+    assert not prediction.GetDisplayNode().GetVisibility()

@@ -421,8 +421,8 @@ def _make_qt() -> None:
     # where both spellings work. What sets up widgets writes properties, the rest calls setters.
     written = (
         "candidate_list", "case_decisions", "case_table", "drawn_box", "exam_list", "exams",
-        "film_strip", "keyboard", "lesion_list", "reading_list", "result_list", "result_table",
-        "setup", "side_by_side", "time_line", "tracking",
+        "export", "film_strip", "keyboard", "lesion_list", "plain_text", "reading_list",
+        "result_list", "result_table", "review", "setup", "side_by_side", "time_line", "tracking",
     )  # fmt: skip
     true_properties = ["MammoTracker", *(f"MammoTrackerPanel.{name}" for name in written)]
     true_properties += [f"Testing.panel.test_{name}" for name in ("module", *written)]
