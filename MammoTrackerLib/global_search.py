@@ -369,8 +369,7 @@ def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Tran
 
 def _negatives(before: Reduced, after: Reduced) -> tuple[str, ...]:
     return tuple(
-        f"The {name} looks like a negative, whose air is bright, and was read as its positive: "
-        "check the place, or give it with dense tissue bright."
+        f"The {name} looks like a negative (bright air), and was read as its positive: check it."
         for name, image in (("prior", before), ("current", after))
         if image.is_negative
     )
