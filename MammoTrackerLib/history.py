@@ -313,16 +313,21 @@ def _measured(
     return replace(result, track=replace(result.track, box=box))
 
 
-def presence(chance: float, coefficients: Sequence[float]) -> float:
+def presence(chance: float, coefficients: Sequence[float] | None) -> float:
     """Return the probability that a lesion is on an exam.
+
+    Where scores are no probabilities nothing tells that a lesion is not there: at least `ABSENT`.
 
     Parameters
     ----------
     chance
         The highest score of the exam and those beyond it; 1 where the user says that it is there.
     coefficients
-        Of a logistic regression on its logit; 0 and 1 leave it as it is.
+        Of a logistic regression on its logit; 0 and 1 leave it as it is. None for scores that are
+        no probabilities.
     """
+    if coefficients is None:
+        return max(chance, ABSENT)
     if chance >= 1:
         return 1.0
     bias, slope = coefficients
@@ -337,7 +342,7 @@ def _with_presence(result: ExamResult, there: float, seen_on: int, sure: float) 
         return replace(result, there=max(there, ABSENT))
     if there < ABSENT:
         more = f" It is probably not there ({as_percent(1 - there)})."
-    elif track.status is Status.NOT_FOUND:
+    elif track.status is Status.NOT_FOUND and there > ABSENT:
         more = f" It should be there, since exam {seen_on + 1} shows it: look yourself."
     elif there < sure and track.status is Status.FOUND:
         more = f" It may not be there ({as_percent(1 - there)})."

@@ -165,9 +165,11 @@ class LesionTracker:
         return calibration["uncertain_score"], calibration["found_score"]
 
     @property
-    def presence(self) -> tuple[float, float]:
-        """The coefficients of `history.presence`."""
-        return tuple(self._card.get("presence", (0.0, 1.0)))
+    def presence(self) -> tuple[float, float] | None:
+        """The coefficients of `history.presence`; None where a score is no probability."""
+        if "presence" in self._card:
+            return tuple(self._card["presence"])
+        return (0.0, 1.0) if "calibration" in self._card else None
 
     @property
     def repeatability(self) -> dict:

@@ -165,6 +165,17 @@ def test_what_is_probably_not_there_is_never_called_found():
     assert presence(1.0, (-3, 1)) == 1
 
 
+def test_scores_that_are_no_probabilities_call_nothing_new_or_gone():
+    exams = Scripted(3, {(1, 0): (0.1, 0), (1, 2): (0.3, 0)})
+    exams.tracker = type("tracker", (), {"thresholds": (UNCERTAIN, FOUND), "presence": None})
+    history = one(exams, 1)
+    assert [result.track.status for result in history.results] == [
+        Status.NOT_FOUND, Status.FOUND, Status.NOT_FOUND
+    ]  # fmt: skip
+    assert history.new is None and history.gone is None
+    assert all("there" not in result.track.reason for result in history.results)
+
+
 def test_a_lesion_that_nobody_looked_for_is_not_called_new():
     exams = Scripted(3, {})
     real = exams.track
