@@ -41,6 +41,8 @@ def collect(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Track every row of a manifest that has a true box, or whose lesion is not there.
 
+    Pairs that cannot be tracked are left out, which is said.
+
     Returns
     -------
     values : numpy.ndarray
@@ -55,11 +57,15 @@ def collect(
     values, right, there, went = [], [], [], []
     pairs = pairs_of(read_manifest(manifest))
     for rows in progress(pairs, "Tracking", console=Console(stderr=True)):
-        prior = read_exam(manifest.parent, rows[0], "prior")
-        current = read_exam(manifest.parent, rows[0], "current")
-        alignment = align(prior, current)
-        boxes = [box_of(row, "prior") for row in rows]
-        tracks = tracker.track(prior, current, boxes, alignment, force=True)
+        try:
+            prior = read_exam(manifest.parent, rows[0], "prior")
+            current = read_exam(manifest.parent, rows[0], "current")
+            alignment = align(prior, current)
+            boxes = [box_of(row, "prior") for row in rows]
+            tracks = tracker.track(prior, current, boxes, alignment, force=True)
+        except MammoTrackerError as error:
+            print(f"Pair {rows[0]['pair_id']} is left out: {error}", file=sys.stderr)
+            continue
         # A reader who says that a lesion is not there says it of the right pair.
         is_pair = any(is_present(row) or row.get("decision") == NOT_THERE for row in rows)
         for row, track in zip(rows, tracks, strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.confidence import EVIDENCE
 from MammoTrackerLib.networks.card import (
     CONVERTED,
@@ -45,6 +46,22 @@ def test_manifests_without_any_evidence_are_said(tmp_path: Path, monkeypatch, ca
     assert values.shape == (0, len(EVIDENCE)) and all(flag.dtype == bool for flag in flags)
     assert calibrate.main([str(tmp_path / "m.csv"), "--weights", str(WEIGHTS)]) == 2
     assert "check their boxes" in capsys.readouterr().err
+
+
+def test_a_pair_that_cannot_be_tracked_is_left_out_and_said(tmp_path: Path, monkeypatch, capsys):
+    rows = [{"pair_id": name} for name in ("p1", "p2")]
+    asked = []
+
+    def read_exam(folder: Path, row: dict, name: str):
+        asked.append(row["pair_id"])
+        raise MammoTrackerError("It cannot be read.")
+
+    monkeypatch.setattr(calibrate, "read_manifest", lambda path: rows)
+    monkeypatch.setattr(calibrate, "pairs_of", lambda rows: [[row] for row in rows])
+    monkeypatch.setattr(calibrate, "read_exam", read_exam)
+    values, *_ = calibrate.collect(tmp_path, None)
+    assert len(values) == 0 and asked == ["p1", "p2"]
+    assert "Pair p2 is left out: It cannot be read." in capsys.readouterr().err
 
 
 def test_lesions_that_went_are_weighed_as_the_share_that_is_asked_for():
