@@ -23,6 +23,7 @@ from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
 from ..pair import series_problems
+from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
 from ..reading.lesions import absence_remarks, read_lesions
@@ -219,10 +220,7 @@ def read_exam(
 
 
 def _read_with_own_spacing(path: Path, otherwise: float) -> Mammogram:
-    try:
-        mammogram = Mammogram.read(path)
-    except MammoTrackerError:  # which is said again if it is for another reason
-        return Mammogram.read(path, otherwise)
+    mammogram = read_mammogram(path, None, otherwise)
     if not other_spacing(spacing_pair(otherwise), mammogram.spacing):
         return mammogram
     remark = (

@@ -11,15 +11,24 @@ from .files import first_bytes
 from .image import image_format, read_image
 
 
-def read_mammogram(path: Path, spacing: float | tuple[float, float] | None) -> Mammogram:
-    """Read a file of any kind that can be read: see `Mammogram.read`."""
+def read_mammogram(
+    path: Path,
+    spacing: float | tuple[float, float] | None,
+    otherwise: float | tuple[float, float] | None = None,
+) -> Mammogram:
+    """Read a file of any kind that can be read: see `Mammogram.read`.
+
+    `otherwise` is the spacing where neither `spacing` nor the file says one.
+    """
     if spacing is not None:
         spacing = spacing_pair(spacing)
+    if otherwise is not None:
+        otherwise = spacing_pair(otherwise)
     head = first_bytes(path)
     format_name = None if head[128:132] == b"DICM" else image_format(path, head)
     if format_name is None:
-        return read_dicom(path, spacing)
-    return read_image(path, spacing, format_name)
+        return read_dicom(path, spacing, otherwise)
+    return read_image(path, spacing, otherwise, format_name)
 
 
 def read_header(path: Path) -> Header:

@@ -29,15 +29,19 @@ _BEFORE_PIXELS = 0x7FE00000
 _HOLOGIC_TOMOSYNTHESIS = 0x7E01
 
 
-def read_dicom(path: Path, spacing: tuple[float, float] | None) -> Mammogram:
+def read_dicom(
+    path: Path, spacing: tuple[float, float] | None, otherwise: tuple[float, float] | None
+) -> Mammogram:
     """Read a mammogram; its header is checked before its pixels are read at all."""
+    is_given = spacing is not None or otherwise is not None
     with _opened(path) as header:
         check_pixels(header, path)
-        own = _spacing_of(header, path) if spacing is not None else breast_spacing(header, path)
+        own = _spacing_of(header, path) if is_given else breast_spacing(header, path)
         about = other_spacing(spacing, own) if spacing and own else ()
         values, remarks = stored_values(header, path)
         pixels, more = brightness(values, header)
-        return Mammogram(pixels, spacing or own, **facts(header), remarks=remarks + more + about)
+        known = spacing or own or otherwise
+        return Mammogram(pixels, known, **facts(header), remarks=remarks + more + about)
 
 
 def read_dicom_header(path: Path) -> Header:

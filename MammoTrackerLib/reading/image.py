@@ -50,14 +50,20 @@ def image_format(path: Path, head: bytes) -> str | None:
     return "NiftiImageIO" if name.endswith(_NIFTI_ENDINGS) and is_nifti(path) else None
 
 
-def read_image(path: Path, spacing: tuple[float, float] | None, format_name: str) -> Mammogram:
+def read_image(
+    path: Path,
+    spacing: tuple[float, float] | None,
+    otherwise: tuple[float, float] | None,
+    format_name: str,
+) -> Mammogram:
     pixels, own = read_pixels(path, format_name)
-    if spacing is None and own is None:
+    known = spacing or own or otherwise
+    if known is None:
         raise no_spacing(path)
     remarks = other_spacing(spacing, own) if spacing and own else ()
     if format_name == "TIFFImageIO" and _tiff_tag(path, _PHOTOMETRIC) == 0:  # white is least
         pixels = pixels.max() - pixels
-    return Mammogram(np.array(pixels, dtype=np.float32), spacing or own, remarks=remarks)
+    return Mammogram(np.array(pixels, dtype=np.float32), known, remarks=remarks)
 
 
 def read_pixels(path: Path, format_name: str) -> tuple[np.ndarray, tuple[float, float] | None]:
