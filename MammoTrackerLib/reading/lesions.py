@@ -131,7 +131,7 @@ def read_lesions(
         if geometry is None:
             raise MammoTrackerError(f"{path} can be read only with the file of the image it is of.")
         bounds = read_markups(path, geometry)
-        _check_unit(path, bounds, read_markups(path, geometry.at_one_mm()), exams[marked])
+        _check_unit(path, bounds, geometry, exams[marked])
         marks = [(Mark(one), marked) for one in bounds]
         return _lesion_file(path, exams, marks, Counter(), [])
     if head[128:132] != b"DICM" and image_format(path, head) is not None:
@@ -248,14 +248,13 @@ def mark_box(
     return Box.from_center(x, y, *(max(side, MIN_LESION_PX) for side in sides)), is_point
 
 
-def _check_unit(
-    path: Path, bounds: Sequence, at_one_mm: Sequence, exam: Header | Mammogram
-) -> None:
+def _check_unit(path: Path, bounds: Sequence, geometry: Geometry, exam: Header | Mammogram) -> None:
     """Refuse marks that are all off the image, but not if its pixels had 1 mm: drawn as if so."""
     if exam.size is None or exam.spacing is None:
         return
     if any(mark_box(one, exam.size, exam.spacing) != "off" for one in bounds):
         return
+    at_one_mm = read_markups(path, geometry.at_one_mm())
     if any(mark_box(one, exam.size, (1, 1)) != "off" for one in at_one_mm):
         raise MammoTrackerError(
             f"{path} marks places outside of its image, but on it if its pixels had 1 mm, which 3D "
