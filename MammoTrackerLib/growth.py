@@ -17,6 +17,8 @@ LEAST_DAYS = 30
 those of a recall, a lesion differs by how the breast was laid."""
 GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
 ANY_TYPE = "any"
+UNSIZED = (Status.NOT_FOUND, Status.REGISTRATION)
+"""Of answers whose box says nothing of the lesion's size."""
 UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5, "shared": 0.0}}
 """Of weights on whose card there is no repeatability."""
 
@@ -210,7 +212,7 @@ def growth(
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        if k in made_up or result.track.status in (Status.NOT_FOUND, Status.REGISTRATION):
+        if k in made_up or result.track.status in UNSIZED:
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))

@@ -8,13 +8,11 @@ from itertools import combinations
 import numpy as np
 
 from MammoTrackerLib import MammoTrackerError
-from MammoTrackerLib.growth import ANY_TYPE, error_between, error_mm
-from MammoTrackerLib.track import Status
+from MammoTrackerLib.growth import ANY_TYPE, UNSIZED, error_between, error_mm
 
 from .followed_series import Followed
 
 TYPES = ("mass", "calcification")
-UNMEASURED = (Status.NOT_FOUND, Status.REGISTRATION)
 COVERED, LEAST_SIZES = 0.95, 30
 STABLE = 1.02
 """Up to which ratio of the longest sides a lesion did not change."""
@@ -37,7 +35,7 @@ def sizes(lesions: Sequence[Followed], kind: str, changed: bool = False) -> list
         own = []
         for k in lesion.others:
             track = lesion.history.results[k].track
-            if track.status not in UNMEASURED and lesion.off(track, k) <= PLACE_MM:
+            if track.status not in UNSIZED and lesion.off(track, k) <= PLACE_MM:
                 spacing, marked = lesion.spacings[k], lesion.history.marked
                 side = lesion.truth[k].longest_side(spacing)
                 before = lesion.truth[marked].longest_side(lesion.spacings[marked])
