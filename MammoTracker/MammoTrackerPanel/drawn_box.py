@@ -10,11 +10,8 @@ class DrawnBox:
 
     Parameters
     ----------
-    ui
-        The panel's widgets.
-    changing
-        Returns the context in which an answer is changed. Called with its ROI where the user has
-        decided something by that, else without arguments.
+    ui, changing
+        As `Review` takes them.
 
     Attributes
     ----------

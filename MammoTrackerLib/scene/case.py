@@ -13,7 +13,7 @@ from slicer.util import updateVolumeFromArray
 from ..box import Box
 from ..track import Track
 from .lesion import LESION_TYPES, claim_lesion, lesions
-from .nodes import PREFIX, VOLUME, attribute, placing_kept, referenced, remove_node, set_attribute
+from .nodes import PREFIX, ROI, VOLUME, attribute, new_node, referenced, remove_node, set_attribute
 from .prediction import set_review, show_track
 from .rois import place_roi
 from .series import set_date
@@ -81,12 +81,8 @@ def add_marked(volume, name: str, box: Box, lesion_type: str, beside: Iterable):
 
     `beside` are lesions from which its colour is to differ.
     """
-    roi = slicer.vtkMRMLMarkupsROINode()
-    roi.SetName(name)
-    # Else it is looked at as one that belongs to nobody.
-    set_attribute(roi, "Role", "lesion")
-    with placing_kept(slicer.mrmlScene):
-        roi = slicer.mrmlScene.AddNode(roi)
+    # With its role, or it is looked at as one that belongs to nobody.
+    roi = new_node(slicer.mrmlScene, ROI, name, "lesion")
     place_roi(roi, volume, box)
     kind = lesion_type if lesion_type in LESION_TYPES else ""
     claim_lesion(roi, volume, kind, beside)

@@ -24,12 +24,10 @@ def growth_chart(scene):
 
 def remove_growth_chart(scene) -> None:
     """Remove the chart, its series and their tables, if there are any."""
-    for kind, role in (
-        (_CHART, "growth chart"),
-        *((kind, role) for kind in (_SERIES, _TABLE) for role in ("growth bars", "growth")),
-    ):
-        for node in nodes_with(scene, kind, role):
-            remove_node(node)
+    for kind in (_CHART, _SERIES, _TABLE):
+        for role in ("growth chart", "growth bars", "growth"):
+            for node in nodes_with(scene, kind, role):
+                remove_node(node)
 
 
 def update_growth_chart(lesion, volumes: Sequence):

@@ -97,7 +97,7 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
     for table in nodes_with(node.GetScene(), _TABLE, "results"):
         # It would say what its pair's answers were before they became those of the series.
         if all(referenced(table, name) in volumes for name in ("Prior", "Current")):
-            table.GetScene().RemoveNode(table)
+            remove_node(table)
     titles, years = exam_titles(volumes), years_of(volumes)
     rows = []
     for lesion in lesions:
