@@ -33,6 +33,9 @@ class Difficulty:
     gone
         Share of all that is pasted and marked, single calcifications and faint lesions too, that
         is on the prior only; where it is not 0, it takes the place of `vanished`.
+    growth
+        Standard deviation of the logarithm of the growth of lesions that stay; 0.2 means factors
+        of 0.65 to 1.6 at most.
     landmark
         Probability that a tissue box of less than 20 mm has a single calcification in its middle.
     depth
@@ -60,6 +63,7 @@ class Difficulty:
     absent: float = 0.08
     vanished: float = 0.15
     gone: float = 0.0
+    growth: float = 0.2
     landmark: float = 0.3
     depth: float = 0.35
     rolled: float = 0.0

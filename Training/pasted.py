@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .changes import Field
-from .difficulty import Difficulty
+from .difficulty import HARD, Difficulty
 from .lesions import (
     Lesion,
     add_lesion,
@@ -25,6 +25,9 @@ deviations of the tissue around it: else nothing tells that it did."""
 SPECK, FAINTEST = 0.7, 1 / 3
 """As `VISIBLE`, of a single calcification (else noise and texture hide half of them); and the least
 share of all three. Both where `Difficulty.gone` is used."""
+
+GROWTH_LIMITS = 0.65, 1.6
+"""Of lesions whose growth has the deviation of `HARD`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,8 @@ def tissue_spread(source: Source, at: np.ndarray, reach: float) -> float:
 def paste(rng: np.random.Generator, source: Source, at: np.ndarray, d: Difficulty) -> Pasted:
     """Make what is marked at a source point: a lesion or tissue.
 
-    A lesion that stays grows or shrinks by e^N(0, 0.2) and changes its contrast by e^N(0, 0.3).
+    A lesion that stays grows or shrinks by e^N(0, `d.growth`) and changes its contrast by
+    e^N(0, 0.3).
     With `gone`, what stays stands out as what goes, lest faintness tells which: by a share of what
     `VISIBLE`, `CLEAR` and `SPECK` ask that is uniform from `FAINTEST` to 1.
     """
@@ -108,7 +112,8 @@ def paste(rng: np.random.Generator, source: Source, at: np.ndarray, d: Difficult
         speck, there = lone_speck(rng), rng.random() >= d.gone
         seen = max(1.0, SPECK * rng.uniform(FAINTEST, 1) / speck.contrast)
         return Pasted(speck, at, width, height, 1.0, seen, seen, there)
-    growth = float(np.clip(np.exp(rng.normal(0, 0.2)), 0.65, 1.6))
+    limits = np.array(GROWTH_LIMITS) ** (d.growth / HARD.growth)
+    growth = float(np.clip(np.exp(rng.normal(0, d.growth)), *limits))
     pasted, factor = random_lesion(rng, width, height), float(np.exp(rng.normal(0, 0.3)))
     there = rng.random() >= (d.gone or d.vanished)
     if there and not d.gone:

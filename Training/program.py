@@ -19,8 +19,11 @@ import numpy as np
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.settings import PAPER, TEMPLATE_INPUTS, Settings
 
+from .difficulty import HARD
+
 CHECKPOINT = "checkpoint.npy"
 """The number of steps, then all weights and the optimizer's state, float32."""
+MOST_GROWTH = 0.5
 RUN_CARD = "run.json"
 EPOCH_PAIRS = 13752
 """Training pairs of the paper's table 1: as long is an epoch of synthetic pairs."""
@@ -49,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser, epochs: int, batch: int) -> N
     data("--gone", type=float, default=0.0, metavar="SHARE", help="of all that is pasted into "
          "synthetic pairs, single calcifications and faint lesions too, what is gone on the "
          "current; instead of --vanished")  # fmt: skip
+    data("--growth", type=float, default=HARD.growth, metavar="DEVIATION", help="of the logarithm "
+         "of the growth of lesions that are pasted into synthetic pairs and stay")  # fmt: skip
     data("--rolled", type=float, default=0.0, metavar="SHARE", help="of the synthetic search "
          "patches, those whose tissue lies in layers that slide")  # fmt: skip
     data("--epochs", type=int, default=epochs)
@@ -127,13 +132,18 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     MammoTrackerError
         If so.
     """
-    for name in ("workers", "batch", "templates", "epochs", "steps_per_epoch", "checkpoint_steps"):
-        number = getattr(arguments, name)
+    for name in ("workers", "batch", "templates", "epochs", "steps_per_epoch", "checkpoint_steps",
+                 "repeats"):  # fmt: skip
+        number = getattr(arguments, name, None)
         if number is not None and number < 1:
             raise MammoTrackerError(f"--{name.replace('_', '-')} must be 1 or more.")
     for name in ("vanished", "gone", "rolled"):
         if not 0 <= (getattr(arguments, name) or 0) <= 1:
             raise MammoTrackerError(f"--{name} is a share: give a number from 0 to 1.")
+    if not 0 <= arguments.growth <= MOST_GROWTH:
+        raise MammoTrackerError(
+            f"--growth is a deviation: give a number from 0 to {MOST_GROWTH:g}."
+        )
     for name in ("tracking", "start", "backbone"):
         file = getattr(arguments, name, None)
         if file is not None and not file.is_file():

@@ -329,6 +329,7 @@ def cut_scene(rng: np.random.Generator, lesion: Lesion, settings: Settings) -> S
         [(x0, y0, x1, y1)],
         [present],
         [1],
+        [(np.nan, np.nan)],
     )
     return Scene(
         np.stack(search, axis=-1),

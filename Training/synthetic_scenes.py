@@ -63,6 +63,9 @@ class Scene:
         (t,) 1 where the lesion is in the search patch, else 0.
     kinds
         (t,) 0 for plain tissue, 1 for a pasted lesion.
+    decoys
+        (t, 2) in search pixels, where tissue of another layer is that lay over the lesion on the
+        prior; NaN where there are no layers.
     template_input
         As `Settings.template_input` says.
     """
@@ -74,6 +77,7 @@ class Scene:
     boxes: np.ndarray
     present: np.ndarray
     kinds: np.ndarray
+    decoys: np.ndarray
     template_input: str
 
     @cached_property
@@ -178,10 +182,11 @@ def make_scene(
         clip = None
     arrays = [
         make_template(
-            rng, source, others, settings, d, common, lesion, layers, layer, muscle, clip, specks
+            rng, source, others, settings, d, common, lesion, layers, fields, layer, muscle, clip,
+            specks,
         )
         for lesion in lesions
-    ]
+    ]  # fmt: skip
     stacked = [np.stack(values).astype(np.float32) for values in zip(*arrays, strict=True)]
     search = np.stack([exposed, breast], axis=-1)
     return Scene(search, *stacked, settings.template_input)
@@ -212,8 +217,42 @@ def centred_on(field: Field, pasted: Pasted, layers: Layers | None = None) -> Fi
     return field
 
 
-def make_template(rng, source, others, settings, d, common, lesion, layers, layer, muscle, clip,
-                  specks):  # fmt: skip
+def decoy(
+    rng: np.random.Generator,
+    number: int,
+    prior: list[Field],
+    near: np.ndarray,
+    current: list[Field],
+    q: np.ndarray,
+) -> np.ndarray:
+    """Return where one of the other layers is now that lay over a lesion on the prior.
+
+    Parameters
+    ----------
+    rng
+        Chooses the layer.
+    number
+        Which layer the lesion is in.
+    prior, current
+        The layers' fields.
+    near, q
+        (2,) mm of the patches, where the prior and the current show the lesion.
+
+    Returns
+    -------
+    numpy.ndarray
+        (2,) mm of the current's patch; NaN where there is one layer, or it is not found.
+    """
+    if len(prior) == 1:
+        return np.full(2, np.nan)
+    k = int(rng.choice([k for k in range(len(prior)) if k != number]))
+    seen = prior[k].at(near)[0]
+    place = current[k].inverse(seen[None], q)[0]
+    return place if np.hypot(*(current[k].at(place)[0] - seen)) < 0.1 else np.full(2, np.nan)
+
+
+def make_template(rng, source, others, settings, d, common, lesion, layers, current_fields, layer,
+                  muscle, clip, specks):  # fmt: skip
     """Make the template of one lesion of a scene; returns `Scene`'s arrays without their axis t."""
     q, pasted, found = lesion
     side, side_mm = settings.template_px, settings.template_mm
@@ -271,4 +310,6 @@ def make_template(rng, source, others, settings, d, common, lesion, layers, laye
     found = found / search_pixel + settings.search_px / 2
     present = float(pasted.there and not absent)
     kind = float(pasted.kind != "tissue" and not absent)
-    return raw, size, (found[:2] + found[2:]) / 2, found, present, kind
+    misled = decoy(rng, pasted.layer, fields, near, current_fields, q)
+    misled = misled / search_pixel + settings.search_px / 2
+    return raw, size, (found[:2] + found[2:]) / 2, found, present, kind, misled

@@ -29,6 +29,8 @@ from .train_tracking import start_batches
 POSITIVE_IOU, NEGATIVE_IOU, LEAST_IOU = 0.5, 0.3, 0.1
 PARTS = ("similarity", "correct", "box", "iou", "iou_before")
 MOST_CELLS, MOST_WRONG = 60, 6
+MISLED_MM = 3.0, 12.0
+"""How far tissue has to have slid from a lesion, and at most, for its place to be a wrong one."""
 
 
 def candidates_of(outputs, index: int, settings: Settings) -> list[Box]:
@@ -62,12 +64,18 @@ def jittered(rng: np.random.Generator, box: Box, shift: float, spread: float) ->
 
 
 def pick(
-    rng: np.random.Generator, scene: Scene, k: int, found: list[Box], prior: np.ndarray
+    rng: np.random.Generator,
+    scene: Scene,
+    k: int,
+    found: list[Box],
+    prior: np.ndarray,
+    pixel_mm: float,
 ) -> list[tuple[Box, float, float]]:
     """Choose two boxes elsewhere, and two where the lesion is or, if it went, was.
 
     Those have the size that the tracking network found or, if it did not, the prior's (2,) in
-    search pixels: a size drawn around the true one would tell the truth.
+    search pixels: a size drawn around the true one would tell the truth. Where tissue slid away
+    from the lesion by more than 3 mm, one of the boxes elsewhere is there, even if it overlaps.
 
     Returns
     -------
@@ -89,13 +97,17 @@ def pick(
             wrong.append(box)
     chosen = [(wrong[int(j)], 1, 1 if here else 0.5) for j in rng.permutation(len(wrong))[:2]]
     near = [b for b, o in zip(found, overlap, strict=True) if o > NEGATIVE_IOU]
+    sides = (near[0].width, near[0].height) if near else prior.tolist()
+    slid = np.hypot(*(scene.decoys[k] - truth.center)) * pixel_mm
+    if MISLED_MM[0] < slid < MISLED_MM[1]:
+        box = Box.from_center(*scene.decoys[k], *sides)
+        chosen[0] = (jittered(rng, box, 1.5, 0.05), 1, chosen[0][2])
     for attempt in range(2):
         if near and attempt == 0:
             box = near[0]
         else:
-            width, height = (near[0].width, near[0].height) if near else prior.tolist()
             far = rng.random() < 0.3
-            box = Box.from_center(*truth.center, width, height)
+            box = Box.from_center(*truth.center, *sides)
             box = jittered(rng, box, (6 if far else 2.5) + 0.05 * size, 0.05)
         counts = 0.5 * (not here or box.iou(truth) > POSITIVE_IOU)
         chosen.append((box, 0 if here else 1, counts))
@@ -163,6 +175,7 @@ def as_searched(scene: Scene, finer: int) -> Scene:
         sizes=scene.sizes / finer,
         centers=scene.centers / finer,
         boxes=scene.boxes / finer,
+        decoys=scene.decoys / finer,
     )
 
 
@@ -224,7 +237,7 @@ def similarity_batch(
         )  # fmt: skip
         truth = Box(*(float(v) for v in scene.boxes[k]))
         found = candidates_of(outputs, index, settings)
-        for candidate, distance, weight in pick(rng, scene, k, found, sizes[index]):
+        for candidate, distance, weight in pick(rng, scene, k, found, sizes[index], search_mm):
             x, y = candidate.center
             shown = (x, y) if settings.refine_around_candidate else (search_side / 2,) * 2
             patches.append(
@@ -244,6 +257,20 @@ def similarity_batch(
     )  # fmt: skip
 
 
+def mirrored(batch: tuple[np.ndarray, ...], time: int) -> tuple[np.ndarray, ...]:
+    """Mirror what `similarity_batch` returns: not at all, in x, in y, in both, and so on."""
+    templates, patches, distances, weights, boxes, learn = batch
+    in_x, in_y = time % 2, time // 2 % 2
+    turn = np.s_[:, :: -1 if in_y else 1, :: -1 if in_x else 1]
+    x0, y0, x1, y1 = boxes.T
+    if in_x:
+        x0, x1 = -x1, -x0
+    if in_y:
+        y0, y1 = -y1, -y0
+    boxes = np.stack([x0, y0, x1, y1], axis=1)
+    return templates[turn], patches[turn], distances, weights, boxes, learn
+
+
 def similarity_loss(network, templates, patches, distances, weights, boxes, learn) -> dict:
     """Binary cross-entropy of the distances (section 3.3), and EIoU of the corrected boxes.
 
@@ -261,13 +288,13 @@ def similarity_loss(network, templates, patches, distances, weights, boxes, lear
 
     encoded, found = network.backbone(templates), network.backbone(patches)
     masks = repeated(templates[..., 2:], patches), patches[..., 2:]
-    matches = network.matches(encoded, found)
+    matches, outlines = network.matches(encoded, found), network.outlines(encoded, found)
     logits = network.compare(encoded, found, masks, matches)
     entropy = ops.maximum(logits, 0) - logits * distances + ops.softplus(-ops.abs(logits))
     entropy = ops.sum(entropy * weights) / ops.sum(weights)
     right = ops.cast((logits > 0) == (distances > 0.5), "float32")
     right = ops.sum(right * weights) / ops.sum(weights)
-    corrections = network.correct([near(m) for m in masks], [near(m) for m in matches])
+    corrections = network.correct(*([near(a) for a in part] for part in (masks, matches, outlines)))
     boxes, learn = near(boxes), near(learn)
     centers, halves = corrections[:, :2], ops.exp(corrections[:, 2:]) / 2
     corrected = ops.concatenate([centers - halves, centers + halves], axis=-1)
@@ -296,6 +323,8 @@ def options() -> argparse.ArgumentParser:
         metavar="FILE.weights.h5",
         help="weights of the tracking network",
     )
+    parser.add_argument("--repeats", type=int, default=1, metavar="TIMES", help="how many steps "
+                        "use a batch, mirrored each time: for slow processors")  # fmt: skip
     parser.add_argument("--start", type=Path, metavar="FILE.weights.h5", help="weights to go "
                         "on from; else the backbone is that of --tracking")  # fmt: skip
     return parser
@@ -320,7 +349,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     batches = start_batches(
         scene_settings(settings), arguments, batch,
-        answer=lambda inputs: tracking.predict_on_batch(inputs),
+        answer=lambda inputs: tracking.predict_on_batch(inputs), again=mirrored,
     )  # fmt: skip
 
     from MammoTrackerLib.networks.similarity import SimilarityNetwork

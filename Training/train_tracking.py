@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -81,7 +82,8 @@ def synthetic_scenes(
     hard = HARD
     if arguments.vanished is not None:
         hard = replace(HARD, vanished=arguments.vanished)
-    hard = losing(replace(hard, rolled=arguments.rolled), arguments.gone)
+    hard = replace(hard, rolled=arguments.rolled, growth=arguments.growth)
+    hard = losing(hard, arguments.gone)
     to_mm = min(SPACING_MM, settings.search_mm / settings.search_px)
     sources, weights = training_sources(arguments.msynth, arguments.cesm, to_mm)
 
@@ -122,6 +124,7 @@ def start_batches(
     batch: Callable[..., tuple[np.ndarray, ...]],
     easy_steps: int = 0,
     answer: Callable | None = None,
+    again: Callable | None = None,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Begin or go on with a run: write its card, and start the processes that make its batches.
 
@@ -139,6 +142,9 @@ def start_batches(
         As `synthetic_scenes` takes it.
     answer
         As `start_workers` takes it.
+    again
+        From a batch and a number, from 0 on, to what the steps get that use it: the program has
+        the option ``--repeats`` then. `batch` gets the number of a batch, not of a step.
 
     Returns
     -------
@@ -157,10 +163,15 @@ def start_batches(
     make = scenes_of(settings, arguments, easy_steps)
     write_card(arguments)
     total = arguments.epochs * arguments.steps_per_epoch
-    steps = range(finished_steps(arguments.run), total)
-    return start_workers(
-        lambda step, *ask: batch(step, make(step), *ask), steps, arguments.workers, answer
+    first, repeats = finished_steps(arguments.run), arguments.repeats if again else 1
+    numbers = range(first // repeats, -(-total // repeats))
+    batches = start_workers(
+        lambda number, *ask: batch(number, make(number), *ask), numbers, arguments.workers, answer
     )
+    if again is None:
+        return batches
+    used = (again(made, time) for made in batches for time in range(repeats))
+    return islice(used, first % repeats, None)
 
 
 def batch_of(scenes: list[Scene], settings: Settings) -> tuple[np.ndarray, ...]:

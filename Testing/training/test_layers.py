@@ -16,7 +16,7 @@ from Training.layers import FADE_MM, random_layers, shown_tissue
 from Training.lesions import random_mass
 from Training.sources import Source, generated_source
 from Training.synthetic_pairs import make_pair
-from Training.synthetic_scenes import make_scene
+from Training.synthetic_scenes import decoy, make_scene
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,20 @@ def test_a_lesion_of_a_rolled_scene_is_where_the_box_says(
     for patch, box in ((scene.templates[0], template_box), (scene.search, scene.boxes[0])):
         added = patch[..., 0] - 0.5
         np.testing.assert_allclose(extent(added > 0.5 * added.max()), box, atol=5)
+
+
+def test_a_decoy_is_where_the_other_layer_went():
+    elastic = np.zeros((64, 64, 2), np.float32)
+    prior = [Field(np.array([50.0, 60.0]), np.eye(2), elastic, 32.0) for _ in range(2)]
+    current = [
+        replace(field, base=field.base + off)
+        for field, off in zip(prior, ([0, 0], [1, -4]), strict=True)
+    ]
+    rng, near, q = np.random.default_rng(0), np.array([2.0, 1.0]), np.array([2.0, 1.0])
+    np.testing.assert_allclose(decoy(rng, 0, prior, near, current, q), [1, 5], atol=1e-6)
+    there = decoy(rng, 1, prior, near, current, np.array([1.0, 5.0]))
+    np.testing.assert_allclose(there, [2, 1], atol=1e-6)
+    assert np.isnan(decoy(rng, 0, prior[:1], near, current[:1], q)).all()
 
 
 def test_a_rolled_pair_knows_where_every_layer_went(

@@ -141,6 +141,7 @@ def test_weights_to_begin_with_are_named_once(capsys: pytest.CaptureFixture):
         ("--checkpoint-steps=-1", "--checkpoint-steps must be"),
         ("--gone=1.5", "--gone is a share"),
         ("--vanished=-0.1", "--vanished is a share"),
+        ("--growth=0.6", "--growth is a deviation: give a number from 0 to 0.5"),
         ("--start=none.weights.h5", "no file none.weights.h5"),
         ("--backbone=none.weights.h5", "no file none.weights.h5"),
         ("--msynth=none", "none has no image P<model>"),

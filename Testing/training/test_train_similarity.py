@@ -12,7 +12,7 @@ from still_scenes import STILL
 from tiny_training import KERAS_WARNINGS, LESION, TINY
 
 from MammoTrackerLib import Box, LesionTracker
-from MammoTrackerLib.networks.card import SIMILARITY_FILE, TRACKING_FILE
+from MammoTrackerLib.networks.card import SIMILARITY_FILE, TRACKING_FILE, WEIGHTS
 from MammoTrackerLib.settings import PAPER, Settings
 from Training import release, train_similarity, train_tracking
 from Training.sources import generated_source
@@ -59,7 +59,7 @@ def test_candidates_are_labelled_by_iou():
         scene = make_scene(rng, sources[0], sources, Settings(), difficulty, 1)
         truth = Box(*scene.boxes[0].tolist())
         found = [truth, Box(5, 5, 60, 60)]
-        chosen = train_similarity.pick(rng, scene, 0, found, np.array([30, 20]))
+        chosen = train_similarity.pick(rng, scene, 0, found, np.array([30, 20]), 0.28)
         overlaps = [box.iou(truth) for box, _, _ in chosen]
         assert [distance for _, distance, _ in chosen] == ([1, 1, 0, 0] if present else [1] * 4)
         weights = [weight for _, _, weight in chosen]
@@ -79,7 +79,7 @@ def test_boxes_do_not_tell_whether_the_lesion_is_there():
     gone = dataclasses.replace(scene, present=np.zeros(1))
     for found in ([], [Box.from_center(*truth.center, 1.2 * truth.width, truth.height)]):
         there, not_there = (
-            train_similarity.pick(np.random.default_rng(1), s, 0, found, np.array([30, 20]))
+            train_similarity.pick(np.random.default_rng(1), s, 0, found, np.array([30, 20]), 0.28)
             for s in (scene, gone)
         )
         assert [box for box, _, _ in there] == [box for box, _, _ in not_there]
@@ -98,7 +98,7 @@ def test_candidates_do_not_tell_the_true_size():
         drawn = [
             box.width
             for _ in range(40)
-            for box, distance, _ in train_similarity.pick(rng, scene, 0, found, prior)
+            for box, distance, _ in train_similarity.pick(rng, scene, 0, found, prior, 0.28)
             if distance == 0
         ]
         assert np.exp(np.mean(np.log(drawn))) == pytest.approx(size, rel=0.03)
@@ -133,6 +133,73 @@ def test_scenes_are_reduced_to_what_local_search_sees():
     )
     assert np.array_equal(coarse[..., 2], sharp[..., 2])
     assert np.corrcoef(coarse[..., 1].ravel(), sharp[..., 1].ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(("slid", "is_wrong"), [(2, False), (5, True), (30, False)])
+def test_where_tissue_slid_from_the_lesion_is_a_wrong_place_though_it_overlaps(slid, is_wrong):
+    sources = [generated_source(1)]
+    scene = make_scene(np.random.default_rng(0), sources[0], sources, Settings(), STILL, 1)
+    truth = Box.from_center(150, 150, 70, 60)
+    decoy = np.array([[150, 150 - slid / 0.28]])
+    scene = dataclasses.replace(scene, boxes=np.array([truth.as_tuple()]), decoys=decoy)
+    found = [Box.from_center(151, 150, 66, 60), Box(5, 5, 60, 60)]
+    args = scene, 0, found, np.array([30, 20]), 0.28
+    (first, distance, weight), *others = train_similarity.pick(np.random.default_rng(1), *args)
+    assert (distance, weight) == (1, 1)
+    off = np.hypot(*(np.array(first.center) - decoy[0]))
+    if is_wrong:
+        assert off < 6
+        assert first.iou(truth) > 0.3
+        assert first.width == pytest.approx(66, rel=0.2)  # of what was found, as those on it
+    else:
+        assert off > 6
+        assert first.iou(truth) < 0.3
+    assert [distance for _, distance, _ in others] == [1, 0, 0]
+
+
+def test_mirrored_batches_have_their_boxes_where_the_lesions_are():
+    rng = np.random.default_rng(0)
+    side = 40
+    boxes = np.array([[-0.7, -0.5, 0.2, 0.6], [-0.3, -0.9, 0.8, 0.4]], np.float32)
+    patches = np.zeros((2, side, side, 3), np.float32)
+    for patch, box in zip(patches, boxes, strict=True):
+        x0, y0, x1, y1 = np.round(box * 10 + side / 2).astype(int)
+        patch[y0:y1, x0:x1] = 1
+    batch = rng.normal(size=(1, side, side, 3)), patches, *rng.normal(size=(2, 2)), boxes, [1, 1]
+    seen = set()
+    for time in range(4):
+        templates, patches, *same, boxes, _ = train_similarity.mirrored(batch, time)
+        assert np.array_equal(same, batch[2:4])
+        seen.add(templates[0, 3, 5, 0])
+        for patch, box in zip(patches, boxes, strict=True):
+            rows, columns = np.nonzero(patch[..., 0])
+            shown = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            assert np.allclose((np.array(shown) - side / 2) / 10, box, atol=1e-6)
+    assert len(seen) == 4
+
+
+@pytest.mark.usefixtures("tiny")
+def test_batches_are_used_again_also_where_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = [*TINY[:-1], "--repeats=3", "--steps-per-epoch=7", "--workers=1"]
+    parser = train_similarity.options()
+    arguments = train_similarity.parse(
+        parser, ["--run", str(tmp_path), "--tracking", str(WEIGHTS / TRACKING_FILE), *options]
+    )
+
+    def steps(done: int) -> list[tuple[int, int]]:
+        monkeypatch.setattr(train_tracking, "finished_steps", lambda run: done)
+        return list(
+            train_tracking.start_batches(
+                Settings(), arguments, lambda number, scenes: number,
+                again=lambda made, time: (made, time),
+            )
+        )  # fmt: skip
+
+    whole = steps(0)[:7]
+    assert whole == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+    assert steps(4)[:3] == whole[4:]
 
 
 @pytest.mark.parametrize("finer", [1, 2])
