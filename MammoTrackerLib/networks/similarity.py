@@ -6,74 +6,28 @@ import keras
 from keras import layers, ops
 
 from .backbone import FINE_STRIDE, build_backbone
+from .cells import (
+    BANDS,
+    across_box,
+    box_sides,
+    in_box,
+    local_correlation,
+    pooled_in,
+    turned_correlation,
+)
 from .tracking import neck
 
 EDGE = "block_2_add"
 MATCH_CHANNELS, MATCH_REACH, MATCH_STRIDE = 32, 4, 8
 MATCH_MARGIN = 1.3
 EDGE_CHANNELS, EDGE_STRIDE, FINE_CHANNELS = 32, 4, 48
-BLANK_FEATURE = -30.0
-"""Lower than any feature: stands for cells outside a box where the strongest inside is sought."""
+BAND_CHANNELS = 16
 LEAST_SLOPE, MOST_SLOPE = -0.5, 0.9
-
-
-def local_correlation(first, second, reach: int):
-    """Correlate each cell with the cells around its counterpart, over all channels.
-
-    Parameters
-    ----------
-    first, second
-        (n, h, w, C).
-    reach
-        Largest shift in cells, along each axis.
-
-    Returns
-    -------
-    tensor
-        (n, h, w, (2 reach + 1) ** 2), zero-padded at the border.
-    """
-    return ops.stack(
-        [ops.mean(first * moved, axis=-1) for moved in moved_cells(second, reach)], axis=-1
-    )
-
-
-def turned_correlation(correlation, reach: int):
-    """Return what `local_correlation(second, first, reach)` is, from that of (first, second).
-
-    What a cell has in common with one so many cells away, that one has with it the other way.
-    """
-    moved = moved_cells(correlation, reach)
-    return ops.stack([cells[..., -1 - k] for k, cells in enumerate(moved)], axis=-1)
-
-
-def moved_cells(cells, reach: int) -> list:
-    """Move (n, h, w, C) by every shift of up to `reach` cells, rows first; zeros come in."""
-    _, height, width, _ = cells.shape
-    padded = ops.pad(cells, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    shifts = range(2 * reach + 1)
-    return [padded[:, y : y + height, x : x + width] for y in shifts for x in shifts]
 
 
 def repeated(templates, candidates):
     """Repeat what n templates have until each of n * c candidates has its template's."""
     return ops.repeat(templates, candidates.shape[0] // templates.shape[0], axis=0)
-
-
-def box_sides(masks):
-    """Width and height (n, 2) in pixels of the boxes in masks (n, s, s, 1)."""
-    return ops.stack([ops.max(ops.sum(masks[..., 0], axis=k), axis=1) for k in (2, 1)], axis=-1)
-
-
-def in_box(masks, stride: int):
-    """Share (n, h, w, 1) of each cell of `stride` pixels and its neighbours that a box covers."""
-    return ops.max_pool(ops.average_pool(masks, stride, stride), 3, 1, padding="same")
-
-
-def pooled_in(features, inside):
-    """Mean and maximum (n, 2 C) of features (n, h, w, C) over the cells of `in_box`."""
-    mean = ops.sum(features * inside, axis=(1, 2)) / (ops.sum(inside, axis=(1, 2)) + 1e-3)
-    kept = ops.where(inside > 0, features, BLANK_FEATURE)
-    return ops.concatenate([mean, ops.max(kept, axis=(1, 2))], axis=-1)
 
 
 def weigh(logs, weights):
@@ -88,7 +42,8 @@ class SimilarityNetwork(keras.Model):
     Both patches carry a box as mask channel and go through one backbone. Their features are
     subtracted for the similarity (section 3.3). What is not in the paper: the features around
     the box are also matched cell by cell, both ways, and the candidate's box is corrected by the
-    shift and the two scales that fit the matches best. The similarity also rests on what both
+    shift and the two scales that fit the matches best, and by how far the lesion reaches on
+    either patch, which profiles across its box show. The similarity also rests on what both
     boxes hold wherever it lies in them, down to single calcifications, and on how well the cells
     in them match: tissue that stayed looks alike though the lesion in it went.
 
@@ -121,6 +76,9 @@ class SimilarityNetwork(keras.Model):
                 layers.Conv2D(1, 3, padding="same"),
             ]
         )
+        self.band_necks = [neck(BAND_CHANNELS) for _ in range(2)]
+        self.band_hidden = layers.Dense(48, activation="relu")
+        self.band_growth = layers.Dense(1, use_bias=False, kernel_initializer="zeros")
         constant = keras.initializers.Constant
         self.sharpness = self.add_weight(shape=(), initializer=constant(2.0), name="sharpness")
         self.stiffness = self.add_weight(shape=(), initializer=constant(-3.0), name="stiffness")
@@ -136,7 +94,7 @@ class SimilarityNetwork(keras.Model):
         masks = (ops.ones((1, side_px, side_px, 1)),) * 2
         matches = self.matches(features, features)
         self.compare(features, features, masks, matches)
-        self.correct(masks, matches)
+        self.correct(masks, matches, self.outlines(features, features))
         self.built = True
 
     def call(self, inputs):
@@ -159,8 +117,9 @@ class SimilarityNetwork(keras.Model):
         templates, candidates = inputs
         encoded, found = self.backbone(templates), self.backbone(candidates)
         masks = repeated(templates[..., 2:], candidates), candidates[..., 2:]
-        matches = self.matches(encoded, found)
-        return self.compare(encoded, found, masks, matches), self.correct(masks, matches)
+        matches, outlines = self.matches(encoded, found), self.outlines(encoded, found)
+        distances = self.compare(encoded, found, masks, matches)
+        return distances, self.correct(masks, matches, outlines)
 
     def compare(self, templates, candidates, masks, matches):
         """Tell by subtraction (section 3.3), and by what the boxes hold, how far candidates are.
@@ -234,15 +193,35 @@ class SimilarityNetwork(keras.Model):
         correlation = local_correlation(described, found, MATCH_REACH)
         return described, found, correlation, turned_correlation(correlation, MATCH_REACH)
 
-    def correct(self, masks, matches):
+    def outlines(self, templates, candidates):
+        """Return what shows where a lesion ends, of the templates, repeated, and of the candidates.
+
+        Parameters
+        ----------
+        templates, candidates
+            The backbone's features of n templates and n * c candidates.
+
+        Returns
+        -------
+        tuple
+            (n * c, h, w, `BAND_CHANNELS`) at 4 and 8 pixels of the templates, then of the
+            candidates.
+        """
+        before, after = (
+            [neck_(f) for neck_, f in zip(self.band_necks, features[:2], strict=True)]
+            for features in (templates, candidates)
+        )
+        return *(repeated(f, candidates[0]) for f in before), *after
+
+    def correct(self, masks, matches, outlines):
         """Correct boxes by the mean of what matching says from the prior on, and back.
 
         Parameters
         ----------
         masks
             Of the templates, repeated, and of the candidates: (n, side, side, 1) each.
-        matches
-            From `matches`, of these n candidates.
+        matches, outlines
+            Of the methods of that name, of these n candidates.
 
         Returns
         -------
@@ -250,15 +229,47 @@ class SimilarityNetwork(keras.Model):
             (n, 4), as `call` returns it.
         """
         described, found, correlation, turned = matches
-        sides, candidate_sides = (box_sides(mask) for mask in masks)
-        ways = ((described, found), (correlation, turned), masks, (sides, candidate_sides))
-        both = self.match(*(ops.concatenate(way, axis=0) for way in ways))
+        sides = [box_sides(mask) for mask in masks]
+        before = ops.log(sides[0] / sides[1])
+        ways = ((described, found), (correlation, turned), masks, sides)
+        moves, growths = self.match(*(ops.concatenate(way, axis=0) for way in ways))
+        # Both patches are seen through the one's box, then through the other's.
+        own = [ops.concatenate([outlines[k], outlines[k + 2]], axis=0) for k in (0, 1)]
+        other = [ops.concatenate([outlines[k + 2], outlines[k]], axis=0) for k in (0, 1)]
+        clues = [
+            moves / ops.concatenate(sides, axis=0),
+            growths,
+            ops.concatenate([-before, before], axis=0),
+        ]
+        growths = growths + self.grow(own, other, ops.concatenate(masks, axis=0), clues)
         count = found.shape[0]
-        shift, growth = ((fit[:count] - fit[count:]) / 2 for fit in both)
+        shift, growth = ((fit[:count] - fit[count:]) / 2 for fit in (moves, growths))
         # The prior's size, grown, but some of the candidate's is kept.
-        before = ops.log(sides / candidate_sides)
         scale = weigh(before, 1 - self.keep) + weigh(growth, self.gain)
-        return ops.concatenate([shift / candidate_sides, scale], axis=-1)
+        return ops.concatenate([shift / sides[1], scale], axis=-1)
+
+    def grow(self, own, other, masks, clues):
+        """Tell growth by how far the lesion reaches on both patches, seen through one's box.
+
+        Parameters
+        ----------
+        own, other
+            `outlines` of the patch whose box it is, and of the other.
+        masks
+            (n, side, side, 1) of that box.
+        clues
+            (n, 2) each, of axis x and y: what else tells of the growth.
+
+        Returns
+        -------
+        tensor
+            (n, 2) logarithms, to be added to the growth of width and height.
+        """
+        seen = [ops.stack(clues, axis=-1)]
+        for features in (own[0], other[0], own[1], other[1]):
+            profiles = across_box(features, masks)
+            seen.append(ops.reshape(profiles, (masks.shape[0], 2, BANDS * BAND_CHANNELS)))
+        return self.band_growth(self.band_hidden(ops.concatenate(seen, axis=-1)))[..., 0]
 
     def match(self, described, correlation, masks, sides):
         """Match the cells of a patch with another patch's, and fit a shift and two scales.
