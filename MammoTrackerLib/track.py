@@ -21,7 +21,7 @@ class Status(str, Enum):
 def as_percent(probability: float) -> str:
     """Write a probability for people: no estimate is certain, so none is 0 or 100 %.
 
-    It is rounded down, so that what is not found does not read like what is, from 85 % on.
+    It is rounded down, so that what is not found does not read like what is.
     """
     if 0 < probability < 0.01:
         return "<1 %"
