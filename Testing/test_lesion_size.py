@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram
 from MammoTrackerLib.exams import Exam
-from MammoTrackerLib.lesion_size import MarkedSize, disc, specks_mm
+from MammoTrackerLib.lesion_size import SPECKS_SHARE, MarkedSize, disc, specks_mm
 
 SPACING = 0.2
 LESION = Box(150, 250, 210, 290)
@@ -75,7 +75,7 @@ def cluster(tracker, growth: float, seed: int) -> Exam:
 def test_a_cluster_is_measured_by_its_specks(tracker, growth):
     before, after = cluster(tracker, 1.0, 0), cluster(tracker, growth, 1)
     box = MarkedSize.of(before, LESION).resized(after, LESION, np.eye(2))
-    assert box.width / LESION.width == pytest.approx(growth**0.5, rel=0.06)
+    assert box.width / LESION.width == pytest.approx(growth**SPECKS_SHARE, rel=0.03)
 
 
 def test_tissue_has_no_specks(tracker):
