@@ -39,7 +39,7 @@ CHECKSUMS = {
 # What Slicer has, and can import quickly while it starts.
 LIGHT = {"slicer", "vtk", "qt", "ctk", "SimpleITK", "numpy", "scipy"}
 # What is imported by functions, when the user has asked for it.
-KERAS = ("backbone", "losses", "similarity", "tracking")
+KERAS = ("backbone", "cells", "losses", "similarity", "tracking")
 HEAVY = ("MammoTrackerLib/command/", *(f"MammoTrackerLib/networks/{name}.py" for name in KERAS))
 
 
