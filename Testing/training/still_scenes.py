@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from Training.difficulty import Difficulty
+from Training.difficulty import HARD, Difficulty
 
-STILL = Difficulty(**{field.name: 0.0 for field in dataclasses.fields(Difficulty)})
+_NOTHING = Difficulty(**{field.name: 0.0 for field in dataclasses.fields(Difficulty)})
+STILL = dataclasses.replace(_NOTHING, growth=HARD.growth)  # lesions that stay grow all the same
 
 
 def content(image: np.ndarray, center: np.ndarray, half: int) -> np.ndarray:

@@ -194,6 +194,19 @@ def spread(image: np.ndarray) -> float:
 
 
 @pytest.mark.usefixtures("unexposed", "in_the_middle")
+def test_lesions_grow_as_much_as_is_asked(blank: Source):
+    logs = []
+    for deviation in (0.0, 0.2, 0.4):
+        difficulty = dataclasses.replace(STILL, lesion=1.0, growth=deviation)
+        scenes = [scene_of(seed, [blank], difficulty, templates=1) for seed in range(24)]
+        grown = [(scene.boxes[0, 2:] - scene.boxes[0, :2]) / scene.sizes[0] for scene in scenes]
+        logs.append(np.std(np.log(grown)))
+    assert logs[0] < 0.05
+    assert 0.1 < logs[1] < 0.25
+    assert logs[2] > 1.6 * logs[1]
+
+
+@pytest.mark.usefixtures("unexposed", "in_the_middle")
 def test_an_absent_lesion_comes_from_another_mammogram(blank: Source):
     other = Source(blank.pixels + 1, blank.breast, "other")
     rng = np.random.default_rng(0)
