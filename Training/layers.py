@@ -247,6 +247,14 @@ def shown_tissue(
     return grid, fields, grids, layers.sample(field, grids), breast
 
 
+def went(prior: Field, current: Field, p: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return where a layer's tissue is on the current (2,), in mm, that the prior shows at `p`.
+
+    `near` (2,) is a guess.
+    """
+    return current.inverse(prior.at(p)[0][None], near)[0]
+
+
 def of_strongest(
     pasted: Pasted, layers: Layers, fields: list[Field], at: np.ndarray, q: np.ndarray
 ) -> Pasted:

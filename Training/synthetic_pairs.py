@@ -22,7 +22,7 @@ from .changes import (
 )
 from .difficulty import WHOLE, losing
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
-from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_tissue
+from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_tissue, went
 from .pasted import Pasted, paste
 from .sources import Source
 
@@ -312,10 +312,8 @@ def make_pair(
 
 def slide_of(pasted: Pasted, p: np.ndarray, layers: Layers, prior: Exam, current: Exam) -> Slide:
     """Return where the layers went that a prior shows at a point, in pixels of the window."""
-    seen = np.stack([field.at(p)[0] for field in prior.fields])
-    places = np.stack(
-        [field.inverse(at[None], p)[0] for field, at in zip(current.fields, seen, strict=True)]
-    )
+    fields = zip(prior.fields, current.fields, strict=True)
+    places = np.stack([went(before, after, p, p) for before, after in fields])
     side = len(current.grid)
     rows, columns = current.window
     places = places * (side / current.field.patch_mm) + side / 2 - [columns.start, rows.start]

@@ -29,7 +29,7 @@ from .changes import (
 )
 from .difficulty import HARD, ROLLED_LAYER, Difficulty
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
-from .layers import Layers, of_strongest, random_layers, shown_tissue
+from .layers import Layers, of_strongest, random_layers, shown_tissue, went
 from .lesions import Lesion, add_lesion, lone_speck, random_lesion, random_size, shown_box
 from .pasted import Pasted, paste
 from .sources import Source
@@ -246,9 +246,9 @@ def decoy(
     if len(prior) == 1:
         return np.full(2, np.nan)
     k = int(rng.choice([k for k in range(len(prior)) if k != number]))
-    seen = prior[k].at(near)[0]
-    place = current[k].inverse(seen[None], q)[0]
-    return place if np.hypot(*(current[k].at(place)[0] - seen)) < 0.1 else np.full(2, np.nan)
+    place = went(prior[k], current[k], near, q)
+    off = current[k].at(place)[0] - prior[k].at(near)[0]
+    return place if np.hypot(*off) < 0.1 else np.full(2, np.nan)
 
 
 def make_template(rng, source, others, settings, d, common, lesion, layers, current_fields, layer,

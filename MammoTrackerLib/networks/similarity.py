@@ -232,16 +232,13 @@ class SimilarityNetwork(keras.Model):
         sides = [box_sides(mask) for mask in masks]
         before = ops.log(sides[0] / sides[1])
         ways = ((described, found), (correlation, turned), masks, sides)
-        moves, growths = self.match(*(ops.concatenate(way, axis=0) for way in ways))
+        both = [ops.concatenate(way, axis=0) for way in ways]
+        moves, growths = self.match(*both)
         # Both patches are seen through the one's box, then through the other's.
         own = [ops.concatenate([outlines[k], outlines[k + 2]], axis=0) for k in (0, 1)]
         other = [ops.concatenate([outlines[k + 2], outlines[k]], axis=0) for k in (0, 1)]
-        clues = [
-            moves / ops.concatenate(sides, axis=0),
-            growths,
-            ops.concatenate([-before, before], axis=0),
-        ]
-        growths = growths + self.grow(own, other, ops.concatenate(masks, axis=0), clues)
+        clues = [moves / both[3], growths, ops.concatenate([-before, before], axis=0)]
+        growths = growths + self.grow(own, other, both[2], clues)
         count = found.shape[0]
         shift, growth = ((fit[:count] - fit[count:]) / 2 for fit in (moves, growths))
         # The prior's size, grown, but some of the candidate's is kept.
