@@ -76,8 +76,9 @@ def as_tflite(network, inputs: dict[str, tuple[int, ...]]) -> bytes:  # noqa: AN
 
     specs = [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in inputs.items()]
     function = tf.function(lambda *values: network(values), autograph=False)
-    # Without this step the file has no weights.
+    # Without this step the file has no weights. With it, nothing of the network need be saved
+    # beside the function, which would take as long as all the rest.
     constant = convert_variables_to_constants_v2(function.get_concrete_function(*specs))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([constant], network)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([constant], tf.Module())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter.convert()

@@ -25,18 +25,19 @@ def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch):
-    """Train on two made-up breasts, without compiling."""
+    """Train on two made-up breasts, without compiling, and release without converting."""
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from Training import train_tracking
+    from Training import release, train_tracking
     from Training.sources import generated_source
 
     sources = [generated_source(seed) for seed in (1, 2)]
     monkeypatch.setattr(
         train_tracking, "training_sources", lambda *_: (sources, np.array([0.5, 0.5]))
     )
+    monkeypatch.setattr(release, "convert", lambda *_: None)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)

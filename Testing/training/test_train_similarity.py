@@ -42,7 +42,7 @@ def test_train_and_release_the_similarity_network(tmp_path: Path, moved_pair, pa
     assert 0 <= float(row["correct"]) <= 1
     files = str(tracking / TRACKING_FILE), str(run / SIMILARITY_FILE)
     release.main([*files, "--version=test", "--out", str(tmp_path / "weights")])
-    tracker = LesionTracker(weights=tmp_path / "weights")
+    tracker = LesionTracker(weights=tmp_path / "weights", runtime="tensorflow")
     prior, current, alignment = moved_pair
     (track,) = tracker.track(prior, current, [LESION], alignment)
     for candidate in track.candidates:
