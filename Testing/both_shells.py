@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
+TURN = 0.005
+"""Seconds for which an application that runs is left alone at a time."""
+
+
+def process(application, seconds: float = 0.0) -> None:
+    """Let the application run until nothing is waiting, then so long besides.
+
+    What it is busy with does not count, so that a timer has fired also on a slow computer.
+    """
+    for _ in range(3):
+        application.processEvents()
+    for _ in range(round(seconds / TURN)):
+        time.sleep(TURN)
+        application.processEvents()
+
 
 class Database:
     """``slicer.dicomDatabase``, in which nothing has to be imported."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from both_shells import Database, on_chart
+from both_shells import Database, on_chart, process
 
 ROOT = Path(__file__).parents[2]
 WINDOW_SIZE = 1500, 950
@@ -109,12 +109,7 @@ class Shell:
 
     def process(self, seconds: float = 0.0) -> None:
         """Let the application run, at least until nothing is waiting."""
-        end = time.monotonic() + seconds
-        for _ in range(3):
-            slicer.app.processEvents()
-        while time.monotonic() < end:
-            slicer.app.processEvents()
-            time.sleep(0.005)
+        process(slicer.app, seconds)
 
     def wait(self, condition, seconds: float = 20.0) -> None:
         """Let the application run until something is true."""

@@ -35,7 +35,7 @@ import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from both_shells import Database, on_chart
+from both_shells import Database, on_chart, process
 
 ROOT = Path(__file__).parents[2]
 TRUE_PROPERTY = 2
@@ -247,12 +247,7 @@ class Shell:
 
     def process(self, seconds: float = 0.0) -> None:
         """Let the application run, at least until nothing is waiting."""
-        end = time.monotonic() + seconds
-        for _ in range(3):
-            self._qApplication.processEvents()
-        while time.monotonic() < end:
-            self._qApplication.processEvents()
-            time.sleep(0.005)
+        process(self._qApplication, seconds)
 
     def wait(self, condition, seconds: float = 20.0) -> None:
         """Let the application run until something is true."""
