@@ -503,7 +503,8 @@ def padding_alone(path: Path, film: np.ndarray) -> None:
 
 
 def truncated_header(path: Path, film: np.ndarray) -> None:
-    path.write_bytes(write_dicom(path, film).read_bytes()[:600])
+    content = write_dicom(path, film).read_bytes()
+    path.write_bytes(content[: content.index(b"MONOCHROME2") + 5])
 
 
 def truncated_plain(path: Path, film: np.ndarray) -> None:
