@@ -63,6 +63,8 @@ _LABEL = re.compile(
     f"(?!LAT$)(?P<first>{_PREFIXES})(?P<side>{_SIDE})?(?P<before>{_PREFIXES})(?P<view>{_VIEW})"
     f"(?P<after>(?:{_MODIFIER})*)(?P<last_side>{_SIDE})?"
 )
+_LONGEST_LABEL = 64
+"""Of a text that is matched with labels, which takes time by the third power; DICOM's own limit."""
 _FILLERS = re.compile(r"\b(VIEW|PROJECTION|BREAST|MAMMOGRAM|2D)\b")
 # In contact views, the breast's middle is enlarged by 1.1 at most.
 _MAGNIFIED = 1.25
@@ -131,7 +133,10 @@ def _labels(header: pydicom.Dataset) -> Iterator[re.Match[str]]:
 
 
 def _letters(text: object) -> str:
-    return re.sub("[^A-Z]", "", _FILLERS.sub("", str(text or "").upper().replace("_", " ")))
+    text = str(text or "")
+    if len(text) > _LONGEST_LABEL:
+        return ""
+    return re.sub("[^A-Z]", "", _FILLERS.sub("", text.upper().replace("_", " ")))
 
 
 def _named(text: str, names: dict[str, tuple[str, ...]]) -> str | None:
