@@ -13,7 +13,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
 from .brightness import brightness, first_window
 from .files import check_amount, no_image, truncated
-from .header import breast_spacing, facts, other_spacing, size
+from .header import breast_spacing, facts, other_spacing, size, spacing_remarks
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def read_dicom(
     with _opened(path) as header:
         check_pixels(header, path)
         own = _spacing_of(header, path) if is_given else breast_spacing(header, path)
-        about = other_spacing(spacing, own) if spacing and own else ()
+        about = ()
+        if own is not None:
+            about = other_spacing(spacing, own) if spacing else spacing_remarks(header)
         values, remarks = stored_values(header, path)
         pixels, more = brightness(values, header)
         known = spacing or own or otherwise
