@@ -138,6 +138,13 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
             )
             problems.append(PairProblem(message, False, "dates"))
     for number, exam in enumerate(exams, 1):
+        if exam.date is None and dated:
+            message = (
+                f"The date of exam {number} is unknown, and those of others are known: make sure "
+                "that it is in its place among them."
+            )
+            problems.append(PairProblem(message, False, "dates"))
+    for number, exam in enumerate(exams, 1):
         for remark in getattr(exam, "remarks", ()):
             problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
     return problems

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..exams import Exam, Exams, check_count
+from ..exams import Exam, Exams, check_count, in_order
 from ..growth import DAYS_A_YEAR, growth
 from ..mammogram import Mammogram, spacing_pair
 from ..marked import MarkedLesion, follow_marked
@@ -56,8 +56,8 @@ def run_follow(
     Parameters
     ----------
     paths
-        The exams' files; they are followed in the order of their dates, or as given where one
-        has none.
+        The exams' files; they are followed in the order of their dates, and one without a date
+        in its place among them.
     on
         Which of them the boxes, or a mask or .mrk.json file of lesions, are of.
     boxes, lesions
@@ -89,9 +89,7 @@ def run_follow(
     with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
-        order = list(range(len(given)))
-        if all(exam.header.date for exam in given):
-            order.sort(key=lambda k: given[k].header.date)
+        order = in_order([exam.header.date for exam in given])
         exams = Exams(tracker, [given[k] for k in order])
         remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
