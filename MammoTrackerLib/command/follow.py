@@ -26,7 +26,7 @@ from ..pair import series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
-from ..reading.lesions import absence_remarks, read_lesions
+from ..reading.lesions import absence_remarks, predicted_remarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
@@ -283,6 +283,7 @@ def _read_marks(
     trackings: list[str | None] = []
     pointed: list[set[int]] = []
     numbers: dict[str, int] = {}
+    used = []
     # What the user said comes first, and what was only predicted is then looked for again. Of a
     # lesion, what has a size comes before what is a point.
     said = [mark for mark in file.lesions if not mark.is_predicted]
@@ -293,6 +294,7 @@ def _read_marks(
         known = None if number is None else lesions[number][0]
         if known is None or mark.exam == known.exam or mark.exam in known.decided:
             number = len(lesions)
+            used.append(mark)
             lesions.append((MarkedLesion(mark.exam, mark.box), mark.lesion_type))
             trackings.append(mark.tracking)
             pointed.append(set())
@@ -310,7 +312,8 @@ def _read_marks(
             unused += 1
         else:
             known.decided[exam] = None
-    return lesions, trackings, pointed, [*file.remarks, *absence_remarks(unused)]
+    remarks = [*file.remarks, *predicted_remarks(used), *absence_remarks(unused)]
+    return lesions, trackings, pointed, remarks
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Lesion:
         Whether the file marks a point, so that the box is as large as `POINT_MM`.
     is_predicted
         Whether the file is of MammoTracker itself, which predicted the box, and no user said
-        something of it.
+        something of it. Whoever takes it for a lesion says so: `predicted_remarks`.
     """
 
     box: Box
@@ -92,6 +92,15 @@ def absence_remarks(count: int) -> list[str]:
         return []
     groups = "1 group of the report says" if count == 1 else f"{count} groups of the report say"
     return [f"{groups} that the lesion is not there, which was not used."]
+
+
+def predicted_remarks(lesions: Iterable[Lesion]) -> list[str]:
+    """Return the sentences for the user on lesions that count as marked, but were predicted."""
+    count = sum(lesion.is_predicted for lesion in lesions)
+    if not count:
+        return []
+    boxes = "1 box was" if count == 1 else f"{count} boxes were"
+    return [f"Of what counts as marked, {boxes} predicted by MammoTracker, confirmed by nobody."]
 
 
 def read_lesions(
