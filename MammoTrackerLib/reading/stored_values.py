@@ -163,6 +163,8 @@ def _decoded(header: pydicom.Dataset, path: Path) -> np.ndarray:
     whole = read_until(path, _PIXEL_DATA)
     if "PixelData" not in whole:
         raise truncated(path)
+    if whole.get("SOPInstanceUID") != header.get("SOPInstanceUID"):
+        raise MammoTrackerError(f"{path} became another image while it was read: read it again.")
     syntax, data = _syntax(header), whole.PixelData
     dtype = np.dtype(
         f"{'i' if header.get('PixelRepresentation') else 'u'}{header.BitsAllocated // 8}"

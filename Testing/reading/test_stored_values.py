@@ -15,6 +15,7 @@ from pydicom.encaps import generate_frames
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.reading import stored_values
 
 
 def encoded(syntax: str, values: np.ndarray) -> bytes | None:
@@ -140,6 +141,19 @@ def test_high_throughput_jpeg_2000(tmp_path, film):
 def test_frame_of_another_size_is_damaged(tmp_path, film, syntax, change):
     with pytest.raises(MammoTrackerError, match="truncated or damaged"):
         read(tmp_path, film, 16, syntax, **change(*film.shape))
+
+
+def test_a_file_that_becomes_another_image_meanwhile(tmp_path, film, monkeypatch):
+    path = write_dicom(tmp_path / "a.dcm", film)
+    decode = stored_values._decoded
+
+    def replaced(header, file):
+        write_dicom(file, film[::-1])
+        return decode(header, file)
+
+    monkeypatch.setattr(stored_values, "_decoded", replaced)
+    with pytest.raises(MammoTrackerError, match="became another image while it was read"):
+        Mammogram.read(path)
 
 
 def test_padded_pixels_are_read(tmp_path, film):
