@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,15 +86,6 @@ def check_count(exams: int) -> None:
         raise MammoTrackerError(
             f"A lesion is followed through 2 to {MOST_EXAMS} exams, got {exams}."
         )
-
-
-def in_order(dates: Sequence[datetime.date | None]) -> list[int]:
-    """Return the indices of exams in the order of their dates; one without stays in its place."""
-    places = [place for place, date in enumerate(dates) if date is not None]
-    order = list(range(len(dates)))
-    for place, exam in zip(places, sorted(places, key=lambda k: dates[k]), strict=True):
-        order[place] = exam
-    return order
 
 
 class Exams:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import tracemalloc
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ import pytest
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError, exams
 from MammoTrackerLib.command.simulate import FILM_LESION
-from MammoTrackerLib.exams import Exam, Exams, in_order
+from MammoTrackerLib.exams import Exam, Exams
 from MammoTrackerLib.global_search import align
 
 
@@ -47,19 +46,6 @@ def test_of_thirty_exams_a_few_megabytes_each_are_kept(prior):
     assert kept.size == (3328, 4096) and kept.spacing == image.spacing
     assert kept.header.view == "MLO"
     assert size < 12e6
-
-
-@pytest.mark.parametrize(
-    ("years", "order"),
-    [
-        ([2022, 2019, 2020], [1, 2, 0]),
-        ([2022, None, 2020], [2, 1, 0]),
-        ([None, 2022, 2022, None, 2020], [0, 4, 1, 3, 2]),
-        ([None, None], [0, 1]),
-    ],
-)
-def test_exams_are_in_the_order_of_their_dates_as_far_as_these_are_known(years, order):
-    assert in_order([year and datetime.date(year, 1, 1) for year in years]) == order
 
 
 @pytest.mark.parametrize("count", [0, 1, 31])

@@ -15,14 +15,14 @@ from rich.table import Table
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..exams import Exam, Exams, check_count, in_order
+from ..exams import Exam, Exams, check_count
 from ..growth import DAYS_A_YEAR, growth
 from ..mammogram import Mammogram, spacing_pair
 from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
-from ..pair import series_problems
+from ..pair import in_order, series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing

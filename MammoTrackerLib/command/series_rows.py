@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..exams import Exam, Exams, in_order
+from ..exams import Exam, Exams
 from ..mammogram import Mammogram
 from ..marked import MarkedLesion
+from ..pair import in_order
 from ..tracker import LesionTracker
 from .follow import followed, read_exam, remarks_on, years_since_first
 from .history_files import history_rows
