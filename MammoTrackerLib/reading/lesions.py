@@ -24,6 +24,7 @@ POINT_MM = 10.0
 
 LEFT_OUT = {
     "elsewhere": "on other images than the exams",
+    "unknown": "on an image that the report does not name",
     "off": "outside of their image",
     "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
     "damaged": "without coordinates that an image has",
@@ -176,7 +177,7 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
     for mark in report.marks:
         exam = places.get(mark.instance_uid)
         if exam is None:
-            left_out["elsewhere"] += 1
+            left_out["elsewhere" if mark.instance_uid else "unknown"] += 1
             continue
         is_on_source |= mark.instance_uid not in own
         marks.append((mark, exam))
