@@ -185,6 +185,12 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             "{} is tomosynthesis, which is not supported: ",
             "give the two-dimensional mammogram.",
         )
+    if kinds[2:4] in (["TOMOSYNTHESIS", "NONE"], ["TOMO", "NONE"]):
+        return (
+            "tomosynthesis",
+            "{} is a slice of tomosynthesis, by its ImageType, which is not supported: ",
+            "give the two-dimensional mammogram.",
+        )
     if int(header.get("NumberOfFrames") or 1) > 1:
         return (
             "several frames",
@@ -206,7 +212,7 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
 
 def image_types(header: pydicom.Dataset) -> list[str]:
     """Return the values of ImageType in capitals."""
-    return [str(kind).upper() for kind in _several(header.get("ImageType"))]
+    return [str(kind).strip().upper() for kind in _several(header.get("ImageType"))]
 
 
 def _several(value: object) -> list:

@@ -496,6 +496,10 @@ def test_synthetic_2d_in_an_enhanced_file(tmp_path, film):
     assert mammogram.laterality == "R"
 
 
+def slice_of_tomosynthesis(path: Path, film: np.ndarray) -> None:
+    write_dicom(path, film, ImageType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"])
+
+
 def tomosynthesis(path: Path, film: np.ndarray) -> None:
     write_dicom(path, film, NumberOfFrames=2, PixelData=film.tobytes() * 2)
 
@@ -594,6 +598,7 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (slice_of_tomosynthesis, "is a slice of tomosynthesis"),
         (tomosynthesis, "holds several frames"),
         (tomosynthesis_slice, "is tomosynthesis"),
         (chest_x_ray, "not a mammogram.*DX"),
