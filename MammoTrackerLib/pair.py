@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,9 +139,28 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
             )
             problems.append(PairProblem(message, False, "dates"))
     for number, exam in enumerate(exams, 1):
+        if exam.date is None and dated:
+            message = (
+                f"The date of exam {number} is unknown, and those of others are known: make sure "
+                "that it is in its place among them."
+            )
+            problems.append(PairProblem(message, False, "dates"))
+    for number, exam in enumerate(exams, 1):
         for remark in getattr(exam, "remarks", ()):
             problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
     return problems
+
+
+def in_order(dates: Sequence[datetime.date | str | None]) -> list[int]:
+    """Return the indices of exams in the order of their dates; one without stays in its place.
+
+    `dates` may be texts as YYYY-MM-DD, too, of which an empty one is none.
+    """
+    places = [place for place, date in enumerate(dates) if date]
+    order = list(range(len(dates)))
+    for place, exam in zip(places, sorted(places, key=lambda k: dates[k]), strict=True):
+        order[place] = exam
+    return order
 
 
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:

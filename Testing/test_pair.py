@@ -8,7 +8,7 @@ import pytest
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
 from MammoTrackerLib.mammogram import Header
-from MammoTrackerLib.pair import check_box, check_pair, pair_problems
+from MammoTrackerLib.pair import check_box, check_pair, in_order, pair_problems, series_problems
 
 HEADER = Header((0.07, 0.07), "L", "CC", datetime.date(2022, 3, 1), "A")
 NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))
@@ -49,6 +49,33 @@ def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
     with pytest.raises(MammoTrackerError) as error:
         check_pair(prior, other)
     assert str(error.value) == problem.message
+
+
+@pytest.mark.parametrize(
+    ("years", "exams"),
+    [((2020, None, 2022), {2}), ((None, 2021, None), {1, 3}), ((None, None), set())],
+)
+def test_an_exam_without_a_date_among_others_is_said(years, exams):
+    dates = [year and datetime.date(year, 1, 1) for year in years]
+    found = series_problems([replace(HEADER, date=date) for date in dates])
+    assert [
+        problem.message.startswith(f"The date of exam {number} is unknown")
+        for number, problem in zip(sorted(exams), found, strict=True)
+    ] == [True] * len(exams)
+    assert not any(problem.blocks for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("years", "order"),
+    [
+        ([2022, 2019, 2020], [1, 2, 0]),
+        ([2022, None, 2020], [2, 1, 0]),
+        ([None, 2022, 2022, None, 2020], [0, 4, 1, 3, 2]),
+        ([None, None], [0, 1]),
+    ],
+)
+def test_exams_are_in_the_order_of_their_dates_as_far_as_these_are_known(years, order):
+    assert in_order([year and datetime.date(year, 1, 1) for year in years]) == order
 
 
 def image(spacing: float) -> Mammogram:

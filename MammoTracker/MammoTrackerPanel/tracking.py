@@ -33,6 +33,7 @@ class Tracking:
         self._onChanged = onChanged
         self._onRegistered = onRegistered
         self._rois, self._volumes = [], []
+        self._remarks: list[str] = []
         self.process = TrackerProcess()
         self.process.onReady = lambda info: setup.showRuntime(info["runtime"], info["device"])
         self.process.onProgress = self._showProgress
@@ -74,11 +75,14 @@ class Tracking:
 
     def _trackPair(self, rois: list) -> None:
         from MammoTrackerLib import scene
+        from MammoTrackerLib.pair import pair_problems
 
         prior, current = self._exams.pair
         boxes = [scene.box_of(roi, prior) for roi in rois]
         images = scene.mammogram_of(prior), scene.mammogram_of(current)
         self._rois, self._volumes = rois, [prior, current]
+        problems = pair_problems(*images)
+        self._remarks = [problem.message for problem in problems if problem.kind == "file"]
         self.process.track(*images, boxes, force=self._exams.isForced)
 
     def _follow(self, rois: list) -> None:
@@ -87,9 +91,19 @@ class Tracking:
 
         volumes = self._exams.series
         lesions = [scene.marked_lesion(roi, volumes) for roi in rois]
-        self._rois, self._volumes = rois, volumes
-        readers = [partial(_mammogram, volume) for volume in volumes]
+        self._rois, self._volumes, self._remarks = rois, volumes, []
+        readers = [partial(self._read, *exam) for exam in enumerate(volumes, 1)]
         self.process.follow(readers, lesions, force=self._exams.isForced)
+
+    def _read(self, number: int, volume):
+        """Read a volume's mammogram, if it has not been deleted meanwhile."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        if volume.GetScene() is None:
+            raise MammoTrackerError(_("An exam was deleted: track again."))
+        mammogram = scene.mammogram_of(volume)
+        self._remarks += [f"Of exam {number}: {remark}" for remark in mammogram.remarks]
+        return mammogram
 
     def onCancel(self) -> None:
         """Stop tracking; results that are there stay."""
@@ -119,7 +133,7 @@ class Tracking:
         if not self._endIfDeleted():
             scene.show_registration(*self._volumes, grid)
             if tuple(self._volumes) == self._exams.pair:
-                self._exams.warn(warnings)
+                self._exams.warn([*self._remarks, *warnings])
             self._onRegistered()
 
     def _onTrack(self, index: int, track) -> None:
@@ -132,6 +146,8 @@ class Tracking:
 
         if not self._endIfDeleted():
             scene.show_registration(self._volumes[source], self._volumes[target], grid)
+            if self._remarks and self._exams.series == self._volumes:
+                self._exams.warn(self._remarks)
             self._onRegistered()
 
     def _onHistory(self, index: int, history) -> None:
@@ -159,12 +175,3 @@ class Tracking:
     def _end(self, message: str, fraction: float = 0) -> None:
         self._showProgress(fraction, message)
         self._onChanged()
-
-
-def _mammogram(volume):
-    """Read a volume's mammogram, if it has not been deleted meanwhile."""
-    from MammoTrackerLib import MammoTrackerError, scene
-
-    if volume.GetScene() is None:
-        raise MammoTrackerError(_("An exam was deleted: track again."))
-    return scene.mammogram_of(volume)

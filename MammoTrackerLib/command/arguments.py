@@ -86,7 +86,7 @@ def _add_follow(commands: argparse._SubParsersAction) -> None:
         description="Find lesions that are marked on one exam on 1 to 29 others, before and after "
         "it, and measure how they grew. Writes history.json, history.csv, strip.png, growth.png, "
         "and a lesion-N-exam-K.mrk.json for 3D Slicer per lesion and exam. Exams are followed in "
-        "the order of their dates, or as given where one has none.",
+        "the order of their dates, and one that has none in its place among them.",
     )
     follow.add_argument("exams", metavar="EXAM", type=Path, nargs="+", help="DICOM, PNG, TIFF, ...")
     follow.add_argument(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..box import Box
 from ..errors import MammoTrackerError
+from ..pair import in_order
 from ..track import Candidate, Status, Track
 from .reviewed import key_of, plain
 from .tables import (
@@ -207,14 +208,14 @@ class Cases:
         exams = {row["exam"]: Exam(row["exam"], row["spacing_mm"], row["date"]) for row in group}
         numbers = {exam: number for number, exam in enumerate(exams)}
         case = Case(name, list(exams.values()))
-        in_order = list(exams)
+        names = list(exams)
         places = {exam: order.get((text_cell(name), text_cell(exam))) for exam in exams}
         if None not in places.values():
-            in_order.sort(key=places.get)
-        elif all(exam.date for exam in exams.values()):
-            in_order.sort(key=lambda exam: exams[exam].date)
+            names.sort(key=places.get)
+        else:
+            names = [names[k] for k in in_order([exam.date for exam in case.exams])]
         marked: dict[str, tuple[int, tuple[str, ...]]] = {}
-        for row in sorted(group, key=lambda row: in_order.index(row["exam"])):
+        for row in sorted(group, key=lambda row: names.index(row["exam"])):
             box = tuple(row[column] for column in BOX_COLUMNS)
             if _is_box(box):  # on the last exam with one, as for the batch
                 marked[row["lesion_id"]] = numbers[row["exam"]], box

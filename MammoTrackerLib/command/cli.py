@@ -102,7 +102,7 @@ def _track(arguments: argparse.Namespace) -> None:
     from ..output_folder import OutputFolder
     from ..pair import check_pair, pair_problems
     from ..reading.geometry import Geometry
-    from ..reading.lesions import Lesion, absence_remarks, read_lesions
+    from ..reading.lesions import Lesion, absence_remarks, predicted_remarks, read_lesions
     from ..tracker import LesionTracker
     from .outputs import is_own_result, quiet_framework, track_as_markup, tracks_as_json
     from .overlay import draw_overlay
@@ -125,7 +125,8 @@ def _track(arguments: argparse.Namespace) -> None:
                 place = Geometry.of(arguments.prior, prior)
                 read = read_lesions(arguments.lesions, [prior], geometry=place)
                 lesions += read.lesions
-                remarks += [*read.remarks, *absence_remarks(len(read.absences))]
+                remarks += [*read.remarks, *predicted_remarks(read.lesions)]
+                remarks += absence_remarks(len(read.absences))
             boxes = [lesion.box for lesion in lesions]
             alignment = align(prior, current)
             tracks = LesionTracker().track(prior, current, boxes, alignment, arguments.force)

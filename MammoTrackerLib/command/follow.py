@@ -22,11 +22,11 @@ from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
-from ..pair import series_problems
+from ..pair import in_order, series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
-from ..reading.lesions import absence_remarks, read_lesions
+from ..reading.lesions import absence_remarks, predicted_remarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
@@ -56,8 +56,8 @@ def run_follow(
     Parameters
     ----------
     paths
-        The exams' files; they are followed in the order of their dates, or as given where one
-        has none.
+        The exams' files; they are followed in the order of their dates, and one without a date
+        in its place among them.
     on
         Which of them the boxes, or a mask or .mrk.json file of lesions, are of.
     boxes, lesions
@@ -89,9 +89,7 @@ def run_follow(
     with OutputFolder(out, LESION_FILES, is_own_history) as folder, quiet_framework():
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
-        order = list(range(len(given)))
-        if all(exam.header.date for exam in given):
-            order.sort(key=lambda k: given[k].header.date)
+        order = in_order([exam.header.date for exam in given])
         exams = Exams(tracker, [given[k] for k in order])
         remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
@@ -285,6 +283,7 @@ def _read_marks(
     trackings: list[str | None] = []
     pointed: list[set[int]] = []
     numbers: dict[str, int] = {}
+    used = []
     # What the user said comes first, and what was only predicted is then looked for again. Of a
     # lesion, what has a size comes before what is a point.
     said = [mark for mark in file.lesions if not mark.is_predicted]
@@ -295,6 +294,7 @@ def _read_marks(
         known = None if number is None else lesions[number][0]
         if known is None or mark.exam == known.exam or mark.exam in known.decided:
             number = len(lesions)
+            used.append(mark)
             lesions.append((MarkedLesion(mark.exam, mark.box), mark.lesion_type))
             trackings.append(mark.tracking)
             pointed.append(set())
@@ -312,7 +312,8 @@ def _read_marks(
             unused += 1
         else:
             known.decided[exam] = None
-    return lesions, trackings, pointed, [*file.remarks, *absence_remarks(unused)]
+    remarks = [*file.remarks, *predicted_remarks(used), *absence_remarks(unused)]
+    return lesions, trackings, pointed, remarks
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

@@ -11,6 +11,7 @@ from ..errors import MammoTrackerError
 from ..exams import Exam, Exams
 from ..mammogram import Mammogram
 from ..marked import MarkedLesion
+from ..pair import in_order
 from ..tracker import LesionTracker
 from .follow import followed, read_exam, remarks_on, years_since_first
 from .history_files import history_rows
@@ -74,8 +75,7 @@ def _results(
     for row in group:
         read_path(row, "exam", folder)
     read = {name: Exam.of(_read(folder, group, name), tracker) for name in names}
-    if all(exam.header.date for exam in read.values()):
-        names.sort(key=lambda name: read[name].header.date)
+    names = [names[k] for k in in_order([read[name].header.date for name in names])]
     exams = Exams(tracker, [read[name] for name in names])
     remarks = text_cell(" ".join(remarks_on(exams, force)))
     years = years_since_first([exam.header.date for exam in exams])

@@ -24,10 +24,10 @@ _KEYWORDS = (
     "ContentTime Modality PresentationIntentType SeriesDescription SourceImageSequence PatientID "
     "IssuerOfPatientID DistanceSourceToDetector DistanceSourceToPatient "
     "EstimatedRadiographicMagnificationFactor ImagerPixelSpacing PixelSpacing "
-    "NominalScannedPixelSpacing PaddleDescription PartialView ViewPosition ViewCodeSequence "
-    "ViewModifierCodeSequence PatientOrientation ImageLaterality FrameLaterality Laterality "
-    "SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns "
-    "AcquisitionDeviceProcessingDescription SharedFunctionalGroupsSequence "
+    "PixelSpacingCalibrationType NominalScannedPixelSpacing PaddleDescription PartialView "
+    "ViewPosition ViewCodeSequence ViewModifierCodeSequence PatientOrientation ImageLaterality "
+    "FrameLaterality Laterality SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows "
+    "Columns AcquisitionDeviceProcessingDescription SharedFunctionalGroupsSequence "
     "PerFrameFunctionalGroupsSequence"
 ).split()
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")

@@ -64,7 +64,8 @@ def _is_padding(levels: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
         return np.zeros(levels.shape, dtype=bool)
     last = header.get("PixelPaddingRangeLimit")
     # Either may be written as if the pixels had no sign, or one.
-    lowest = -(2**15) if header.get("PixelRepresentation") else 0
+    is_signed = levels[0] < 0 or (header.get("PixelRepresentation") and levels[-1] < 2**15)
+    lowest = -(2**15) if is_signed else 0
     low, high = sorted(
         (int(value) - lowest) % 2**16 + lowest for value in (first, first if last is None else last)
     )

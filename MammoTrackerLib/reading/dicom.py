@@ -13,7 +13,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
 from .brightness import brightness, first_window
 from .files import check_amount, no_image, truncated
-from .header import breast_spacing, facts, other_spacing, size
+from .header import breast_spacing, facts, other_spacing, size, spacing_remarks
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def read_dicom(
     with _opened(path) as header:
         check_pixels(header, path)
         own = _spacing_of(header, path) if is_given else breast_spacing(header, path)
-        about = other_spacing(spacing, own) if spacing and own else ()
+        about = ()
+        if own is not None:
+            about = other_spacing(spacing, own) if spacing else spacing_remarks(header)
         values, remarks = stored_values(header, path)
         pixels, more = brightness(values, header)
         known = spacing or own or otherwise
@@ -183,6 +185,12 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             "{} is tomosynthesis, which is not supported: ",
             "give the two-dimensional mammogram.",
         )
+    if kinds[2:4] in (["TOMOSYNTHESIS", "NONE"], ["TOMO", "NONE"]):
+        return (
+            "tomosynthesis",
+            "{} is a slice of tomosynthesis, by its ImageType, which is not supported: ",
+            "give the two-dimensional mammogram.",
+        )
     if int(header.get("NumberOfFrames") or 1) > 1:
         return (
             "several frames",
@@ -204,7 +212,7 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
 
 def image_types(header: pydicom.Dataset) -> list[str]:
     """Return the values of ImageType in capitals."""
-    return [str(kind).upper() for kind in _several(header.get("ImageType"))]
+    return [str(kind).strip().upper() for kind in _several(header.get("ImageType"))]
 
 
 def _several(value: object) -> list:

@@ -52,6 +52,7 @@ _MODIFIERS = {
     "anterior compression": ("441752004", "P2-00161", "ANTERIORCOMPRESSION"),
     "inframammary fold": ("442593008", "R-40ABE", "INFRAMAMMARYFOLD"),
 }  # fmt: skip
+_SPACINGS = ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing")
 _SAME_SPACING = 0.02
 """How much two spacings may differ, of which one may have been rounded."""
 _SIDE = "LEFT|RIGHT|LT|RT|L|R"
@@ -63,6 +64,8 @@ _LABEL = re.compile(
     f"(?!LAT$)(?P<first>{_PREFIXES})(?P<side>{_SIDE})?(?P<before>{_PREFIXES})(?P<view>{_VIEW})"
     f"(?P<after>(?:{_MODIFIER})*)(?P<last_side>{_SIDE})?"
 )
+_LONGEST_LABEL = 64
+"""Of a text that is matched with labels, which takes time by the third power; DICOM's own limit."""
 _FILLERS = re.compile(r"\b(VIEW|PROJECTION|BREAST|MAMMOGRAM|2D)\b")
 # In contact views, the breast's middle is enlarged by 1.1 at most.
 _MAGNIFIED = 1.25
@@ -131,7 +134,10 @@ def _labels(header: pydicom.Dataset) -> Iterator[re.Match[str]]:
 
 
 def _letters(text: object) -> str:
-    return re.sub("[^A-Z]", "", _FILLERS.sub("", str(text or "").upper().replace("_", " ")))
+    text = str(text or "")
+    if len(text) > _LONGEST_LABEL:
+        return ""
+    return re.sub("[^A-Z]", "", _FILLERS.sub("", text.upper().replace("_", " ")))
 
 
 def _named(text: str, names: dict[str, tuple[str, ...]]) -> str | None:
@@ -228,29 +234,47 @@ def breast_spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float]:
     MammoTrackerError
         If none does.
     """
-    found = []
-    for keyword, factor in (
-        ("ImagerPixelSpacing", _magnification(header)),
-        ("PixelSpacing", 1.0),
-        ("NominalScannedPixelSpacing", 1.0),
-    ):
-        if header.get_item(keyword) is None:
-            continue
-        found.append(keyword)
-        numbers = _numbers(header, keyword)
-        if len(numbers) != 2:
-            continue
-        try:
-            spacing = spacing_pair((numbers[1] / factor, numbers[0] / factor))
-            check_size((header.get("Rows") or 1, header.get("Columns") or 1), spacing)
-        except MammoTrackerError:
-            continue
+    found = [keyword for keyword in _SPACINGS if header.get_item(keyword) is not None]
+    for spacing in _spacings(header):
         return spacing
     if found:
         raise MammoTrackerError(
             f"In {path}, {' and '.join(found)} cannot be a mammogram's: give the spacing in mm."
         )
     raise no_spacing(path)
+
+
+def _spacings(header: pydicom.Dataset) -> Iterator[tuple[float, float]]:
+    """Yield what the attributes say, as far as a mammogram can have it."""
+    for keyword in _SPACINGS:
+        numbers = _numbers(header, keyword)
+        if len(numbers) != 2:
+            continue
+        factor = _magnification(header) if keyword == "ImagerPixelSpacing" else 1.0
+        try:
+            spacing = spacing_pair((numbers[1] / factor, numbers[0] / factor))
+            check_size((header.get("Rows") or 1, header.get("Columns") or 1), spacing)
+        except MammoTrackerError:
+            continue
+        yield spacing
+
+
+def spacing_remarks(header: pydicom.Dataset) -> tuple[str, ...]:
+    """Return a sentence for the user where attributes differ by more than magnification explains.
+
+    So they do where an image was made smaller, and not all of them changed. A PixelSpacing that is
+    the detector's, beside its magnification, is none of the breast.
+    """
+    detector = _numbers(header, "ImagerPixelSpacing")[::-1]
+    used, *others = _spacings(header)
+    for other in others:
+        is_copied = len(detector) == 2 and np.allclose(other, detector, rtol=_SAME_SPACING)
+        if not is_copied and np.abs(np.log(np.divide(other, used))).max() > np.log(_MAGNIFIED):
+            return (
+                f"The file says of its pixels that they have {used[0]:.3g} mm, which counts, and "
+                f"{other[0]:.3g} mm: give the spacing, if the latter is right.",
+            )
+    return ()
 
 
 def other_spacing(given: tuple[float, float], own: tuple[float, float]) -> tuple[str, ...]:
@@ -264,12 +288,18 @@ def other_spacing(given: tuple[float, float], own: tuple[float, float]) -> tuple
 
 
 def _magnification(header: pydicom.Dataset) -> float:
-    """Return how much larger than the breast its image is; by the distances if nothing else."""
+    """Return how much larger than the breast its image is.
+
+    By the distances if it is not said, or by a PixelSpacing that was calibrated for the breast.
+    """
+    ratios = [("DistanceSourceToDetector", "DistanceSourceToPatient")]
+    if header.get("PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
+        ratios.append(("ImagerPixelSpacing", "PixelSpacing"))
     numbers = _numbers(header, "EstimatedRadiographicMagnificationFactor")
-    if not numbers or not numbers[0]:
-        detector = _numbers(header, "DistanceSourceToDetector")
-        patient = _numbers(header, "DistanceSourceToPatient")
-        numbers = [detector[0] / patient[0]] if detector and patient and patient[0] else []
+    for ratio in ratios:
+        if not numbers or not numbers[0]:
+            image, breast = (_numbers(header, keyword) for keyword in ratio)
+            numbers = [image[0] / breast[0]] if image and breast and breast[0] else []
     return numbers[0] if numbers and 0.9 <= numbers[0] <= 10 else 1.0
 
 

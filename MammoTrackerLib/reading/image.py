@@ -16,7 +16,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from .files import check_amount, no_image, no_spacing, truncated
 from .header import other_spacing
-from .image_headers import check_header, is_nifti
+from .image_headers import check_header, has_png_chunk, is_nifti
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -197,7 +197,8 @@ def _has_grey_and_alpha(path: Path, format_name: str) -> bool:
     """Whether each pixel has a grey value and its transparency, which SimpleITK cannot read."""
     if format_name == "PNGImageIO":
         with path.open("rb") as file:
-            return file.read(26)[25:] == b"\x04"
+            color = file.read(26)[25:]
+        return color == b"\x04" or (color == b"\0" and has_png_chunk(path, b"tRNS"))
     return format_name == "TIFFImageIO" and _tiff_tag(path, _SAMPLES_PER_PIXEL) == 2
 
 
@@ -207,6 +208,8 @@ def _without_alpha(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             check_amount(path, image.width * image.height, 0)
+            if image.mode in ("1", "L") and "transparency" in image.info:
+                image = image.convert("LA")
             if image.mode == "LA" and getattr(image, "n_frames", 1) == 1:
                 return _shown(*(np.asarray(image.getchannel(name)) for name in "LA"))
     except MammoTrackerError:

@@ -8,6 +8,7 @@ import re
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import MammoTrackerError
@@ -176,15 +177,29 @@ def _check_nrrd(path: Path) -> None:
 
 def _check_png(path: Path) -> None:
     """Check the chunks' lengths, which libpng takes memory for, and how much text can unpack."""
-    packed, left = 0, path.stat().st_size - 8
+    packed = 0
+    for kind, length in _png_chunks(path):
+        packed += length if kind in (b"iCCP", b"zTXt", b"iTXt") else 0
+        if packed > _MOST_PACKED:
+            raise truncated(path)
+
+
+def has_png_chunk(path: Path, wanted: bytes) -> bool:
+    """Whether a PNG file, of which the header was checked, has a chunk of this kind."""
+    return any(kind == wanted for kind, _ in _png_chunks(path))
+
+
+def _png_chunks(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind and the length of each chunk."""
+    left = path.stat().st_size - 8
     with path.open("rb") as file:
         file.seek(8)
         while left > 0:
             length, kind = struct.unpack(">I4s", file.read(8))
-            packed += length if kind in (b"iCCP", b"zTXt", b"iTXt") else 0
             left -= 12 + length
-            if left < 0 or packed > _MOST_PACKED:
+            if left < 0:
                 raise truncated(path)
+            yield kind, length
             if kind == b"IEND":
                 return
             file.seek(length + 4, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ POINT_MM = 10.0
 
 LEFT_OUT = {
     "elsewhere": "on other images than the exams",
+    "unknown": "on an image that the report does not name",
     "off": "outside of their image",
     "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
     "damaged": "without coordinates that an image has",
@@ -55,7 +56,7 @@ class Lesion:
         Whether the file marks a point, so that the box is as large as `POINT_MM`.
     is_predicted
         Whether the file is of MammoTracker itself, which predicted the box, and no user said
-        something of it.
+        something of it. Whoever takes it for a lesion says so: `predicted_remarks`.
     """
 
     box: Box
@@ -92,6 +93,15 @@ def absence_remarks(count: int) -> list[str]:
         return []
     groups = "1 group of the report says" if count == 1 else f"{count} groups of the report say"
     return [f"{groups} that the lesion is not there, which was not used."]
+
+
+def predicted_remarks(lesions: Iterable[Lesion]) -> list[str]:
+    """Return the sentences for the user on lesions that count as marked, but were predicted."""
+    count = sum(lesion.is_predicted for lesion in lesions)
+    if not count:
+        return []
+    boxes = "1 box was" if count == 1 else f"{count} boxes were"
+    return [f"Of what counts as marked, {boxes} predicted by MammoTracker, confirmed by nobody."]
 
 
 def read_lesions(
@@ -167,7 +177,7 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
     for mark in report.marks:
         exam = places.get(mark.instance_uid)
         if exam is None:
-            left_out["elsewhere"] += 1
+            left_out["elsewhere" if mark.instance_uid else "unknown"] += 1
             continue
         is_on_source |= mark.instance_uid not in own
         marks.append((mark, exam))

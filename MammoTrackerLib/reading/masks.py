@@ -138,6 +138,13 @@ def _png(path: Path) -> np.ndarray:
 
     check_amount(path, 0, path.stat().st_size)
     check_header(path, "PNGImageIO")
+    with path.open("rb") as file:
+        depth, color = file.read(26)[24:]
+    if depth == 16 and color:  # of which Pillow keeps the higher byte alone
+        raise MammoTrackerError(
+            f"{path} has colours or transparency of 16 bits, which are not supported: save the "
+            "mask as grey values, or with 8 bits."
+        )
     try:
         with Image.open(path, formats=["PNG"]) as image:
             check_amount(path, image.width * image.height, 0)

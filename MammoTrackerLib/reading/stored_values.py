@@ -24,6 +24,12 @@ _LEFT_OUT = (
     "it was left out."
 )
 _ALL_USED = "BitsStored or HighBit does not fit the pixels' values: all their bits were used."
+_OTHER_SIGN = tuple(
+    "PixelRepresentation does not fit the pixels' values, which wrap around: they were read as "
+    f"numbers {how} a sign."
+    for how in ("without", "with")
+)
+_FEW_WRAPS = 20
 
 
 def read_until(
@@ -107,7 +113,9 @@ def stored_values(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, tupl
         raise truncated(path) from None
     if values.shape != (header.Rows, header.Columns) or values.dtype.itemsize > 2:
         raise truncated(path)
-    return _of_their_bits(values, header, path)
+    values, bits, remarks = _of_their_bits(values, header, path)
+    values, more = _with_their_sign(values, bits)
+    return values, remarks + more
 
 
 def _syntax(header: pydicom.Dataset) -> pydicom.uid.UID:
@@ -155,6 +163,8 @@ def _decoded(header: pydicom.Dataset, path: Path) -> np.ndarray:
     whole = read_until(path, _PIXEL_DATA)
     if "PixelData" not in whole:
         raise truncated(path)
+    if whole.get("SOPInstanceUID") != header.get("SOPInstanceUID"):
+        raise MammoTrackerError(f"{path} became another image while it was read: read it again.")
     syntax, data = _syntax(header), whole.PixelData
     dtype = np.dtype(
         f"{'i' if header.get('PixelRepresentation') else 'u'}{header.BitsAllocated // 8}"
@@ -272,11 +282,11 @@ def _temporary_folder() -> str:
 
 def _of_their_bits(
     values: np.ndarray, header: pydicom.Dataset, path: Path
-) -> tuple[np.ndarray, tuple[str, ...]]:
+) -> tuple[np.ndarray, int, tuple[str, ...]]:
     """Take the values from their bits: BitsStored of them, from HighBit down (PS3.5 8.1.1).
 
     What the other bits hold was an overlay, once. Or BitsStored is wrong; then the values that
-    it cuts out jump where the whole ones do not.
+    it cuts out jump where the whole ones do not. Also returns how many bits were taken.
     """
     allocated = 8 * values.dtype.itemsize
     stored = header.get("BitsStored") or allocated
@@ -286,19 +296,54 @@ def _of_their_bits(
     is_shifted = isinstance(high_bit, int) and stored <= high_bit < allocated
     shift = high_bit + 1 - stored if is_shifted else 0
     if stored == allocated:
-        return values, ()
+        return values, allocated, ()
     bits = values.view(f"u{values.dtype.itemsize}")
-    field = ((bits >> shift) << (allocated - stored)).view(values.dtype) >> (allocated - stored)
+    field = _with_sign(bits >> shift, stored, values.dtype.kind == "i")
     used = int(np.bitwise_or.reduce(bits, axis=None))
     if not used & ~((2**stored - 1) << shift) or (not shift and np.array_equal(field, values)):
-        return field, ()
+        return field, stored, ()
     if shift and used < 2**stored:
-        return values, (_ALL_USED,)
+        return values, allocated, (_ALL_USED,)
     if not shift and _roughness(values) < _roughness(field):
-        return values, (_ALL_USED,)
-    return field, (_LEFT_OUT,)
+        return values, allocated, (_ALL_USED,)
+    return field, stored, (_LEFT_OUT,)
+
+
+def _with_their_sign(values: np.ndarray, bits: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Take values of so many bits for ones with a sign, or without, whichever wrap around less.
+
+    Neighbours do where they jump over half of the range, but hardly differ in the other way. What
+    is cut off at an end of the range does not count: white labels in black air jump truly.
+    """
+    sample, half = _sample(values), 2 ** (bits - 1)
+    unsigned, signed = _with_sign(sample, bits, False), _with_sign(sample, bits, True)
+    is_cut = np.isin(unsigned, (0, half - 1, half, 2 * half - 1))
+    ways = _steps(unsigned), _steps(signed)
+    own, other = ways[::-1] if values.dtype.kind == "i" else ways
+    jumps, wraps = (
+        np.count_nonzero((a > half) & (b < half / 32) & ~(is_cut[:, 1:] | is_cut[:, :-1]))
+        for a, b in ((other, own), (own, other))
+    )
+    if wraps <= _FEW_WRAPS + 2 * jumps:
+        return values, ()
+    is_signed = values.dtype.kind != "i"
+    return _with_sign(values, bits, is_signed), (_OTHER_SIGN[is_signed],)
+
+
+def _with_sign(values: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
+    """Take the lowest bits of values for numbers with a sign, or without."""
+    size = values.dtype.itemsize
+    kept = values.view(f"u{size}") << (8 * size - bits)
+    return kept.view(f"i{size}" if is_signed else f"u{size}") >> (8 * size - bits)
 
 
 def _roughness(values: np.ndarray) -> int:
-    sample = values[:: max(1, len(values) // 500)].astype(np.int32)
-    return int(np.abs(np.diff(sample, axis=1)).sum(dtype=np.int64))
+    return int(_steps(_sample(values)).sum(dtype=np.int64))
+
+
+def _steps(values: np.ndarray) -> np.ndarray:
+    return np.abs(np.diff(values.astype(np.int32), axis=1))
+
+
+def _sample(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values[:: max(1, len(values) // 500)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 
 from ..errors import MammoTrackerError
-from ..reading.lesions import absence_remarks, read_lesions
+from ..reading.lesions import absence_remarks, predicted_remarks, read_lesions
 from ..reading.sr import read_report
 from .lesion import claim_lesion, keep_as_point
 from .nodes import ROI, attribute, placing_kept, set_attribute
@@ -54,7 +54,8 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
         if lesion.is_size_made_up:
             keep_as_point(roi)
         rois.append(roi)
-    return rois, (*file.remarks, *absence_remarks(len(file.absences)))
+    absences = absence_remarks(len(file.absences))
+    return rois, (*file.remarks, *predicted_remarks(file.lesions), *absences)
 
 
 def tracking_of(roi) -> str | None:

@@ -121,8 +121,10 @@ def mammogram_of(volume) -> Mammogram:
             "The pixel spacing of the volume is unknown: enter the size of a pixel in mm."
         )
     voxels = arrayFromVolume(volume).squeeze()
-    pixels = _file_pixels(volume, header, voxels)
-    if pixels is None:
+    read = _of_file(volume, header, voxels)
+    if read is not None:
+        pixels = read.pixels
+    else:
         pixels = voxels.astype(np.float32)
         if header.inverted:
             pixels = pixels.max() + pixels.min() - pixels
@@ -135,18 +137,23 @@ def mammogram_of(volume) -> Mammogram:
         header.patient_id,
         header.orientation,
         header.modifiers,
-        instance_uids=header.instance_uids,
+        () if read is None else read.remarks,
+        header.instance_uids,
     )
 
 
-def _file_pixels(volume, header: Header, voxels: np.ndarray) -> np.ndarray | None:
-    """Return the pixels of the volume's DICOM file, unless the voxels are other ones."""
-    if _dicom_header(volume) is None:
+def _of_file(volume, header: Header, voxels: np.ndarray) -> Mammogram | None:
+    """Return what is read of the volume's DICOM file, unless the voxels are other ones."""
+    known = _dicom_header(volume)
+    if known is None:
         return None
     try:
-        pixels = Mammogram.read(source_file(volume), header.spacing).pixels
+        # A spacing that is the file's own was not given.
+        spacing = None if known.spacing == header.spacing else header.spacing
+        read = Mammogram.read(source_file(volume), spacing)
     except MammoTrackerError:
         return None
+    pixels = read.pixels
     if pixels.shape != voxels.shape:
         return None
     # The file's values became brightness one by one, so equal voxels must be equally bright.
@@ -157,7 +164,7 @@ def _file_pixels(volume, header: Header, voxels: np.ndarray) -> np.ndarray | Non
         levels = np.unique(voxels, return_inverse=True)[1].reshape(voxels.shape)
     brightness = np.empty(levels.max() + 1, np.float32)
     brightness[levels] = pixels
-    return pixels if np.array_equal(brightness[levels], pixels) else None
+    return read if np.array_equal(brightness[levels], pixels) else None
 
 
 def propose_pair(volumes: Iterable) -> tuple | None:

@@ -146,6 +146,21 @@ def test_images_without_dates_are_followed_as_given(pair: Pair, tmp_path, capsys
     assert "as given: 2 1" in capsys.readouterr().out
 
 
+def test_what_has_a_date_is_in_order_also_beside_exams_without(pair: Pair, tmp_path, capsys):
+    """So that no growth is called shrinkage."""
+    images = [tmp_path / f"{k}.png" for k in range(3)]
+    for image, source in zip(images, (pair.current, pair.prior, pair.prior), strict=True):
+        image.write_bytes(source.read_bytes())
+    more = ["--spacing", str(SPACING), "--dates", "2021-05-01", "", "2020-05-01"]
+    assert main(arguments(images, images[2], pair.box, tmp_path / "out", *more)) == 0
+    content = json.loads((tmp_path / "out" / "history.json").read_text())
+    assert [exam["given_as"] for exam in content["exams"]] == [3, 2, 1]
+    assert content["lesions"][0]["overall"]["years"] == pytest.approx(1, abs=0.01)
+    said = capsys.readouterr()
+    assert "as given: 3 2 1" in said.out
+    assert "The date of exam 2 is unknown" in said.err
+
+
 def test_a_spacing_for_all_is_for_the_files_that_lack_one(pair: Pair, tmp_path, capsys):
     images = [pair.prior, pair.current_dicom]
     for spacings, said in (

@@ -135,7 +135,9 @@ def test_what_cannot_be(
     assert not (tmp_path / "out").exists()
 
 
-def test_follow_takes_and_gives_reports(pair: Pair, exams: list[str], tmp_path: Path) -> None:
+def test_follow_takes_and_gives_reports(
+    pair: Pair, exams: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("highdicom")
     file = write_lesions(pair, tmp_path / "sr.dcm")
     out = tmp_path / "out"
@@ -147,11 +149,25 @@ def test_follow_takes_and_gives_reports(pair: Pair, exams: list[str], tmp_path: 
     # What it predicted itself is no decision of the user's when the report is read again.
     again = tmp_path / "again"
     argv = ["follow", *exams, "--on", exams[0], "--lesions", str(out / "lesions.dcm")]
+    capsys.readouterr()
     assert main([*argv, "--out", str(again)]) == 0
+    assert "predicted" not in capsys.readouterr().err
     (lesion,) = json.loads((again / "history.json").read_text())["lesions"]
     assert [result["by_user"] for result in lesion["exams"]] == [True, False]
     assert main([*argv, "--out", str(out)]) == 0
     assert not (out / "lesions.dcm").exists()
+
+
+@pytest.mark.parametrize("command", ["track", "follow"])
+def test_a_prediction_that_counts_as_marked_is_said(
+    pair: Pair, exams: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    uid = Mammogram.read(exams[0]).instance_uids[0]
+    predicted = own("STATUS", "FOUND"), scoord("POLYLINE", corners(pair), uid)
+    file = write_report(tmp_path / "sr.dcm", report(group(*tracking("1.2.3"), *predicted)))
+    argv = [command, *exams, "--lesions", str(file), "--out", str(tmp_path / "out")]
+    assert main(argv + (["--on", exams[0]] if command == "follow" else [])) == 0
+    assert "1 box was predicted by MammoTracker" in capsys.readouterr().err
 
 
 def test_a_point_has_no_size_beside_an_outline(

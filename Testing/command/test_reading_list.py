@@ -354,6 +354,15 @@ def test_a_lesion_is_marked_on_the_exam_that_is_last_by_the_results(tmp_path):
     assert names[:2] == ["g: 1>2", "g: 1>3"]
 
 
+def test_of_a_series_that_is_not_tracked_yet_the_dates_count_as_far_as_they_are_known(tmp_path):
+    rows = [exam("g", "n", k, PRIOR if k > 1 else ("",) * 4) for k in (3, 1, 2)]
+    rows[1]["date"] = ""
+    manifest = write(tmp_path / "manifest.csv", SERIES.manifest, rows)
+    opened = ReadingList(manifest, write(tmp_path / "results.csv", SERIES.results, []))
+    assert {item.case.exams[item.marked].name for item in opened.items} == {"3.dcm"}
+    opened.close()
+
+
 def test_series_and_pairs_of_one_name_in_the_table_are_refused(tmp_path):
     rows = [exam("g", "=m", 1, PRIOR), exam("g", "=m", 2), exam("g", "'=m", 1, PRIOR)]
     rows.append(exam("g", "'=m", 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from panel_steps import details_of, rows_of, track
@@ -145,6 +146,36 @@ def test_what_registration_doubts_is_said_beside_the_exams(panel, shell, pair, m
     )
     track(panel, shell)
     assert doubt in panel.ui.pairLabel.text
+
+
+def remark_on_each(monkeypatch) -> None:
+    from MammoTrackerLib import scene
+
+    read = scene.mammogram_of
+    monkeypatch.setattr(
+        scene, "mammogram_of", lambda volume: replace(read(volume), remarks=("It was guessed.",))
+    )
+
+
+def test_what_was_guessed_of_a_file_is_said_beside_the_exams(panel, shell, pair, monkeypatch):
+    remark_on_each(monkeypatch)
+    track(panel, shell)
+    for exam in ("prior", "current"):
+        assert f"Of the {exam}: It was guessed." in panel.ui.pairLabel.text
+
+
+def test_what_was_guessed_of_the_files_of_a_series_is_said(panel, shell, series, monkeypatch):
+    import slicer
+
+    from MammoTrackerLib import scene
+
+    remark_on_each(monkeypatch)
+    lesion = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Mass")
+    scene.place_roi(lesion, series[3], TRUTH)
+    shell.wait(lambda: panel.lesions.rois == [lesion])
+    track(panel, shell)
+    for number in (1, 2, 3, 4):
+        assert f"Of exam {number}: It was guessed." in panel.ui.pairLabel.text
 
 
 def test_what_the_user_decided_about_a_pair_stays_when_it_is_tracked_again(panel, shell, pair):

@@ -110,3 +110,26 @@ def test_padding_of_signed_pixels(tmp_path, vr: str, padding: int):
     header.add_new("PixelPaddingValue", vr, padding)
     header.save_as(path)
     assert Mammogram.read(path).pixels.tolist() == [[5, 5], [7, 9]]
+
+
+def test_a_range_of_padding_on_both_sides_of_zero(tmp_path):
+    values = np.array([[3, 500], [1000, 900]], dtype=np.int16)
+    path = write_dicom(tmp_path / "a.dcm", values)
+    header = pydicom.dcmread(path)
+    header.add_new("PixelPaddingValue", "SS", -100)
+    header.add_new("PixelPaddingRangeLimit", "SS", 50)
+    header.save_as(path)
+    assert Mammogram.read(path).pixels.tolist() == [[500, 500], [1000, 900]]
+
+
+def test_padding_of_pixels_whose_sign_is_told_wrongly(tmp_path, film):
+    """Unsigned values of 16 bits, told to have a sign; so is what stands for padding."""
+    values = np.maximum(film, 1000)
+    values[:, -20:] = 65000
+    path = write_dicom(tmp_path / "a.dcm", values, PixelRepresentation=1)
+    header = pydicom.dcmread(path)
+    header.add_new("PixelPaddingValue", "SS", 65000 - 65536)
+    header.save_as(path)
+    pixels = Mammogram.read(path).pixels
+    assert np.array_equal(pixels[:, :-20], values[:, :-20])
+    assert (pixels[:, -20:] == 1000).all()

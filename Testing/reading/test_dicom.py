@@ -364,6 +364,36 @@ def test_dicom_spacing(tmp_path, film, attributes: dict, spacing: tuple[float, f
     assert mammogram.spacing == pytest.approx(spacing)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "spacing", "is_said"),
+    [
+        ({"PixelSpacing": [0.28, 0.28]}, 0.07, True),
+        ({"PixelSpacing": [0.065, 0.065]}, 0.07, False),
+        ({"PixelSpacing": [0.0389, 0.0389]}, 0.07, True),
+        ({"PixelSpacing": [0.0389, 0.0389], "PixelSpacingCalibrationType": "GEOMETRY"}, 0.0389, 0),
+        ({"PixelSpacing": [0.0389, 0.0389], "PixelSpacingCalibrationType": "FIDUCIAL"}, 0.0389, 0),
+        ({"PixelSpacing": [0.28, 0.28], "PixelSpacingCalibrationType": "GEOMETRY"}, 0.07, True),
+        (
+            {"PixelSpacing": [0.07, 0.07], "EstimatedRadiographicMagnificationFactor": 1.8},
+            0.07 / 1.8,
+            False,
+        ),
+        ({"NominalScannedPixelSpacing": [0.2, 0.2]}, 0.07, True),
+    ],
+)
+def test_sizes_of_the_pixels_that_do_not_fit_each_other(
+    tmp_path, film, attributes, spacing, is_said
+):
+    path = write_dicom(tmp_path / "a.dcm", film, **attributes)
+    mammogram = Mammogram.read(path)
+    assert mammogram.spacing == Header.read(path).spacing == pytest.approx((spacing, spacing))
+    assert ("magnified" in mammogram.modifiers) == (spacing < 0.05)
+    assert len(mammogram.remarks) == is_said
+    assert all("give the spacing" in remark for remark in mammogram.remarks)
+    if is_said:
+        assert len(Mammogram.read(path, spacing=0.28).remarks) == 1
+
+
 def test_given_spacing_overrides_the_header(tmp_path, film):
     path = write_dicom(tmp_path / "a.dcm", film)
     own = Mammogram.read(path)
@@ -466,6 +496,10 @@ def test_synthetic_2d_in_an_enhanced_file(tmp_path, film):
     assert mammogram.laterality == "R"
 
 
+def slice_of_tomosynthesis(path: Path, film: np.ndarray) -> None:
+    write_dicom(path, film, ImageType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"])
+
+
 def tomosynthesis(path: Path, film: np.ndarray) -> None:
     write_dicom(path, film, NumberOfFrames=2, PixelData=film.tobytes() * 2)
 
@@ -503,7 +537,8 @@ def padding_alone(path: Path, film: np.ndarray) -> None:
 
 
 def truncated_header(path: Path, film: np.ndarray) -> None:
-    path.write_bytes(write_dicom(path, film).read_bytes()[:600])
+    content = write_dicom(path, film).read_bytes()
+    path.write_bytes(content[: content.index(b"MONOCHROME2") + 5])
 
 
 def truncated_plain(path: Path, film: np.ndarray) -> None:
@@ -563,6 +598,7 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (slice_of_tomosynthesis, "is a slice of tomosynthesis"),
         (tomosynthesis, "holds several frames"),
         (tomosynthesis_slice, "is tomosynthesis"),
         (chest_x_ray, "not a mammogram.*DX"),

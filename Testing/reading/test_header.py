@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_views_in_texts(tmp_path, keyword: str, text: str, laterality, view, mod
     attributes = {"ImageLaterality": None, "ViewPosition": None, keyword: text}
     read = header(tmp_path, **attributes)
     assert (read.laterality, read.view, read.modifiers) == (laterality, view, modifiers)
+
+
+def test_a_text_that_is_too_long_for_a_label_takes_no_time(tmp_path):
+    start = time.perf_counter()
+    read = header(tmp_path, ViewPosition=None, SeriesDescription="CV" * 400 + "X")
+    assert read.view is None
+    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize("side", ["left", "L", "LT", "l "])

@@ -152,6 +152,14 @@ def test_what_is_transparent_is_not_seen(tmp_path, grey, name, channels, hidden)
     assert np.array_equal(Mammogram.read(tmp_path / name, spacing=0.07).pixels, shown)
 
 
+def test_a_grey_value_that_is_transparent(tmp_path, grey):
+    """Which PNG gives in a chunk of its own, not as a channel."""
+    stored = np.where(grey == grey.min(), 255, np.minimum(grey, 254)).astype(np.uint8)
+    Image.fromarray(stored).save(tmp_path / "a.png", transparency=255)
+    shown = np.where(stored == 255, stored.min(), stored)
+    assert np.array_equal(Mammogram.read(tmp_path / "a.png", spacing=0.07).pixels, shown)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", ["jpg", "tif"])
 def test_boxes_are_on_what_is_shown(tmp_path, grey, ending: str, orientation: int):

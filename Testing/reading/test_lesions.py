@@ -50,7 +50,7 @@ def test_marks_go_to_their_exams(tmp_path):
 
 def test_no_mark_on_the_exam(tmp_path):
     path = write(tmp_path, outline(ELSEWHERE), outline(""))
-    with pytest.raises(MammoTrackerError, match="no lesion on the exam. .* 2 on other images"):
+    with pytest.raises(MammoTrackerError, match="no lesion on the exam. .* 1 on other images"):
         read_lesions(path, [exam(A)])
 
 
@@ -85,6 +85,14 @@ def test_a_box_that_was_rejected_is_said(tmp_path):
         "Of the marks, these were left out: 1 rejected by the user of MammoTracker, without "
         "another place.",
     )
+
+
+def test_a_mark_on_an_image_that_is_not_named_is_said(tmp_path):
+    unnamed = group(scoord("POLYLINE", SQUARE))
+    found = read_lesions(write(tmp_path, outline(), unnamed, outline(B)), [exam(A)])
+    assert len(found.lesions) == 1
+    (remark,) = found.remarks
+    assert "1 on other images than the exams; 1 on an image that the report does not" in remark
 
 
 def test_an_exam_that_is_not_known_to_dicom(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -82,6 +83,19 @@ def test_png_files_of_every_kind(tmp_path, mode, first, second):
         image.paste(value, (x0, y0, x1, y1))
     image.save(tmp_path / "a.png")
     assert sorted(read_mask(tmp_path / "a.png", SIZE)[0]) == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_16_bits_lose_no_lesion(tmp_path, channels):
+    """Pillow keeps the higher byte alone, so that 1 would be as black as 0."""
+    pixels = np.zeros((*SIZE[::-1], channels), np.uint16)
+    for (x0, y0, x1, y1), value in ((FIRST, 1), (SECOND, 256)):
+        pixels[y0:y1, x0:x1, 0] = value
+    if channels != 3:
+        pixels[..., -1] = 65535
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    with pytest.raises(MammoTrackerError, match="16 bits.*save the mask as grey values"):
+        read_mask(tmp_path / "a.png", SIZE)
 
 
 def test_what_is_transparent_is_no_lesion(tmp_path):

@@ -15,6 +15,7 @@ from pydicom.encaps import generate_frames
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.reading import stored_values
 
 
 def encoded(syntax: str, values: np.ndarray) -> bytes | None:
@@ -100,6 +101,27 @@ def test_signed_values_whose_unused_bits_hold_no_sign(tmp_path, film):
     assert np.array_equal(mammogram.pixels, values)
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_values_whose_sign_the_header_tells_wrongly(tmp_path, film, syntax, bits, is_signed):
+    values = (film >> (16 - bits)).astype(np.int32)
+    if is_signed:
+        values -= int(values.max() + values.min()) // 2
+    stored = (values % 2**bits).astype(np.uint16)
+    mammogram = read(tmp_path, stored, bits, syntax, PixelRepresentation=int(not is_signed))
+    assert np.array_equal(mammogram.pixels, values)
+    assert "PixelRepresentation" in mammogram.remarks[0]
+
+
+def test_white_labels_in_black_air_are_no_sign(tmp_path, film):
+    values = film >> 5
+    values[:, :80:2], values[:, 1:80:2] = 0, 4095
+    mammogram = read(tmp_path, values, 12, uid.ExplicitVRLittleEndian)
+    assert np.array_equal(mammogram.pixels, values)
+    assert not mammogram.remarks
+
+
 def test_high_throughput_jpeg_2000(tmp_path, film):
     mammogram = read(tmp_path, film, 16, uid.HTJ2KLossless)
     assert np.array_equal(mammogram.pixels, film)
@@ -119,6 +141,19 @@ def test_high_throughput_jpeg_2000(tmp_path, film):
 def test_frame_of_another_size_is_damaged(tmp_path, film, syntax, change):
     with pytest.raises(MammoTrackerError, match="truncated or damaged"):
         read(tmp_path, film, 16, syntax, **change(*film.shape))
+
+
+def test_a_file_that_becomes_another_image_meanwhile(tmp_path, film, monkeypatch):
+    path = write_dicom(tmp_path / "a.dcm", film)
+    decode = stored_values._decoded
+
+    def replaced(header, file):
+        write_dicom(file, film[::-1])
+        return decode(header, file)
+
+    monkeypatch.setattr(stored_values, "_decoded", replaced)
+    with pytest.raises(MammoTrackerError, match="became another image while it was read"):
+        Mammogram.read(path)
 
 
 def test_padded_pixels_are_read(tmp_path, film):

@@ -96,6 +96,16 @@ def test_a_lesion_that_is_not_there_is_no_lesion_and_that_is_said(exams, tmp_pat
     )
 
 
+def test_predictions_that_become_lesions_are_said(exams, tmp_path):
+    volumes, _ = exams
+    predicted = [outline(A), outline(B)]
+    for one in predicted:
+        one.ContentSequence.append(own("STATUS", "FOUND"))
+    path = write_report(tmp_path / "sr.dcm", report(*predicted))
+    (remark,) = load_lesions(path, volumes)[1]
+    assert "2 boxes were predicted by MammoTracker" in remark
+
+
 def test_a_mask_is_of_the_volume_that_is_chosen(scene, exams, tmp_path):
     volumes, _ = exams
     plain = add_volume(scene)

@@ -52,6 +52,15 @@ def test_a_dicom_volume(scene, tmp_path, values):
     assert not display.GetAutoWindowLevel()
 
 
+def test_what_was_guessed_of_the_file_is_remarked_on(scene, tmp_path, values):
+    path = write_dicom(tmp_path / "a.dcm", values, PixelSpacing=[0.28, 0.28])
+    volume = add_dicom_volume(scene, path)
+    (remark,) = bridge.mammogram_of(volume).remarks
+    assert "0.07 mm, which counts, and 0.28 mm" in remark
+    updateVolumeFromArray(volume, values[None] // 2)
+    assert bridge.mammogram_of(volume).remarks == ()
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16])
 def test_values_of_the_whole_range(scene, tmp_path, dtype):
     limits = np.iinfo(dtype)
