@@ -22,8 +22,9 @@ from rich.text import Text
 
 from ..errors import MammoTrackerError
 from .cluster import connected, require_distributed, track_manifest
+from .fingerprints import fingerprints
 from .parquet import csv_of, is_parquet, pack, require_pyarrow, unpack
-from .results import Journal, Note, OtherRows, Results, fingerprints, journal_of
+from .results import Journal, Note, OtherRows, Results, journal_of
 from .rows import RowProcess
 from .tables import Layout, failed_row, layout_of, read_groups
 from .take_over import take_over

@@ -22,7 +22,8 @@ from command_line import (
 from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import results as results_module
 from MammoTrackerLib.command.cli import main
-from MammoTrackerLib.command.results import Journal, Results, fingerprints, journal_of
+from MammoTrackerLib.command.fingerprints import _MADE_FROM, fingerprints
+from MammoTrackerLib.command.results import Journal, Results, journal_of
 from MammoTrackerLib.command.tables import PAIRS
 
 ROOT = Path(__file__).parents[2]
@@ -276,7 +277,7 @@ def test_a_message_that_begins_with_a_files_name_is_no_formula(manifest, tmp_pat
 
 def test_a_fingerprint_looks_at_every_part_of_a_small_file_and_at_no_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    row = dict.fromkeys(results_module._MADE_FROM, "") | {"prior": "a", "current": "pipe"}
+    row = dict.fromkeys(_MADE_FROM, "") | {"prior": "a", "current": "pipe"}
     row |= {"prior_spacing_mm": str(SPACING)}
     seen = {fingerprints(tmp_path, False)(row)}
     content = bytearray(100_000)
