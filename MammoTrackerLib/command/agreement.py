@@ -25,10 +25,12 @@ from .reviewed import (
 from .scores import FEW_PATIENTS, number_and_interval
 from .tables import (
     ID_COLUMNS,
+    IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
     Row,
+    file_name,
     read_box,
     read_rows,
 )
@@ -50,7 +52,8 @@ _COLUMNS = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS, "decision")
 def print_agreement(console: Console, first: Path, second: Path) -> None:
     """Compare two reviewed tables of the same results, lesion by lesion, and print it.
 
-    A lesion is known by its pair_id and lesion_id. Intervals are from drawing patients; where a
+    A lesion is known by its pair_id and lesion_id, and must have one box and the same images in
+    both. Intervals are from drawing patients; where a
     table does not name one, a pair counts as a patient.
 
     Parameters
@@ -80,6 +83,12 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
                 f"{second}, line {other.line}: the lesion is marked elsewhere on the prior than in "
                 f"{first}, line {one.line}. Give two reviewed tables of the same results."
             )
+        for column in IMAGE_COLUMNS[:2]:
+            if file_name(one[column]) != file_name(other[column]):
+                raise MammoTrackerError(
+                    f"{second}, line {other.line}, column {column}: it is another image than in "
+                    f"{first}, line {one.line}. Give two reviewed tables of the same results."
+                )
     patients = [one.get("patient") or f"pair {one['pair_id']}" for one, _ in pairs]
     print(
         f"{len(common)} lesions were decided by both, {alone[0]} only in A ({first.name!a}), "

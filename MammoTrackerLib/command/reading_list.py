@@ -12,7 +12,15 @@ from ..errors import MammoTrackerError
 from ..track import Status, Track
 from .cases import Case, Cases, Exam, Item
 from .reviewed import UNDECIDED, ReviewedTable, plain, reviewed_row, table_of
-from .tables import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS, read_box, read_date, read_spacing, text_cell
+from .tables import (
+    PRIOR_BOX_COLUMNS,
+    TRUTH_COLUMNS,
+    file_name,
+    read_box,
+    read_date,
+    read_spacing,
+    text_cell,
+)
 
 WORST_FIRST, AS_LISTED = "worst first", "as listed"
 _SAME_PLACE_PX = 0.001
@@ -254,7 +262,7 @@ class ReadingList:
             return False
         exams = item.case.exams[item.marked], item.case.exams[item.exam]
         return all(
-            os.path.basename(row[column]) == os.path.basename(exam.name)
+            file_name(row[column]) == file_name(exam.name)
             for column, exam in zip(("prior", "current"), exams, strict=True)
         )
 

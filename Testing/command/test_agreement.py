@@ -118,3 +118,16 @@ def test_kappa_by_hand():
     assert kappa(first, first, np.ones(4)) == 1
     assert kappa(first, 1 - first, np.ones(4)) == -1
     assert kappa(first, second, np.array([1, 0, 1, 1])) == 1
+
+
+def test_other_images_under_the_same_names_are_no_common_lesion(tmp_path, capsys):
+    box = (100, 100, 140, 120)
+    a = reviewed(tmp_path / "a.csv", ("accepted", box), current="../x/Übung.png")
+    # As another system writes it: its separators, and its letters.
+    b = reviewed(tmp_path / "b.csv", ("accepted", box), current="C:\\y\\U\u0308bung.png")
+    assert main(["agreement", str(a), str(b)]) == 0
+    capsys.readouterr()
+    b = reviewed(tmp_path / "b.csv", ("accepted", box), current="../x/other.png")
+    assert_refused(
+        ["agreement", str(a), str(b)], capsys, "column current", "another image", "line 2"
+    )
