@@ -18,6 +18,8 @@ from ..orientation import Turn, turned
 
 COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
 BACKGROUND, TEXT, MUTED = "#16181d", "#e8eaed", "#9aa0a6"
+MOST_HIGH = 8000
+"""Pixels; of higher pictures some programs show nothing. Further lesions are in further ones."""
 
 
 class View:
@@ -142,6 +144,24 @@ def wrap(draw: ImageDraw.ImageDraw, text: str, width: float, size: int = 13) -> 
         else:
             lines.append(word)
     return lines
+
+
+def part_of(path: Path, part: int) -> Path:
+    """Return the name of a part, from 0, of a picture: NAME.png, then NAME-2.png and so on."""
+    return path.with_name(f"{path.stem}-{part + 1}{path.suffix}") if part else path
+
+
+def part_title(shown: Sequence[int], count: int) -> str:
+    """Say which of the lesions a picture shows, by their places; "" if that is all of them."""
+    if len(shown) == count:
+        return ""
+    return f"   lesions {shown[0] + 1} to {shown[-1] + 1} of {count}"
+
+
+def as_range(pictures: Sequence[Path]) -> str:
+    """Name pictures of which each goes on with the one before, for a message."""
+    first, *others = (path.name for path in pictures)
+    return f"{first} to {others[-1]}" if others else first
 
 
 def save(canvas: Image.Image, path: Path) -> None:
