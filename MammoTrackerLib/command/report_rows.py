@@ -48,7 +48,13 @@ _ANSWERED = (Status.FOUND.value, Status.UNCERTAIN.value)
 _IN_A_FOLDER = 1000
 _TOGETHER = 256
 """At most as many lesions of a pair are drawn in one go."""
-_PATH = re.compile(r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\][^\s'\"]*[^\s'\".,:;)]")
+_PATH = re.compile(
+    r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\](?=\S)"
+    r"(?:.*[/\\](?=\S))?"  # names have spaces, too, so up to the last separator that there is
+    r"(?:[^/\\]*?\.[A-Za-z]\w{0,7}(?=\.?(?:[\s,:;)'\"]|$))"
+    r"|[^/\\]*?(?=[,;'\")]|: |\.(?:\s|$)| (?:is|has|holds|names|does|marks) |$))"
+)
+"""What may be a path in a message: rather too much of it than a part of a name is left."""
 _VERSION_OF_PICTURES = 1
 _FARTHEST_PX = 1e6
 
@@ -203,7 +209,7 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
             is_marked = _box(asked, BOX_COLUMNS) is not None
         if is_marked and (lesion not in marked or entry.exam >= marked[lesion].exam):
             marked[lesion] = entry
-    files = list(dict.fromkeys(entry.asked["exam"] for entry in entries if entry.asked is not None))
+    files = list(dict.fromkeys((entry.asked or entry.answer)["exam"] for entry in entries))
     made = []
     for entry in entries:
         first = marked.get(entry.answer["lesion_id"])

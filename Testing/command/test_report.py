@@ -190,6 +190,14 @@ def test_without_a_manifest_there_are_statuses_and_probabilities(results, tmp_pa
     assert "missing.png" not in (tmp_path / "report" / "index.html").read_text()
 
 
+def test_a_series_without_its_manifest_names_no_file(tmp_path):
+    row = dict.fromkeys(SERIES.results, "") | {"exam_group": "g", "lesion_id": "1"}
+    row |= {"status": "failed", "message": "There is no file Doe Jane/x 1.png."}
+    write_table(tmp_path / "results.csv", [row | {"exam": f"Doe Jane/x {k}.png"} for k in (1, 2)])
+    shown = report(tmp_path / "results.csv", None, tmp_path / "report")
+    assert {row["message"] for row in shown} == {"There is no file (image)."}
+
+
 def test_a_batch_at_work_is_reported_as_far_as_it_is(pair, tmp_path):
     results, manifest = made_up(pair, tmp_path)
     results.write_text("".join(results.read_text().splitlines(keepends=True)[:3]) + "p2,2,fou")
@@ -331,7 +339,12 @@ def test_an_ended_run_leaves_no_page_and_the_next_goes_on(number, pair, tmp_path
         ("Cannot read ../up/c.dcm: damaged.", ["../up/c.dcm"], "Cannot read (image): damaged."),
         ("Cannot read /data/found: it is cut.", ["found"], "Cannot read (image): it is cut."),
         ("One was found.", ["found"], "One was found."),
-        ("See /var/log/x.txt, or '/etc/y'.", [], "See (file), or '(file)'."),
+        ("See /var/log/x.txt, or '/etc/y'.", [], "See (file)'."),
+        ("No file /data/Doe Jane 1950-02-03/x y.png.", [], "No file (file)."),
+        ("Cannot read /data/Doe, Jane/x.png: it is cut.", [], "Cannot read (file): it is cut."),
+        ("/data/O'Doe (Jane)/Dr. x.y.dcm: it is cut. See 0.7.", [], "(file): it is cut. See 0.7."),
+        ("In C:\\Doe Jane\\IM 1, X is damaged.", [], "In (file), X is damaged."),
+        ("\\\\server\\Doe Jane\\IM1 is a film: 3 / 4 mm.", [], "(file) is a film: 3 / 4 mm."),
         ("Left and/or right, 3 / 4 mm.", ["a.png"], "Left and/or right, 3 / 4 mm."),
         ("A c.png that (is) [x", ["(is) [x"], "A c.png that (is) [x"),
     ],
