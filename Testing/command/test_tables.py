@@ -129,6 +129,23 @@ def test_numbers_are_read():
     assert len(str(error.value)) < 200
 
 
+@pytest.mark.parametrize("cell", ["Doe^Jane", "19500203", "12.02.1950", "1950-02-03", "Doe 7"])
+def test_what_stands_in_a_wrong_column_is_not_repeated(cell):
+    """Messages are in results and reports, which others see; a number with a comma is shown."""
+    reads = (
+        lambda: read_spacing(cell),
+        lambda: read_box({"x0": "1", "y0": "2,5", "x1": cell, "y1": ""}, ("x0", "y0", "x1", "y1")),
+        lambda: is_present({"present": cell}),
+        lambda: read_candidates(cell),
+    )
+    for read in reads:
+        with pytest.raises(MammoTrackerError) as error:
+            read()
+        assert cell not in str(error.value) and "Doe" not in str(error.value)
+    with pytest.raises(MammoTrackerError, match="'2,5', "):
+        reads[1]()
+
+
 def test_candidates_come_back_from_their_cell():
     places = [Candidate(Box(k, 2.25, 30.5, 40), 0.5 / (k + 1), 0.8) for k in range(7)]
     read = read_candidates(candidates_cell(places))
