@@ -120,7 +120,8 @@ def read_decisions(path: Path) -> dict[tuple[str, str], Row]:
             )
         if decided.setdefault(tuple(row[name] for name in ID_COLUMNS), row) is not row:
             raise MammoTrackerError(
-                f"{path}, line {row.line}: the same pair_id and lesion_id are there before."
+                f"{path}, line {row.line}: the same pair_id and lesion_id are there before. "
+                "Delete one of the two rows."
             )
     return decided
 

@@ -54,7 +54,7 @@ class Answers:
     Raises
     ------
     MammoTrackerError
-        As `read_rows`, if the results cannot be read.
+        As `read_rows`, if the results cannot be read; or if there is no room for the database.
     """
 
     def __init__(self, results: Path, columns: Sequence[str], table: Path) -> None:
@@ -67,10 +67,15 @@ class Answers:
         self.layout = layout_of(results)
         self._columns: list[str] = []
         self._database = sqlite3.connect("")  # on the disk, and gone with the connection
-        self._database.execute("CREATE TABLE answer (name, numbers, line INTEGER, cells)")
         rows = map(self._record, read_rows(results, columns, complete=True))
-        self._database.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", rows)
-        self._database.execute("CREATE INDEX by_name ON answer (name, numbers)")
+        try:
+            self._database.execute("CREATE TABLE answer (name, numbers, line INTEGER, cells)")
+            self._database.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", rows)
+            self._database.execute("CREATE INDEX by_name ON answer (name, numbers)")
+        except sqlite3.Error:
+            raise MammoTrackerError(
+                "There is no room for a temporary file: make room on the disk."
+            ) from None
         (self.total,) = self._database.execute("SELECT count(*) FROM answer").fetchone()
 
     def _record(self, row: Row) -> tuple[str, str, int, str]:

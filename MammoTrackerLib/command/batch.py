@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -81,11 +82,11 @@ def run_batch(
     if is_parquet(out):
         require_pyarrow()
         table = csv_of(out)
-        if out.is_file() and not resume:
+        if os.path.isfile(out) and not resume:
             raise MammoTrackerError(
                 f"{out} exists already: go on with it by --resume, or choose another name."
             )
-        if out.is_file() and not table.exists():
+        if os.path.isfile(out) and not os.path.lexists(table):
             unpack(out, table, layout)
     fingerprint = fingerprints(manifest.parent, force)
     console = Console(stderr=True)

@@ -78,6 +78,12 @@ def _run(argv: Sequence[str] | None) -> int:
         return 130
     except MemoryError:
         message = "Not enough memory: close other programs, or give smaller images."
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = (
+            f"A file or folder cannot be read or written: {reason}. See whether all that you gave "
+            "is there and yours to use, and whether the disk has room."
+        )
     except Exception as error:  # of which the text may hold anything, so that it is not shown
         frame = traceback.extract_tb(error.__traceback__)[-1]
         message = (

@@ -77,7 +77,7 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     _check_free(page)
     _check_free(part)
     count, kept = 0, set()
-    is_new = not out.exists()
+    is_new = not os.path.exists(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (
