@@ -238,15 +238,18 @@ class ReadingList:
         }
 
     def _path_cell(self, name: str) -> str:
-        """Return an image's path, relative to the table of decisions, for its cell."""
+        """Return an image's path, relative to the table of decisions, for its cell.
+
+        It has / as separator, which every system reads.
+        """
         if not name or os.path.isabs(name):
             return name
         path = os.path.join(os.path.realpath(self.manifest.parent), name)
         try:
-            path = os.path.relpath(path, self._table.path.parent)
+            path = os.path.relpath(path, self._table.path.parent).replace(os.sep, "/")
         except ValueError:  # on another drive
             return path
-        return path if text_cell(path) == path else os.path.join(os.curdir, path)
+        return path if text_cell(path) == path else f"./{path}"
 
     def _fits(self, place: int, row: Mapping[str, str]) -> bool:
         """Whether a row of decisions has the boxes and exams of an item, wherever these lie now."""
@@ -272,10 +275,15 @@ class ReadingList:
             folder = os.path.realpath(self.manifest.parent)
             for item in self.items:
                 exams = item.case.exams[item.marked], item.case.exams[item.exam]
-                images = (os.path.normpath(os.path.join(folder, exam.name)) for exam in exams)
+                images = (_full(folder, exam.name) for exam in exams)
                 key = (text_cell(item.lesion_id), *images)
                 self._by_images.setdefault(key, []).append(item.place)
-        names = (os.path.join(self._folder, row[column]) for column in ("prior", "current"))
-        key = (text_cell(plain(row["lesion_id"])), *map(os.path.normpath, names))
+        images = (_full(self._folder, row[column]) for column in ("prior", "current"))
+        key = (text_cell(plain(row["lesion_id"])), *images)
         places = [place for place in self._by_images.get(key, []) if self._fits(place, row)]
         return places[0] if len(places) == 1 else None
+
+
+def _full(folder: str, name: str) -> str:
+    """Return a path by which a file is known, with whatever separators a table has it."""
+    return os.path.normpath(os.path.join(folder, name.replace("\\", "/")))
