@@ -160,8 +160,8 @@ def part_title(shown: Sequence[int], count: int) -> str:
 
 def as_range(pictures: Sequence[Path]) -> str:
     """Name pictures of which each goes on with the one before, for a message."""
-    first, *others = (path.name for path in pictures)
-    return f"{first} to {others[-1]}" if others else first
+    names = [path.name for path in pictures]
+    return ", ".join(names) if len(names) < 4 else f"{names[0]}, {names[1]} to {names[-1]}"
 
 
 def save(canvas: Image.Image, path: Path) -> None:
