@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..metrics import CLOSE_MM, center_distance, interval_of, mean_interval
 from .evaluation import current_spacings
-from .fingerprints import image_marks
+from .fingerprints import image_comparer
 from .reviewed import (
     ACCEPTED,
     CANNOT_TELL,
@@ -32,7 +31,6 @@ from .tables import (
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
     Row,
-    file_name,
     read_box,
     read_rows,
 )
@@ -79,7 +77,7 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
             "results."
         )
     pairs = [(tables[0][key], tables[1][key]) for key in common]
-    is_same = _image_comparer((first.parent, second.parent))
+    is_one_image = image_comparer()
     for one, other in pairs:
         if _corners(one, PRIOR_BOX_COLUMNS, first) != _corners(other, PRIOR_BOX_COLUMNS, second):
             raise MammoTrackerError(
@@ -87,7 +85,7 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
                 f"{first}, line {one.line}. Give two reviewed tables of the same results."
             )
         for column in IMAGE_COLUMNS[:2]:
-            if not is_same((one[column], other[column])):
+            if not is_one_image(first.parent / one[column], second.parent / other[column]):
                 raise MammoTrackerError(
                     f"{second}, line {other.line}, column {column}: it is another image than in "
                     f"{first}, line {one.line}. Give two reviewed tables of the same results."
@@ -103,22 +101,6 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
     print(f"Intervals: 95 %, from drawing patients with replacement ({count}).")
     if count < FEW_PATIENTS:
         print(f"Under {FEW_PATIENTS} are no sample: the intervals are too narrow to rely on.")
-
-
-def _image_comparer(folders: tuple[Path, Path]) -> Callable[[tuple[str, str]], bool]:
-    """Make what tells whether images of two tables, in these folders, are one.
-
-    Where both can be read, their content tells; else their names, as folders may have moved.
-    """
-    mark = image_marks(Path())
-
-    def is_same(names: tuple[str, str]) -> bool:
-        if file_name(names[0]) != file_name(names[1]):
-            return False
-        paths = {os.path.realpath(f / name) for f, name in zip(folders, names, strict=True)}
-        return len(paths) == 1 or len({mark([path]) for path in paths} - {""}) < 2
-
-    return is_same
 
 
 def read_decisions(path: Path) -> dict[tuple[str, str], Row]:

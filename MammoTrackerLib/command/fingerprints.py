@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,25 @@ def image_marks(folder: Path) -> Callable[[Sequence[str]], str]:
     It is "" where one cannot be read.
     """
     return functools.partial(_mark, _sampler(folder))
+
+
+def image_comparer() -> Callable[[str | Path, str | Path], bool]:
+    """Make what tells whether two paths are of one image.
+
+    Where both can be read, their content tells; else their names, as folders may have moved.
+    """
+    mark = image_marks(Path())
+
+    def is_one_image(*paths: str | Path) -> bool:
+        first, second = (os.path.normpath(str(path).replace("\\", "/")) for path in paths)
+        if first == second:
+            return True
+        names = (os.path.basename(path) for path in (first, second))
+        if len({unicodedata.normalize("NFC", name) for name in names}) == 2:
+            return False
+        return len({mark([path]) for path in (first, second)} - {""}) < 2
+
+    return is_one_image
 
 
 def _mark(sample: Callable[[str], list[str]], images: Sequence[str]) -> str:

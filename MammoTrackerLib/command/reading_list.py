@@ -11,11 +11,11 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Status, Track
 from .cases import Case, Cases, Exam, Item
+from .fingerprints import image_comparer
 from .reviewed import UNDECIDED, ReviewedTable, plain, reviewed_row, table_of
 from .tables import (
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
-    file_name,
     read_box,
     read_date,
     read_spacing,
@@ -48,9 +48,10 @@ class ReadingList:
     """
 
     def __init__(self, manifest: Path, results: Path, reader: str = "") -> None:
-        self.manifest = manifest
+        self.manifest, self._home = manifest, os.path.realpath(manifest.parent)
         read = Cases(manifest, results)
         self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
+        self._is_one_image = image_comparer()
         places = self._places()
         self._by_images: dict[tuple[str, ...], list[int]] = {}
         path = table_of(results, reader)
@@ -244,7 +245,7 @@ class ReadingList:
         """
         if not name or os.path.isabs(name):
             return name
-        path = os.path.join(os.path.realpath(self.manifest.parent), name)
+        path = os.path.join(self._home, name)
         try:
             path = os.path.relpath(path, self._table.path.parent).replace(os.sep, "/")
         except ValueError:  # on another drive
@@ -265,17 +266,19 @@ class ReadingList:
             return False
         exams = item.case.exams[item.marked], item.case.exams[item.exam]
         return all(
-            file_name(row[column]) == file_name(exam.name)
+            self._is_one_image(
+                os.path.join(self._folder, row[column]),
+                os.path.join(self._home, exam.name),
+            )
             for column, exam in zip(("prior", "current"), exams, strict=True)
         )
 
     def _find(self, row: Mapping[str, str]) -> int | None:
         """Find the item of a row of decisions by its images, whatever its pair is called now."""
         if not self._by_images:
-            folder = os.path.realpath(self.manifest.parent)
             for item in self.items:
                 exams = item.case.exams[item.marked], item.case.exams[item.exam]
-                images = (_full(folder, exam.name) for exam in exams)
+                images = (_full(self._home, exam.name) for exam in exams)
                 key = (text_cell(item.lesion_id), *images)
                 self._by_images.setdefault(key, []).append(item.place)
         images = (_full(self._folder, row[column]) for column in ("prior", "current"))

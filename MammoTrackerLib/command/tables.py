@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -232,12 +231,6 @@ def read_path(row: dict[str, str], column: str, folder: Path) -> Path:
             "write / in place of \\, and give it as it is here, or relative to the table."
         )
     return path
-
-
-def file_name(path: str) -> str:
-    """Return what is left of a file's path without its folders, in whatever system's way."""
-    name = re.split(r"[/\\]", path)[-1]
-    return unicodedata.normalize("NFC", name)
 
 
 def read_spacing(text: str) -> float | None:

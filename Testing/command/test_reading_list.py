@@ -249,6 +249,14 @@ def test_decisions_about_other_boxes_or_images_are_refused(files):
         with pytest.raises(MammoTrackerError, match="another box or other exams"):
             ReadingList(*files)
         assert opened.path.read_bytes() == before
+    # Of images that can be read, the content counts.
+    for name, content in (("a", "1"), ("b", "2")):
+        (files[0].parent / name).mkdir()
+        (files[0].parent / name / "current.png").write_text(content)
+    write(files[0], (*MANIFEST_COLUMNS, "patient"), [ROWS[0] | {"current": "b/current.png"}])
+    write(files[1], PAIRS.results, [])
+    with pytest.raises(MammoTrackerError, match="another box or other exams"):
+        ReadingList(*files)
     write(files[0], (*MANIFEST_COLUMNS, "patient"), [ROWS[0] | {"current": "/moved/current.png"}])
     write(files[1], PAIRS.results, [])
     ReadingList(*files).close()
