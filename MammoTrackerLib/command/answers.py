@@ -167,17 +167,20 @@ class Answers:
 
     def _chosen(self, fitting: list[Row], row: Row) -> Row:
         images = [row[name] for name in ("exam", *IMAGE_COLUMNS[:2]) if name in row]
-        identity = hash((*map(self._steps, images), numbers_mark(row)))
+        known = self._marks(images) or tuple(map(self._steps, images))
+        identity = hash((known, numbers_mark(row)))
         is_one = all(fitting[0][name] == other[name] for other in fitting for name in _SAID)
         if is_one:
             fitting.sort(key=lambda answer: answer.line in self._taken)
             for answer in fitting:
                 if self._taken.setdefault(answer.line, identity) == identity:
                     return answer
+        lines = ", ".join(str(answer.line) for answer in sorted(fitting, key=lambda one: one.line))
         raise MammoTrackerError(
-            f"{self._table}, line {row.line}: other rows of it have the same "
-            f"{' and '.join(self.layout.ids[:2])}, and {self._results} does not tell which of them "
-            "it answers. Give each lesion names of its own, and track them again."
+            f"{self._table}, line {row.line}: nothing tells whether {self._results}, line {lines}, "
+            "is the answer to it or to another row, or which of them is. Delete rows that are "
+            f"there twice, or give each lesion a {' and '.join(self.layout.ids[:2])} of its own, "
+            "and track it again."
         )
 
     def _steps(self, name: str) -> tuple[str, ...]:

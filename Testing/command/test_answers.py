@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def test_a_row_twice_gets_its_answer_twice(tables, capsys):
     write_table(results, [answers[0], answers[0], answers[1]])
     assert main(["evaluate", str(manifest), str(results)]) == 0
     assert "skipped" not in capsys.readouterr().out
+    # As in the tables of two readers, put into one: a copy of an image is that image.
+    (manifest.parent / "d").mkdir()
+    shutil.copy(manifest.parent / "b" / "x.png", manifest.parent / "d")
+    write_table(manifest, [rows[0], rows[0] | {"current": "d/x.png"}, rows[1]])
+    write_table(results, answers[:2])
+    assert found(manifest, results) == [True] * 3
+    write_table(manifest, [rows[0], rows[0], rows[1]])
     write_table(results, [answers[1], answers[0]])
     assert found(manifest, results) == [True] * 3
 
@@ -139,7 +147,15 @@ def test_results_of_an_earlier_version_are_matched_by_names_alone(tables, capsys
     for answers in ([row | {"lesion_id": "1"} for row in old], [old[1]]):
         write_table(results, answers)
         argv = ["evaluate", str(manifest), str(results)]
-        assert_refused(argv, capsys, "have the same pair_id and lesion_id", "names of its own")
+        assert_refused(argv, capsys, "nothing tells whether", "lesion_id of its own")
+
+
+def test_two_answers_to_one_row_are_refused(tables, capsys):
+    """As where results of two runs were put into one file."""
+    manifest, results = tables
+    answers = read_table(results)
+    write_table(results, [*answers, answers[1] | {"score": "0.5"}])
+    assert_refused(["evaluate", str(manifest), str(results)], capsys, "line 3, 6,", "there twice")
 
 
 def test_what_is_only_in_one_table_is_said(tables, capsys):
