@@ -198,6 +198,29 @@ def test_a_series_without_its_manifest_names_no_file(tmp_path):
     assert {row["message"] for row in shown} == {"There is no file (image)."}
 
 
+def test_rows_of_a_series_may_have_been_sorted(pair, tmp_path, capsys):
+    """As by a spreadsheet: with the manifest each row finds its own, without it that is said."""
+    box = dict(zip(CORNERS, pair.box.as_tuple(), strict=True))
+    rows, answers = [], []
+    for group in ("s", "t"):
+        for number, where in ((1, box), (2, dict.fromkeys(CORNERS, ""))):
+            ids = {"exam_group": group, "lesion_id": "1", "exam": f"{group}/{number}.png"}
+            rows.append(dict.fromkeys(SERIES.manifest, "") | ids | where)
+            answer = dict.fromkeys(SERIES.results, "") | ids | box | {"number": number}
+            answer |= {"status": "found", "score": 0.9, "reached_from": 1}
+            answers.append(answer | {"by_user": 2 - number, "message": f"of {ids['exam']}"})
+    write_table(tmp_path / "manifest.csv", rows)
+    results = tmp_path / "results.csv"
+    for order in ((0, 1, 2, 3), (3, 0, 2, 1)):
+        write_table(results, [answers[k] for k in order])
+        shown = report(results, tmp_path / "manifest.csv", tmp_path / "r")
+        assert [(row["pair"], row["exam"]) for row in shown] == [
+            ("s", "exam 2, marked on 1"), ("t", "exam 2, marked on 1"),
+        ]  # fmt: skip
+    argv = ["report", str(results), "--out", str(tmp_path / "alone")]
+    assert_refused(argv, capsys, "line 4", "sort the table by exam_group")
+
+
 def test_a_batch_at_work_is_reported_as_far_as_it_is(pair, tmp_path):
     results, manifest = made_up(pair, tmp_path)
     results.write_text("".join(results.read_text().splitlines(keepends=True)[:3]) + "p2,2,fou")
