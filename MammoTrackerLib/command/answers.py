@@ -98,7 +98,7 @@ class Answers:
         Raises
         ------
         MammoTrackerError
-            If several rows of results may be its answer.
+            If several rows of results may be its answer, or a box cannot be read.
         """
         if self.layout is SERIES:
             is_pair = "exam_group" not in row
@@ -158,7 +158,12 @@ class Answers:
         names = [row["exam"]] if "exam_group" in row else [row["prior"], row["current"]]
         if self.layout is SERIES and "exam_group" not in row:
             names = names[1:]
-            if not _is_marked_so(row, named):
+            try:
+                is_marked_so = _is_marked_so(row, named)
+            except MammoTrackerError as error:
+                where = f"{self._table}, line {row.line}, or its lesion in {self._results}"
+                raise MammoTrackerError(f"{where}: {error}") from None
+            if not is_marked_so:
                 return "box"
         elif numbers and numbers != numbers_mark(row):
             return "box or spacing"
@@ -209,13 +214,10 @@ def _is_marked_so(row: Mapping[str, str], of_lesion: Sequence[Row]) -> bool:
     """Whether a reviewed row's lesion is marked as its results say, where they do."""
     asked = read_box(row, PRIOR_BOX_COLUMNS)
     marked = [read_box(answer, BOX_COLUMNS) for answer in of_lesion if answer["by_user"] == "1"]
-    return (
-        asked is None
-        or not any(marked)
-        or any(
-            max(abs(a - b) for a, b in zip(asked.as_tuple(), box.as_tuple(), strict=True))
-            < _SAME_PLACE_PX
-            for box in marked
-            if box is not None
-        )
+    marked = [box.as_tuple() for box in marked if box is not None]
+    if asked is None or not marked:
+        return True
+    return any(
+        max(abs(a - b) for a, b in zip(asked.as_tuple(), box, strict=True)) < _SAME_PLACE_PX
+        for box in marked
     )

@@ -213,6 +213,9 @@ def test_a_reviewed_series_is_matched_by_its_images(tmp_path, capsys):
     write_table(reviewed, rows[:1])
     assert_refused(argv, capsys, "does not belong")
     write_table(results, answers)
+    write_table(results, [answers[0] | {"x0": "left"}, *answers[1:]])
+    assert_refused(argv, capsys, "reviewed.csv, line 2, or its lesion in", "x0")
+    write_table(results, answers)
     write_table(reviewed, [row | {"prior_x0": "12"} for row in rows])
     assert_refused(argv, capsys, "another box")
 
