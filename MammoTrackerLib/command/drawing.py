@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..breast import breast_mask, wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..orientation import Turn, turned
+from .outputs import is_own_picture
 
 COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
 BACKGROUND, TEXT, MUTED = "#16181d", "#e8eaed", "#9aa0a6"
@@ -149,6 +151,14 @@ def wrap(draw: ImageDraw.ImageDraw, text: str, width: float, size: int = 13) -> 
 def part_of(path: Path, part: int) -> Path:
     """Return the name of a part, from 0, of a picture: NAME.png, then NAME-2.png and so on."""
     return path.with_name(f"{path.stem}-{part + 1}{path.suffix}") if part else path
+
+
+def remove_parts(path: Path, first: int) -> None:
+    """Remove the parts of an earlier picture from one on, as far as they are its own."""
+    with suppress(OSError):
+        while is_own_picture(part_of(path, first)):
+            part_of(path, first).unlink()
+            first += 1
 
 
 def part_title(shown: Sequence[int], count: int) -> str:

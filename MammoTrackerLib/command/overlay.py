@@ -24,6 +24,7 @@ from .drawing import (
     lesion_color,
     part_of,
     part_title,
+    remove_parts,
     save,
     thumbnail,
     wrap,
@@ -119,6 +120,7 @@ def draw_overlay(
         save(canvas, written[-1])
         shown = range(shown.stop, min(shown.stop + 2 * most, len(tracks)))
         if not shown:
+            remove_parts(path, len(written))
             return written
         places = [(x, row) for row in range(most) for x in (_MARGIN, _ZOOM_X)]
         canvas = _canvas(1 + places[len(shown) - 1][1], part_title(shown, len(tracks)))

@@ -24,6 +24,7 @@ from .drawing import (
     lesion_color,
     part_of,
     part_title,
+    remove_parts,
     save,
     wrap,
     zoom,
@@ -59,6 +60,8 @@ def draw_strip(
     path: Path,
 ) -> list[Path]:
     """Draw the lesions on every exam into a PNG, or several of many lesions; eight exams a line.
+
+    Further pictures of an earlier run go.
 
     Each tile is centred on the lesion and as wide as those of its other exams, in its own
     contrast, and turned as the exam on which it was marked. A lesion that was not found has no
@@ -103,6 +106,7 @@ def draw_strip(
             canvas = _picture(strips, shown, years, tiles)
             written.append(part_of(path, start // fit))
             save(canvas, written[-1])
+    remove_parts(path, len(written))
     return written
 
 

@@ -145,3 +145,12 @@ def test_further_pictures_of_an_earlier_run_go(tmp_path):
     with OutputFolder(tmp_path, LESION_FILES, is_own_history) as folder:
         draw_strip(draw[0], lesions[:1], *draw[2:], folder / "strip.png")
     assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-3.png"}
+
+
+def test_further_pictures_go_also_where_they_are_drawn_in_place(tmp_path):
+    """As by the panel's export, which writes into the user's folder."""
+    lesions = [strip(Status.FOUND, Status.FOUND)] * 60
+    drawn(tmp_path / "strip.png", lesions)
+    Image.new("L", (9, 9)).save(tmp_path / "strip-4.png")
+    drawn(tmp_path / "strip.png", lesions[:1])
+    assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-4.png"}
