@@ -22,7 +22,7 @@ class OutputFolder:
     path
         The folder; it is made if needed.
     replaces
-        Pattern of the names that an earlier run may have given: such files go, too.
+        Patterns of the names that an earlier run may have given: such files go, too.
     is_own
         Tells whether a file that is there was written by an earlier run. No other is replaced
         or removed; all are, if not given.
@@ -37,7 +37,7 @@ class OutputFolder:
     def __init__(
         self,
         path: Path,
-        replaces: str | None = None,
+        replaces: tuple[str, ...] = (),
         is_own: Callable[[Path], bool] = lambda file: True,
     ) -> None:
         self.path, self.replaces, self.is_own = path, replaces, is_own
@@ -77,7 +77,7 @@ class OutputFolder:
         for target in targets:
             if os.path.lexists(target):
                 self._check_replaceable(target)
-        earlier = sorted(self.path.glob(self.replaces)) if self.replaces else []
+        earlier = sorted(file for pattern in self.replaces for file in self.path.glob(pattern))
         outdated = [
             file
             for file in earlier

@@ -28,7 +28,8 @@ for folder in (ROOT, ROOT / "Testing"):  # before the installed copy, and for wo
 
 from MammoTrackerLib.box import Box  # noqa: E402
 from MammoTrackerLib.command import cluster  # noqa: E402
-from MammoTrackerLib.command.results import Journal, Results, fingerprints  # noqa: E402
+from MammoTrackerLib.command.fingerprints import fingerprints  # noqa: E402
+from MammoTrackerLib.command.results import Journal, Results  # noqa: E402
 from MammoTrackerLib.command.tables import PAIRS, candidates_cell, text_cell  # noqa: E402
 from MammoTrackerLib.command.units import Answer, Unit  # noqa: E402
 from MammoTrackerLib.track import Candidate  # noqa: E402

@@ -26,17 +26,17 @@ def write(folder: OutputFolder, **texts: str) -> None:
 
 def test_files_are_put_in_place_and_those_of_an_earlier_run_go(tmp_path):
     out = tmp_path / "new" / "folder"
-    write(OutputFolder(out, "part-*"), **{"part-1": "1", "part-2": "2"})
+    write(OutputFolder(out, ("part-*",)), **{"part-1": "1", "part-2": "2"})
     assert content(out) == {"part-1": "1", "part-2": "2"}
     (out / "note").write_text("mine")
-    write(OutputFolder(out, "part-*"), **{"part-1": "new"})
+    write(OutputFolder(out, ("part-*",)), **{"part-1": "new"})
     assert content(out) == {"part-1": "new", "note": "mine"}
 
 
 def test_what_is_not_its_own_is_neither_replaced_nor_removed(tmp_path):
     (tmp_path / "part-1").write_text("own")
     (tmp_path / "part-mine").write_text("mine")
-    own = OutputFolder(tmp_path, "part-*", lambda file: file.read_text().startswith("own"))
+    own = OutputFolder(tmp_path, ("part-*",), lambda file: file.read_text().startswith("own"))
     write(own, **{"part-2": "own 2"})
     assert content(tmp_path) == {"part-2": "own 2", "part-mine": "mine"}
     before = content(tmp_path)
@@ -80,7 +80,7 @@ def test_a_move_that_fails_is_undone(tmp_path, monkeypatch, fails_at):
 
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(MammoTrackerError, match="Permission denied"):
-        write(OutputFolder(tmp_path, "part-*"), a="new", b="new", c="new")
+        write(OutputFolder(tmp_path, ("part-*",)), a="new", b="new", c="new")
     assert content(tmp_path) == before
 
 
@@ -97,7 +97,7 @@ def test_folders_that_were_made_for_nothing_go(tmp_path, monkeypatch):
 def test_an_error_and_an_interrupt_leave_everything_as_it_was(tmp_path):
     (tmp_path / "a").write_text("old")
     for error in (ValueError, KeyboardInterrupt, SystemExit):
-        with pytest.raises(error), OutputFolder(tmp_path, "*") as folder:
+        with pytest.raises(error), OutputFolder(tmp_path, ("*",)) as folder:
             (folder / "a").write_text("new")
             raise error
         assert content(tmp_path) == {"a": "old"}

@@ -113,7 +113,7 @@ def make_pairs(
             pair = f"{case}-{view}-{i}-{j}"
             row = (pair, case, *files, SPACING_MM, SPACING_MM, kind, *corners, names[patient])
             rows[part].append(row)
-    with OutputFolder(out, replaces=None) as folder:
+    with OutputFolder(out) as folder:
         _write(folder / "train.csv", PAIR_COLUMNS, rows["train"])
         _write(folder / "test.csv", PAIR_COLUMNS, rows["test"])
         _write(folder / "skipped.csv", SKIPPED_COLUMNS, skipped)

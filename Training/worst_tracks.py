@@ -46,7 +46,7 @@ def draw_worst(manifest: Path, tracked: Sequence[tuple[Row, Lesion]], folder: Pa
         if not np.isnan(lesion.distance(FULL))
     ]
     worst = sorted(known, key=lambda entry: -entry[0])[:WORST]
-    with OutputFolder(folder, replaces="worst-*.png") as temporary:
+    with OutputFolder(folder, replaces=("worst-*.png",)) as temporary:
         for rank, (distance, number, row, lesion) in enumerate(worst, 1):
             prior, current = (
                 read_exam(manifest.parent, row, exam) for exam in ("prior", "current")

@@ -209,7 +209,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
 
 
 def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
-    """Draw the lesions on every exam, and how they grew, into two PNGs; return these."""
+    """Draw the lesions on every exam, and how they grew, into PNGs; return these."""
     from MammoTrackerLib import scene
 
     try:
@@ -228,6 +228,6 @@ def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
     years = scene.years_of(volumes) or [None] * len(volumes)
     turns = [scene.turn_to_lie_as(volume, marked) for volume in volumes]
     readers = [partial(scene.mammogram_of, volume) for volume in volumes]
-    draw_strip(readers, strips, years, turns, folder / "strip.png")
+    written = draw_strip(readers, strips, years, turns, folder / "strip.png")
     draw_growth(strips, years, folder / "growth.png")
-    return [folder / "strip.png", folder / "growth.png"]
+    return [*written, folder / "growth.png"]

@@ -13,6 +13,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..metrics import CLOSE_MM, center_distance, interval_of, mean_interval
 from .evaluation import current_spacings
+from .fingerprints import image_comparer
 from .reviewed import (
     ACCEPTED,
     CANNOT_TELL,
@@ -25,6 +26,7 @@ from .reviewed import (
 from .scores import FEW_PATIENTS, number_and_interval
 from .tables import (
     ID_COLUMNS,
+    IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
@@ -50,7 +52,8 @@ _COLUMNS = (*MANIFEST_COLUMNS, *TRUTH_COLUMNS, "decision")
 def print_agreement(console: Console, first: Path, second: Path) -> None:
     """Compare two reviewed tables of the same results, lesion by lesion, and print it.
 
-    A lesion is known by its pair_id and lesion_id. Intervals are from drawing patients; where a
+    A lesion is known by its pair_id and lesion_id, and must have one box and the same images in
+    both. Intervals are from drawing patients; where a
     table does not name one, a pair counts as a patient.
 
     Parameters
@@ -74,12 +77,19 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
             "results."
         )
     pairs = [(tables[0][key], tables[1][key]) for key in common]
+    is_one_image = image_comparer()
     for one, other in pairs:
         if _corners(one, PRIOR_BOX_COLUMNS, first) != _corners(other, PRIOR_BOX_COLUMNS, second):
             raise MammoTrackerError(
                 f"{second}, line {other.line}: the lesion is marked elsewhere on the prior than in "
                 f"{first}, line {one.line}. Give two reviewed tables of the same results."
             )
+        for column in IMAGE_COLUMNS[:2]:
+            if not is_one_image(first.parent / one[column], second.parent / other[column]):
+                raise MammoTrackerError(
+                    f"{second}, line {other.line}, column {column}: it is another image than in "
+                    f"{first}, line {one.line}. Give two reviewed tables of the same results."
+                )
     patients = [one.get("patient") or f"pair {one['pair_id']}" for one, _ in pairs]
     print(
         f"{len(common)} lesions were decided by both, {alone[0]} only in A ({first.name!a}), "
@@ -111,7 +121,8 @@ def read_decisions(path: Path) -> dict[tuple[str, str], Row]:
             )
         if decided.setdefault(tuple(row[name] for name in ID_COLUMNS), row) is not row:
             raise MammoTrackerError(
-                f"{path}, line {row.line}: the same pair_id and lesion_id are there before."
+                f"{path}, line {row.line}: the same pair_id and lesion_id are there before. "
+                "Delete one of the two rows."
             )
     return decided
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -22,8 +23,9 @@ from rich.text import Text
 
 from ..errors import MammoTrackerError
 from .cluster import connected, require_distributed, track_manifest
+from .fingerprints import fingerprints
 from .parquet import csv_of, is_parquet, pack, require_pyarrow, unpack
-from .results import Journal, Note, OtherRows, Results, fingerprints, journal_of
+from .results import Journal, Note, OtherRows, Results, journal_of
 from .rows import RowProcess
 from .tables import Layout, failed_row, layout_of, read_groups
 from .take_over import take_over
@@ -80,11 +82,11 @@ def run_batch(
     if is_parquet(out):
         require_pyarrow()
         table = csv_of(out)
-        if out.is_file() and not resume:
+        if os.path.isfile(out) and not resume:
             raise MammoTrackerError(
                 f"{out} exists already: go on with it by --resume, or choose another name."
             )
-        if out.is_file() and not table.exists():
+        if os.path.isfile(out) and not os.path.lexists(table):
             unpack(out, table, layout)
     fingerprint = fingerprints(manifest.parent, force)
     console = Console(stderr=True)

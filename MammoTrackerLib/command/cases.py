@@ -10,6 +10,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..pair import in_order
 from ..track import Candidate, Status, Track
+from .fingerprints import marks_of, numbers_mark
 from .reviewed import key_of, plain
 from .tables import (
     BOX_COLUMNS,
@@ -168,19 +169,20 @@ class Cases:
         self.left_out = 0
         layout = layout_of(manifest)
         rows: dict[tuple[str, ...], Item | None] = {}
+        marks: dict[tuple[str, ...], str] = {}
         if layout is PAIRS:
-            self._read_pairs(rows)
+            self._read_pairs(rows, marks)
         else:
-            self._read_series(rows, _order_of(results))
-        _read_results(results, manifest, layout, rows)
+            self._read_series(rows, marks, _order_of(results))
+        _read_results(results, manifest, layout, rows, marks)
 
-    def _read_pairs(self, rows: dict) -> None:
+    def _read_pairs(self, rows: dict, marks: dict) -> None:
         cases: dict[tuple[str, ...], Case] = {}
         columns = ("pair_id", *IMAGE_COLUMNS)
         for row in read_rows(self._manifest, MANIFEST_COLUMNS):
             key = key_of(row)
             _check_new(key, rows, self._manifest, row)
-            rows[key] = None
+            rows[key], marks[key] = None, numbers_mark(row)
             box = tuple(row[name] for name in PRIOR_BOX_COLUMNS)
             if not _is_box(box):
                 self.left_out += 1
@@ -194,12 +196,12 @@ class Cases:
                 self.cases.append(case)
             rows[key] = self._add(case, case.name, row, (0, 1), box)
 
-    def _read_series(self, rows: dict, order: Mapping[tuple[str, str], int]) -> None:
+    def _read_series(self, rows: dict, marks: dict, order: Mapping[tuple[str, str], int]) -> None:
         groups: dict[str, list[Mapping[str, str]]] = {}
         for row in read_rows(self._manifest, SERIES.manifest):
             key = tuple(text_cell(row[name]) for name in SERIES.ids)
             _check_new(key, rows, self._manifest, row)
-            rows[key] = None
+            rows[key], marks[key] = None, numbers_mark(row)
             groups.setdefault(row["exam_group"], []).append(row)
         for name, group in groups.items():
             self._add_series(name, filled(group), rows, order)
@@ -277,8 +279,10 @@ def _order_of(results: Path) -> dict[tuple[str, str], int]:
     return order
 
 
-def _read_results(results: Path, manifest: Path, layout: Layout, rows: dict) -> None:
-    """Give the items their answers."""
+def _read_results(
+    results: Path, manifest: Path, layout: Layout, rows: dict, marks: Mapping
+) -> None:
+    """Give the items their answers; `marks` are of the manifest's rows."""
     columns = (*layout.ids, "status", *BOX_COLUMNS, "score", "message")
     seen = set()
     for row in read_rows(results, columns, complete=True):
@@ -291,6 +295,13 @@ def _read_results(results: Path, manifest: Path, layout: Layout, rows: dict) -> 
                 "`mammotracker batch` made of it."
             )
         seen.add(key)
+        made_from, _ = marks_of(row.get("fingerprint", ""))
+        if made_from and made_from != marks[key]:
+            raise MammoTrackerError(
+                f"{where}: it was made from another box or spacing than {manifest} has now. Give "
+                "the manifest that was tracked, or go on by `mammotracker batch --resume`, which "
+                "tracks such rows anew."
+            )
         item = rows[key]
         if item is None:
             continue

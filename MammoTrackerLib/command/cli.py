@@ -78,6 +78,12 @@ def _run(argv: Sequence[str] | None) -> int:
         return 130
     except MemoryError:
         message = "Not enough memory: close other programs, or give smaller images."
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = (
+            f"A file or folder cannot be read or written: {reason}. See whether all that you gave "
+            "is there and yours to use, and whether the disk has room."
+        )
     except Exception as error:  # of which the text may hold anything, so that it is not shown
         frame = traceback.extract_tb(error.__traceback__)[-1]
         message = (
@@ -104,6 +110,7 @@ def _track(arguments: argparse.Namespace) -> None:
     from ..reading.geometry import Geometry
     from ..reading.lesions import Lesion, absence_remarks, predicted_remarks, read_lesions
     from ..tracker import LesionTracker
+    from .drawing import as_range
     from .outputs import is_own_result, quiet_framework, track_as_markup, tracks_as_json
     from .overlay import draw_overlay
     from .sr import FILE_NAME, check_files, pair_history, write_sr
@@ -113,7 +120,7 @@ def _track(arguments: argparse.Namespace) -> None:
         check_files([arguments.prior, arguments.current])
     keep_freed_memory()
     lesions = [Lesion(Box(*numbers)) for numbers in arguments.boxes]
-    with OutputFolder(arguments.out, "lesion*", is_own_result) as folder:
+    with OutputFolder(arguments.out, ("lesion*", "overlay-*.png"), is_own_result) as folder:
         # Readers print what they find in a header.
         with quiet_framework():
             prior = Mammogram.read(arguments.prior, arguments.prior_spacing)
@@ -137,7 +144,7 @@ def _track(arguments: argparse.Namespace) -> None:
             (folder / f"lesion-{number}.mrk.json").write_text(
                 json.dumps(track_as_markup(number, track, geometry), indent=2) + "\n"
             )
-        draw_overlay(prior, current, tracks, folder / "overlay.png")
+        pictures = as_range(draw_overlay(prior, current, tracks, folder / "overlay.png"))
         if arguments.sr:
             write_sr(
                 folder / FILE_NAME,
@@ -153,7 +160,7 @@ def _track(arguments: argparse.Namespace) -> None:
     _print_tracks(tracks, current)
     report = f", {FILE_NAME}" if arguments.sr else ""
     where = one_line(str(arguments.out))
-    print(f"Written to {where}: tracks.json, overlay.png, lesion-N.mrk.json for 3D Slicer{report}.")
+    print(f"Written to {where}: tracks.json, {pictures}, lesion-N.mrk.json for 3D Slicer{report}.")
 
 
 def _print_tracks(tracks: Sequence[Track], current: Mammogram) -> None:

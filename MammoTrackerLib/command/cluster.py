@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
+from .fingerprints import fingerprints
 from .packages import require
-from .results import Journal, fingerprints
+from .results import Journal
 from .tables import Layout, failed_row
 from .units import DEATHS, Answer, Unit, read_units, track_unit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from ..breast import breast_mask, wall_is_left
 from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from ..orientation import Turn, turned
+from .outputs import is_own_picture
 
 COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
 BACKGROUND, TEXT, MUTED = "#16181d", "#e8eaed", "#9aa0a6"
+MOST_HIGH = 8000
+"""Pixels; of higher pictures some programs show nothing. Further lesions are in further ones."""
 
 
 class View:
@@ -142,6 +146,32 @@ def wrap(draw: ImageDraw.ImageDraw, text: str, width: float, size: int = 13) -> 
         else:
             lines.append(word)
     return lines
+
+
+def part_of(path: Path, part: int) -> Path:
+    """Return the name of a part, from 0, of a picture: NAME.png, then NAME-2.png and so on."""
+    return path.with_name(f"{path.stem}-{part + 1}{path.suffix}") if part else path
+
+
+def remove_parts(path: Path, first: int) -> None:
+    """Remove the parts of an earlier picture from one on, as far as they are its own."""
+    with suppress(OSError):
+        while is_own_picture(part_of(path, first)):
+            part_of(path, first).unlink()
+            first += 1
+
+
+def part_title(shown: Sequence[int], count: int) -> str:
+    """Say which of the lesions a picture shows, by their places; "" if that is all of them."""
+    if len(shown) == count:
+        return ""
+    return f"   lesions {shown[0] + 1} to {shown[-1] + 1} of {count}"
+
+
+def as_range(pictures: Sequence[Path]) -> str:
+    """Name pictures of which each goes on with the one before, for a message."""
+    names = [path.name for path in pictures]
+    return ", ".join(names) if len(names) < 4 else f"{names[0]}, {names[1]} to {names[-1]}"
 
 
 def save(canvas: Image.Image, path: Path) -> None:

@@ -29,6 +29,7 @@ from ..reading.header import other_spacing
 from ..reading.lesions import absence_remarks, predicted_remarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
+from .drawing import as_range
 from .growth_plot import draw_growth
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
@@ -116,7 +117,8 @@ def run_follow(
             nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else UNTURNED
             for k in range(len(exams))
         ]
-        draw_strip([readers[k] for k in order], strips, years, turns, folder / "strip.png")
+        in_order = [readers[k] for k in order]
+        pictures = as_range(draw_strip(in_order, strips, years, turns, folder / "strip.png"))
         draw_growth(strips, years, folder / "growth.png")
         if report:
             write_sr(
@@ -135,7 +137,7 @@ def run_follow(
         print(f"In the order of their dates, the exams are, as given: {shown}.")
     _print_strips(console, strips)
     print(
-        f"Written to {one_line(str(out))}: history.json, history.csv, strip.png, growth.png, "
+        f"Written to {one_line(str(out))}: history.json, history.csv, {pictures}, growth.png, "
         f"lesion-N-exam-K.mrk.json for 3D Slicer{f', {FILE_NAME}' if report else ''}."
     )
 

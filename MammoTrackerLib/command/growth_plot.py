@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from ..growth import Size
 from ..track import Status
-from .drawing import BACKGROUND, MUTED, TEXT, font, lesion_color, save, wrap
+from .drawing import BACKGROUND, MOST_HIGH, MUTED, TEXT, font, lesion_color, save, wrap
 from .strip import Strip, summary
 
 _SIZE = (1000, 560)
@@ -19,7 +19,7 @@ _LEGEND_LINE = 19
 
 
 def draw_growth(strips: Sequence[Strip], years: Sequence[float | None], path: Path) -> None:
-    """Draw the longest sides of lesions over time into one PNG.
+    """Draw the longest sides of lesions over time into one PNG; the legend names the first 390.
 
     Bars are 95 % errors; squares are boxes of the user, circles those that were found, open ones
     uncertain. Without all dates, or all on one day, the exams are drawn at equal distances.
@@ -51,6 +51,9 @@ def draw_growth(strips: Sequence[Strip], years: Sequence[float | None], path: Pa
         for number, strip in enumerate(strips, 1)
         for line in wrap(scratch, f"Lesion {number}: {summary(strip)}", x1 - x0 - 30, 14)
     ]
+    fit = (MOST_HIGH - _SIZE[1]) // _LEGEND_LINE
+    if len(legend) > fit:
+        legend = [*legend[: fit - 1], (0, "...")]
     height = _SIZE[1] + _LEGEND_LINE * len(legend)
     canvas = Image.new("RGB", (_SIZE[0], height), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
@@ -89,7 +92,10 @@ def draw_growth(strips: Sequence[Strip], years: Sequence[float | None], path: Pa
             _draw_point(draw, x, y, scale * size.error_mm, size, is_sure, lesion_color(number))
     for line, (number, text) in enumerate(legend):
         draw.text(
-            (x0, y1 + 56 + _LEGEND_LINE * line), text, fill=lesion_color(number), font=font(14)
+            (x0, y1 + 56 + _LEGEND_LINE * line),
+            text,
+            fill=lesion_color(number) if number else TEXT,
+            font=font(14),
         )
     save(canvas, path)
 

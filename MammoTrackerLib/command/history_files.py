@@ -25,8 +25,8 @@ from .tables import BOX_COLUMNS, HISTORY_COLUMNS, box_cells, text_cell
 
 COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
 """Of history.csv."""
-LESION_FILES = "lesion*"
-"""What an earlier run may have written: ROIs and a report."""
+LESION_FILES = ("lesion*", "strip-*.png")
+"""What an earlier run may have written: ROIs, a report, and pictures of further lesions."""
 
 
 def history_as_json(

@@ -90,7 +90,7 @@ def run_manifest(
         If the folder or a table cannot be read, the manifest cannot be written, was changed since
         it was written, or has no row.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise MammoTrackerError(f"{folder} is no folder: give the one that holds the archive.")
     journal_path = out.with_name(f"{out.name}.journal")
     for path in (out, patients) if not resume else ():
@@ -99,7 +99,7 @@ def run_manifest(
                 f"{path} exists already: choose another name, or give --resume to read only what "
                 "is new, and write it anew."
             )
-    if resume and os.path.lexists(out) and not journal_path.exists():
+    if resume and os.path.lexists(out) and not os.path.lexists(journal_path):
         raise MammoTrackerError(
             f"{out} exists already, without {journal_path.name}: choose another name."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sqlite3
@@ -131,18 +132,22 @@ class Marks:
 
     def _name_of(self, image: str, table_folder: Path, folder: Path) -> str:
         """Return by what a table's image goes: a file of the archive, else the text as it is."""
-        for place in (table_folder, folder):
-            for full in (os.path.abspath, os.path.realpath):
-                try:
-                    path = os.path.relpath(full(os.path.join(place, image)), full(folder))
-                except ValueError:  # another disk of Windows, or no path
-                    continue
-                found = self._database.execute(
-                    "SELECT coalesce(uid, path) FROM file WHERE path = ?",
-                    (path.replace(os.sep, "/"),),
-                ).fetchone()
-                if found:
-                    return found[0]
+        places = itertools.product(
+            dict.fromkeys((image, image.replace("\\", "/"))),  # as Windows writes it
+            (table_folder, folder),
+            (os.path.abspath, os.path.realpath),
+        )
+        for name, place, full in places:
+            try:
+                path = os.path.relpath(full(os.path.join(place, name)), full(folder))
+            except ValueError:  # another disk of Windows, or no path
+                continue
+            found = self._database.execute(
+                "SELECT coalesce(uid, path) FROM file WHERE path = ?",
+                (path.replace(os.sep, "/"),),
+            ).fetchone()
+            if found:
+                return found[0]
         return image
 
     def add_embed(self, tables: Path, folder: Path, key: bytes) -> None:

@@ -14,6 +14,7 @@ from ..mammogram import Mammogram
 from ..track import Status, Track, as_decimals
 from .drawing import (
     BACKGROUND,
+    MOST_HIGH,
     MUTED,
     TEXT,
     View,
@@ -21,6 +22,9 @@ from .drawing import (
     draw_zoom,
     font,
     lesion_color,
+    part_of,
+    part_title,
+    remove_parts,
     save,
     thumbnail,
     wrap,
@@ -35,10 +39,13 @@ _PANEL_WIDTH = 336
 _ZOOM = 276
 _CELL_HEIGHT = _ZOOM + 66
 _PANEL_HEIGHT = 2 * _CELL_HEIGHT - 16
+_ZOOM_X = 2 * (_PANEL_WIDTH + _GAP) + _MARGIN
 
 
-def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], path: Path) -> None:
-    """Draw the prior, the current mammogram and the tracks into one PNG.
+def draw_overlay(
+    prior: Mammogram, current: Mammogram, tracks: Sequence[Track], path: Path
+) -> list[Path]:
+    """Draw the prior, the current mammogram and the tracks into a PNG, or several of many lesions.
 
     To the left, both breasts in one scale (mm); if their chest walls are on different sides,
     the current one is mirrored for display, and says so. To the right, and below from the
@@ -53,7 +60,13 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
     tracks
         The lesions, in the order in which they are numbered, from 1.
     path
-        The PNG file to write, 1280 pixels wide.
+        The PNG file to write, 1280 pixels wide; those after it, which have zooms only, are named
+        as `part_of` says.
+
+    Returns
+    -------
+    list of Path
+        The files.
 
     Raises
     ------
@@ -70,13 +83,12 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
         mirrored,
     )
 
-    zoom_x = 2 * (_PANEL_WIDTH + _GAP) + _MARGIN
-    places = [(zoom_x, 0), (zoom_x, 1)]
-    places += [(x, row) for row in range(2, len(tracks)) for x in (_MARGIN, zoom_x)]
-    places = places[: len(tracks)]
-    rows = max(2, 1 + places[-1][1])
-    canvas = Image.new("RGB", (_WIDTH, _HEAD + rows * _CELL_HEIGHT), BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
+    most = (MOST_HIGH - _HEAD) // _CELL_HEIGHT
+    # The two mammograms take the place of two zooms.
+    shown = range(min(2 * most - 2, len(tracks)))
+    places = [(_ZOOM_X, 0), (_ZOOM_X, 1)]
+    places += [(x, row) for row in range(2, most) for x in (_MARGIN, _ZOOM_X)]
+    canvas = _canvas(max(2, 1 + places[len(shown) - 1][1]), part_title(shown, len(tracks)))
 
     scale = min(
         min(_PANEL_WIDTH / view.width_mm, _PANEL_HEIGHT / view.height_mm) for view in (left, right)
@@ -86,7 +98,7 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
         (right, _MARGIN + _PANEL_WIDTH + _GAP, "Current"),
     ):
         _draw_panel(canvas, view, x, scale, title)
-    _draw_legend(draw)
+    draw = ImageDraw.Draw(canvas)
 
     for panel, boxes_of in ((left, _prior_boxes), (right, _current_boxes)):
         taken: list[tuple[float, float, float, float]] = []
@@ -100,9 +112,24 @@ def draw_overlay(prior: Mammogram, current: Mammogram, tracks: Sequence[Track], 
             text = str(number) if panel is left else f"{number}: {_verdict(track)}"
             _draw_tag(draw, text, panel.on_canvas(anchor), lesion_color(number), panel.frame, taken)
 
-    for number, (track, (x, row)) in enumerate(zip(tracks, places, strict=True), 1):
-        _draw_lesion(canvas, left, right, number, track, (x, _HEAD + row * _CELL_HEIGHT))
-    save(canvas, path)
+    written = []
+    while True:
+        for k, (x, row) in zip(shown, places, strict=False):
+            _draw_lesion(canvas, left, right, k + 1, tracks[k], (x, _HEAD + row * _CELL_HEIGHT))
+        written.append(part_of(path, len(written)))
+        save(canvas, written[-1])
+        shown = range(shown.stop, min(shown.stop + 2 * most, len(tracks)))
+        if not shown:
+            remove_parts(path, len(written))
+            return written
+        places = [(x, row) for row in range(most) for x in (_MARGIN, _ZOOM_X)]
+        canvas = _canvas(1 + places[len(shown) - 1][1], part_title(shown, len(tracks)))
+
+
+def _canvas(rows: int, title: str) -> Image.Image:
+    canvas = Image.new("RGB", (_WIDTH, _HEAD + rows * _CELL_HEIGHT), BACKGROUND)
+    _draw_legend(ImageDraw.Draw(canvas), title)
+    return canvas
 
 
 def _prior_boxes(track: Track) -> list[tuple[Box, bool]]:
@@ -160,8 +187,8 @@ def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: st
     draw.text((bar_x + bar / 2, y + height - 18), "20 mm", fill=TEXT, font=font(13), anchor="ms")
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
-    draw.text((_MARGIN, 6), "MammoTracker", fill=TEXT, font=font(15))
+def _draw_legend(draw: ImageDraw.ImageDraw, title: str) -> None:
+    draw.text((_MARGIN, 6), f"MammoTracker{title}", fill=TEXT, font=font(15))
     x = _WIDTH - _MARGIN
     for text, dashed in (("registration alone", True), ("tracker", False)):
         x -= draw.textlength(text, font=font(14))

@@ -11,8 +11,16 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Status, Track
 from .cases import Case, Cases, Exam, Item
+from .fingerprints import image_comparer
 from .reviewed import UNDECIDED, ReviewedTable, plain, reviewed_row, table_of
-from .tables import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS, read_box, read_date, read_spacing, text_cell
+from .tables import (
+    PRIOR_BOX_COLUMNS,
+    TRUTH_COLUMNS,
+    read_box,
+    read_date,
+    read_spacing,
+    text_cell,
+)
 
 WORST_FIRST, AS_LISTED = "worst first", "as listed"
 _SAME_PLACE_PX = 0.001
@@ -40,9 +48,10 @@ class ReadingList:
     """
 
     def __init__(self, manifest: Path, results: Path, reader: str = "") -> None:
-        self.manifest = manifest
+        self.manifest, self._home = manifest, os.path.realpath(manifest.parent)
         read = Cases(manifest, results)
         self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
+        self._is_one_image = image_comparer()
         places = self._places()
         self._by_images: dict[tuple[str, ...], list[int]] = {}
         path = table_of(results, reader)
@@ -230,15 +239,18 @@ class ReadingList:
         }
 
     def _path_cell(self, name: str) -> str:
-        """Return an image's path, relative to the table of decisions, for its cell."""
+        """Return an image's path, relative to the table of decisions, for its cell.
+
+        It has / as separator, which every system reads.
+        """
         if not name or os.path.isabs(name):
             return name
-        path = os.path.join(os.path.realpath(self.manifest.parent), name)
+        path = os.path.join(self._home, name)
         try:
-            path = os.path.relpath(path, self._table.path.parent)
+            path = os.path.relpath(path, self._table.path.parent).replace(os.sep, "/")
         except ValueError:  # on another drive
             return path
-        return path if text_cell(path) == path else os.path.join(os.curdir, path)
+        return path if text_cell(path) == path else f"./{path}"
 
     def _fits(self, place: int, row: Mapping[str, str]) -> bool:
         """Whether a row of decisions has the boxes and exams of an item, wherever these lie now."""
@@ -254,20 +266,27 @@ class ReadingList:
             return False
         exams = item.case.exams[item.marked], item.case.exams[item.exam]
         return all(
-            os.path.basename(row[column]) == os.path.basename(exam.name)
+            self._is_one_image(
+                os.path.join(self._folder, row[column]),
+                os.path.join(self._home, exam.name),
+            )
             for column, exam in zip(("prior", "current"), exams, strict=True)
         )
 
     def _find(self, row: Mapping[str, str]) -> int | None:
         """Find the item of a row of decisions by its images, whatever its pair is called now."""
         if not self._by_images:
-            folder = os.path.realpath(self.manifest.parent)
             for item in self.items:
                 exams = item.case.exams[item.marked], item.case.exams[item.exam]
-                images = (os.path.normpath(os.path.join(folder, exam.name)) for exam in exams)
+                images = (_full(self._home, exam.name) for exam in exams)
                 key = (text_cell(item.lesion_id), *images)
                 self._by_images.setdefault(key, []).append(item.place)
-        names = (os.path.join(self._folder, row[column]) for column in ("prior", "current"))
-        key = (text_cell(plain(row["lesion_id"])), *map(os.path.normpath, names))
+        images = (_full(self._folder, row[column]) for column in ("prior", "current"))
+        key = (text_cell(plain(row["lesion_id"])), *images)
         places = [place for place in self._by_images.get(key, []) if self._fits(place, row)]
         return places[0] if len(places) == 1 else None
+
+
+def _full(folder: str, name: str) -> str:
+    """Return a path by which a file is known, with whatever separators a table has it."""
+    return os.path.normpath(os.path.join(folder, name.replace("\\", "/")))

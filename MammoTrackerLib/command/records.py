@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from ..errors import MammoTrackerError
 from .parquet import holds_parquet, read_cells
@@ -33,11 +33,7 @@ def records(path: Path, at_once: bool = False) -> Iterator[tuple[int, list[str],
         with ExitStack() as stack:
             file = stack.enter_context(path.open("rb"))
             if at_once:
-                with suppress(OSError):  # without room for a copy, it is read as it is
-                    copy = stack.enter_context(tempfile.TemporaryFile())
-                    shutil.copyfileobj(file, copy)
-                    file = copy
-                file.seek(0)
+                file = stack.enter_context(_copied(file))
             if holds_parquet(file, path):
                 file.seek(0)
                 for line, cells in enumerate(read_cells(file, path), 1):
@@ -52,6 +48,22 @@ def records(path: Path, at_once: bool = False) -> Iterator[tuple[int, list[str],
             "it is not a comma-separated text in UTF-8: save it so, or as Parquet"
         )
         raise MammoTrackerError(f"Cannot read {path}: {reason}.") from None
+
+
+def _copied(file: BinaryIO) -> BinaryIO:
+    """Return a copy in a temporary file, at its start; the file itself where there is no room."""
+    copy = None
+    try:
+        copy = tempfile.TemporaryFile()
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)  # which writes what is left
+        return copy
+    except OSError:
+        with suppress(OSError):
+            if copy is not None:
+                copy.close()
+        file.seek(0)
+        return file
 
 
 def _csv_records(file: TextIO, path: Path) -> Iterator[tuple[int, list[str], bool]]:

@@ -18,9 +18,10 @@ from .. import __version__
 from ..errors import MammoTrackerError
 from ..output_folder import cannot_write
 from ..temporary import lock
+from .answers import Answers
 from .report_pictures import TILE, shown_by
 from .report_rows import COLUMNS, PICTURES, needed, page_rows
-from .tables import SERIES, layout_of, one_line, read_rows
+from .tables import SERIES, layout_of, one_line, read_groups, read_rows
 
 PAGE = "index.html"
 _OWN_PAGE = "<!doctype html>\n<!-- MammoTracker report -->\n"
@@ -47,31 +48,41 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     Raises
     ------
     MammoTrackerError
-        If a table cannot be read, they do not belong together, the folder cannot be written, holds
-        an ``index.html`` of somebody else, or another run is writing it.
+        If a table cannot be read, they do not belong together (see `Answers`), the folder
+        cannot be written, holds an ``index.html`` of somebody else, or another run is writing it.
     """
     layout = layout_of(results)
-    total = sum(1 for _ in read_rows(results, needed(layout), complete=True))
+    answers, left, unused = None, 0, 0
+    if manifest is None:
+        total = sum(1 for _ in read_rows(results, needed(layout), complete=True))
+    else:
+        answers = Answers(results, needed(layout), manifest)
+        found = [answers.find(row) is not None for row, _ in read_groups(manifest, layout)]
+        answers.check()
+        total, left, unused = sum(found), found.count(False), answers.unused
+        if answers.total and not total:
+            raise MammoTrackerError(
+                f"{results} does not belong to {manifest}: they have no row in common. Give the "
+                "manifest that was tracked."
+            )
     about = {
         "made": datetime.date.today().isoformat(),
         "version": __version__,
         "series": layout is SERIES,
         "pictures": manifest is not None,
-        "left": 0,
+        "left": left,
         "tile": TILE,
     }
-    if manifest is not None:
-        about["left"] = sum(1 for _ in read_rows(manifest, layout.manifest)) - total
     page, part = out / PAGE, out / f"{PAGE}.part"
     _check_free(page)
     _check_free(part)
     count, kept = 0, set()
-    is_new = not out.exists()
+    is_new = not os.path.exists(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (
             _own_file(part) as file,
-            closing(page_rows(results, manifest, layout, out)) as rows,
+            closing(page_rows(results, manifest, answers, layout, out)) as rows,
         ):
             before, after = _frame(about)
             file.write(before)
@@ -91,6 +102,12 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     _remove_outdated(out, kept)
     what = "lesions on exams" if layout is SERIES else "lesions"
     print(f"{one_line(str(page))}: {count} {what}, {len(kept)} pictures.")
+    if left:
+        print(f"{left} rows of the manifest have no result yet.")
+    if unused:
+        print(
+            f"{unused} rows of the results were left out, because the manifest does not have them."
+        )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..metrics import center_distance
 from ..track import Status
+from .answers import Answers
 from .report_pictures import TILE, Card, Shown, draw_cards
 from .tables import (
     ANSWER_COLUMNS,
@@ -30,9 +31,9 @@ from .tables import (
     Layout,
     Row,
     filled,
-    has_ids_of,
     one_line,
     read_box,
+    read_groups,
     read_rows,
     read_spacing,
 )
@@ -47,14 +48,20 @@ _ANSWERED = (Status.FOUND.value, Status.UNCERTAIN.value)
 _IN_A_FOLDER = 1000
 _TOGETHER = 256
 """At most as many lesions of a pair are drawn in one go."""
-_PATH = re.compile(r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\][^\s'\"]*[^\s'\".,:;)]")
+_PATH = re.compile(
+    r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\](?=\S)"
+    r"(?:.*[/\\](?=\S))?"  # names have spaces, too, so up to the last separator that there is
+    r"(?:[^/\\]*?\.[A-Za-z]\w{0,7}(?=\.?(?:[\s,:;)'\"]|$))"
+    r"|[^/\\]*?(?=[,;'\")]|: |\.(?:\s|$)| (?:is|has|holds|names|does|marks) |$))"
+)
+"""What may be a path in a message: rather too much of it than a part of a name is left."""
 _VERSION_OF_PICTURES = 1
 _FARTHEST_PX = 1e6
 
 
 @dataclass
 class _Entry:
-    """A row of results, the manifest's row that it answers, and its place in both, from 0."""
+    """A row of results, the manifest's row that it answers, and that one's place, from 0."""
 
     place: int
     results: Path
@@ -94,11 +101,13 @@ def needed(layout: Layout) -> tuple[str, ...]:
     return (*SERIES.ids, *own, *BOX_COLUMNS)
 
 
-def page_rows(results: Path, manifest: Path | None, layout: Layout, out: Path) -> Iterator[list]:
+def page_rows(
+    results: Path, manifest: Path | None, answers: Answers | None, layout: Layout, out: Path
+) -> Iterator[list]:
     """Make the page's rows, in the manifest's order; pictures are drawn meanwhile."""
 
     def groups() -> Iterator[tuple[list[tuple[dict, Card | None]], list[Card | None]]]:
-        for entries in _groups(_entries(results, manifest, layout), layout):
+        for entries in _groups(_entries(results, manifest, answers, layout), results, layout):
             if layout is SERIES:
                 made = _of_series(entries, out)
             else:
@@ -112,32 +121,42 @@ def page_rows(results: Path, manifest: Path | None, layout: Layout, out: Path) -
                 yield _finished(values, card, what or {}, out)
 
 
-def _entries(results: Path, manifest: Path | None, layout: Layout) -> Iterator[_Entry]:
-    """Read both tables side by side.
+def _entries(
+    results: Path, manifest: Path | None, answers: Answers | None, layout: Layout
+) -> Iterator[_Entry]:
+    """Read the results, with the manifest's rows if there is one.
 
     Raises
     ------
     MammoTrackerError
-        If they do not belong together, or a row of results is none of `mammotracker batch`.
+        If a row of results is none of `mammotracker batch`, or `Answers.find` refuses it.
     """
-    rows = None if manifest is None else read_rows(manifest, layout.manifest)
-    answers = read_rows(results, needed(layout), complete=True)
-    for number, answer in enumerate(answers):
-        asked = None if rows is None else next(rows, None)
-        if manifest is not None and (asked is None or not has_ids_of(answer, asked, layout.ids)):
-            raise MammoTrackerError(
-                f"{results} does not belong to {manifest}: its row {number + 1} is another one."
-            )
-        if answer["status"] not in STATUSES:
-            raise MammoTrackerError(
-                f"{results}, line {answer.line}, column status: it is none of "
-                f"{', '.join(STATUSES)}. Give a file that `mammotracker batch` wrote."
-            )
-        yield _Entry(number, results, answer, asked)
+    if manifest is None:
+        for number, answer in enumerate(read_rows(results, needed(layout), complete=True)):
+            yield _checked(_Entry(number, results, answer, None))
+        return
+    known, said = [], {}
+    for number, (row, group) in enumerate(read_groups(manifest, layout)):
+        if group is not known:
+            known = group
+            said = {other.line: whole for other, whole in zip(group, filled(group), strict=True)}
+        answer = answers.find(row)
+        if answer is not None:
+            yield _checked(_Entry(number, results, answer, said.get(row.line, row)))
 
 
-def _groups(entries: Iterator[_Entry], layout: Layout) -> Iterator[list[_Entry]]:
+def _checked(entry: _Entry) -> _Entry:
+    if entry.answer["status"] not in STATUSES:
+        raise MammoTrackerError(
+            f"{entry.results}, line {entry.answer.line}, column status: it is none of "
+            f"{', '.join(STATUSES)}. Give a file that `mammotracker batch` wrote."
+        )
+    return entry
+
+
+def _groups(entries: Iterator[_Entry], results: Path, layout: Layout) -> Iterator[list[_Entry]]:
     """Put together what is drawn in one go: the lesions of a pair, or a series."""
+    seen: set[str] = set()
 
     def key(entry: _Entry) -> tuple[str, ...]:
         if layout is SERIES:
@@ -148,7 +167,15 @@ def _groups(entries: Iterator[_Entry], layout: Layout) -> Iterator[list[_Entry]]
 
     for _, group in groupby(entries, key):
         if layout is SERIES:
-            yield list(group)
+            together = list(group)
+            name, line = (together[0].answer["exam_group"], together[0].answer.line)
+            if name in seen:
+                raise MammoTrackerError(
+                    f"{results}, line {line}: the series of this row is there before, too. Put the "
+                    "rows of a series one after another: sort the table by exam_group."
+                )
+            seen.add(name)
+            yield together
             continue
         while together := list(islice(group, _TOGETHER)):
             yield together
@@ -174,9 +201,6 @@ def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
 
 def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None]]:
     """Return the same of each lesion on each exam but the one on which it is marked."""
-    if all(entry.asked is not None for entry in entries):
-        for entry, row in zip(entries, filled([entry.asked for entry in entries]), strict=True):
-            entry.asked = row
     marked: dict[str, _Entry] = {}
     for entry in entries:
         lesion, asked = entry.answer["lesion_id"], entry.asked
@@ -185,7 +209,7 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
             is_marked = _box(asked, BOX_COLUMNS) is not None
         if is_marked and (lesion not in marked or entry.exam >= marked[lesion].exam):
             marked[lesion] = entry
-    files = list(dict.fromkeys(entry.asked["exam"] for entry in entries if entry.asked is not None))
+    files = list(dict.fromkeys((entry.asked or entry.answer)["exam"] for entry in entries))
     made = []
     for entry in entries:
         first = marked.get(entry.answer["lesion_id"])

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import csv
-import functools
-import hashlib
 import io
 import json
 import os
-import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import __version__
 from ..errors import MammoTrackerError
-from ..networks.card import read_card
 from ..output_folder import cannot_write
 from ..temporary import lock
-from .tables import (
-    BOX_COLUMNS,
-    FAILED,
-    IMAGE_COLUMNS,
-    PAIRS,
-    PRIOR_BOX_COLUMNS,
-    Layout,
-    has_ids_of,
-    read_groups,
-    read_rows,
-)
-
-_SAMPLES, _SAMPLE_BYTES = 16, 8192
-_MADE_FROM = (*IMAGE_COLUMNS, *PRIOR_BOX_COLUMNS)
-_SERIES_MADE_FROM = ("lesion_id", "exam", "spacing_mm", "date", "lesion_type", *BOX_COLUMNS)
+from .tables import FAILED, PAIRS, Layout, has_ids_of, read_groups, read_rows
 
 
 class OtherRows(MammoTrackerError):
@@ -329,43 +310,6 @@ class Note:
     def remove(self) -> None:
         with suppress(OSError):
             self._path.unlink()
-
-
-def fingerprints(folder: Path, force: bool) -> Callable[..., str]:
-    """Make what gives a manifest's row a fingerprint of all that its result depends on.
-
-    These are its boxes, spacings and images, of which 16 pieces and the size are looked at,
-    whether it is forced, and the version of the program and its weights. Called with the row
-    and, of a series, the rows of all its exams and lesions.
-    """
-    version = [__version__, read_card()["version"], force]
-
-    @functools.lru_cache(maxsize=64)
-    def sample(name: str) -> list[str]:
-        digest = hashlib.sha256()
-        try:
-            if not stat.S_ISREG(os.stat(folder / name).st_mode):
-                return ["no file"]
-            with open(folder / name, "rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                for part in range(_SAMPLES):
-                    file.seek(max(0, size - _SAMPLE_BYTES) * part // (_SAMPLES - 1))
-                    digest.update(file.read(_SAMPLE_BYTES))
-        except (OSError, ValueError):
-            return ["not read"]
-        return [str(size), digest.hexdigest()]
-
-    def fingerprint(row: dict[str, str], group: Sequence[dict[str, str]] = ()) -> str:
-        values = [other[name] for other in group for name in _SERIES_MADE_FROM]
-        images = list(dict.fromkeys(other["exam"] for other in group))
-        if not group:
-            values = [row[name] for name in _MADE_FROM]
-            images = [row["prior"], row["current"]]
-        values += [part for image in images for part in sample(image)]
-        text = json.dumps([*version, *values])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    return fingerprint
 
 
 def _append(file: BinaryIO, end: int, content: bytes, path: Path) -> None:

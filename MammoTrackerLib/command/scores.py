@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,7 +271,7 @@ def check_plot(path: Path) -> None:
     MammoTrackerError
         If it is.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise MammoTrackerError(f"Cannot draw {path}: it is a folder. Give a file's name in .png.")
     if not path.suffix:
         raise MammoTrackerError(f"Cannot draw {path}: choose a name in .png.")

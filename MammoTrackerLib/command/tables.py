@@ -70,6 +70,7 @@ SERIES = Layout(
 _SAID_OF = {"spacing_mm": "exam", "date": "exam", "lesion_type": "lesion_id"}
 
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_LIKE_A_NUMBER = re.compile(r"[+-]?\d{0,5}(?:[.,]\d{0,6})?|nan|-?inf")
 _FORMULA = tuple("=+-@＝＋－＠")
 
 
@@ -311,8 +312,8 @@ def read_candidates(text: str) -> list[tuple[Box, float]]:
         return [(Box(x0, y0, x1, y1), score) for x0, y0, x1, y1, score in rows]
     except ValueError:
         raise MammoTrackerError(
-            f"The candidates {_shown(text)} are no boxes with scores: give the file that "
-            "`mammotracker batch` wrote."
+            "The candidates are no boxes with scores: give the file that `mammotracker batch` "
+            "wrote."
         ) from None
 
 
@@ -334,7 +335,8 @@ def is_present(row: dict[str, str]) -> bool:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= 20 else text[:20] + "...")
+    """Repeat a cell in a message if it is like a small number: others may be a name, date or ID."""
+    return repr(text) if not text or _LIKE_A_NUMBER.fullmatch(text) else "(a text)"
 
 
 def text_cell(text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from ..output_folder import cannot_write
@@ -32,7 +33,8 @@ def take_over(
 
     A row holds where the manifest has one that is made from the same, wherever it stands now; it
     gets the names that it has now. The table as it was stays beside the new one, its name ending in
-    ``.before``. Wherever this is ended, the next run finds all rows again.
+    ``.before``, or in ``.before-2`` and so on, as no earlier one is written over. Wherever this is
+    ended, the next run finds all rows again.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def take_over(
         `problem`, if no row holds: it is then another manifest, or everything has changed; or if
         a file cannot be written.
     """
-    journal, before = journal_of(out), out.with_name(f"{out.name}.before")
+    journal = journal_of(out)
     new = journal.with_name(f"{journal.name}.new")
     try:
         known = _known(out, journal, layout)
@@ -71,7 +73,8 @@ def take_over(
             os.fsync(file.fileno())
         if not held:
             raise problem
-        shutil.copyfile(out, before)
+        left = len(known) - len(held)
+        before = _kept_before(out, left > 0)
         os.replace(new, journal)
     except OSError as error:
         raise cannot_write(out, error) from None
@@ -79,13 +82,29 @@ def take_over(
         with suppress(OSError):
             new.unlink()
     results.start_anew()
-    left = len(known) - len(held)
     if not left:
         return f"{manifest} has more rows, or another order, than before: all results are kept."
     return (
         f"{left} rows of results are not in {manifest} any more, or were made from "
         f"another box, spacing or image: they are in {before} only."
     )
+
+
+def _kept_before(out: Path, is_needed: bool) -> Path:
+    """Copy the table, under a name that no earlier one has; returns that name.
+
+    It is not copied again where that is not needed.
+    """
+    names = (f"{out.name}.before{f'-{number}' if number > 1 else ''}" for number in count(1))
+    before = next(path for path in map(out.with_name, names) if not os.path.lexists(path))
+    if is_needed or before.name == f"{out.name}.before":
+        part = before.with_name(f"{before.name}.new")
+        try:
+            shutil.copyfile(out, part)
+            os.replace(part, before)
+        finally:
+            part.unlink(missing_ok=True)
+    return before
 
 
 def _known(out: Path, journal: Path, layout: Layout) -> dict[tuple[str, ...], _Place]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from .. import __version__
 from ..errors import MammoTrackerError
 from ..networks.card import read_card
-from .results import Journal, fingerprints
+from .fingerprints import fingerprints
+from .results import Journal
 from .rows import RowProcess
 from .tables import IMAGE_COLUMNS, PAIRS, Layout, Row, read_groups
 

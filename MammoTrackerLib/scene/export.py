@@ -59,7 +59,7 @@ def _written(rows: Sequence[Sequence[str]], rois: Sequence, folder: Path) -> lis
     from ..command.tables import text_cell
 
     names: list[str] = []
-    with OutputFolder(folder, replaces=None) as temporary:
+    with OutputFolder(folder) as temporary:
         names.append("results.csv")
         with (temporary / names[0]).open("w", newline="", encoding="utf-8") as file:
             # The first is the lesion's name, which may be anything.

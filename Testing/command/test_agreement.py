@@ -118,3 +118,28 @@ def test_kappa_by_hand():
     assert kappa(first, first, np.ones(4)) == 1
     assert kappa(first, 1 - first, np.ones(4)) == -1
     assert kappa(first, second, np.array([1, 0, 1, 1])) == 1
+
+
+def test_other_images_under_the_same_names_are_no_common_lesion(tmp_path, capsys):
+    box = (100, 100, 140, 120)
+    a = reviewed(tmp_path / "a.csv", ("accepted", box), current="../x/Übung.png")
+    # As another system writes it: its separators, and its letters.
+    b = reviewed(tmp_path / "b.csv", ("accepted", box), current="C:\\y\\U\u0308bung.png")
+    assert main(["agreement", str(a), str(b)]) == 0
+    capsys.readouterr()
+    b = reviewed(tmp_path / "b.csv", ("accepted", box), current="../x/other.png")
+    assert_refused(
+        ["agreement", str(a), str(b)], capsys, "column current", "another image", "line 2"
+    )
+    # Of images that can be read, the content counts: files of one name may be in many folders.
+    for name in ("1", "2", "copy of 1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_text(name[-1])
+    for name, is_refused in (("1", False), ("copy of 1", False), ("2", True), ("gone", False)):
+        a = reviewed(tmp_path / "a.csv", ("accepted", box), current="1/x.png")
+        b = reviewed(tmp_path / "b.csv", ("accepted", box), current=f"{name}/x.png")
+        argv = ["agreement", str(a), str(b)]
+        if is_refused:
+            assert_refused(argv, capsys, "column current", "another image")
+        else:
+            assert main(argv) == 0

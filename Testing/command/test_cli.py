@@ -14,6 +14,7 @@ import time
 import warnings
 from dataclasses import replace
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import SimpleITK as sitk
 from command_line import COMMAND, OUTPUTS, SPACING, STATUSES, Pair, assert_refused
 
 from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib.command import cli
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.command.simulate import write_dicom
 from MammoTrackerLib.metrics import center_distance
@@ -165,6 +167,31 @@ def test_place_that_cannot_be_written(
     for out in (file, file / "below"):
         assert_refused(["track", *pair.arguments, "--out", str(out)], capsys, "Cannot write")
     assert file.read_text() == "mine"
+
+
+def test_names_that_no_disk_takes_are_said(results: Path, manifest: Path, capsys) -> None:
+    name = "n" * 300
+    for argv, words in (
+        (["report", str(results), "--out", name], "Cannot write"),
+        (["evaluate", str(manifest), str(results), "--plot", f"{name}.png"], "Cannot write"),
+        (["manifest", name, "--out", "m.csv"], "no folder"),
+        (["batch", str(manifest), "--out", f"{name}.parquet"], "Cannot write"),
+        (["agreement", name, name], "Cannot read"),
+    ):
+        if "--plot" not in argv or find_spec("matplotlib"):
+            assert_refused(argv, capsys, words)
+
+
+def test_what_the_system_refuses_anywhere_is_said_without_the_files_name(
+    monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/Doe Jane/x.png")
+
+    monkeypatch.setitem(cli._RUN, "agreement", refuse)
+    assert main(["agreement", "a", "b"]) == 2
+    said = capsys.readouterr().err
+    assert "Permission denied" in said and "Doe" not in said and "report it" not in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")

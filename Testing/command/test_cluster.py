@@ -22,7 +22,8 @@ from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import cluster, units
 from MammoTrackerLib.command.arguments import make_parser
 from MammoTrackerLib.command.cli import main
-from MammoTrackerLib.command.results import Journal, Results, fingerprints
+from MammoTrackerLib.command.fingerprints import fingerprints
+from MammoTrackerLib.command.results import Journal, Results
 from MammoTrackerLib.command.tables import PAIRS, failed_row
 
 distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")

@@ -176,14 +176,14 @@ def test_evaluate_refuses_what_does_not_belong_together(
     rows, answers = read_table(manifest), read_table(results)
     other = tmp_path / "other.csv"
 
-    write_table(other, answers[::-1])
+    write_table(other, [row | {"pair_id": "q"} for row in answers])
     assert_refused(["evaluate", str(manifest), str(other)], capsys, "does not belong")
     write_table(other, [{k: v for k, v in row.items() if k != "current_x0"} for row in rows])
     assert_refused(["evaluate", str(other), str(results)], capsys, "current_x0")
     write_table(other, [rows[0] | {"current_x0": "left"}, *rows[1:]])
-    assert_refused(["evaluate", str(other), str(results)], capsys, "Row 1", "left")
+    assert_refused(["evaluate", str(other), str(results)], capsys, "other.csv, line 2", "a text")
     write_table(other, [rows[0], rows[1] | {"present": "yes"}, *rows[2:]])
-    assert_refused(["evaluate", str(other), str(results)], capsys, "Row 2", "present", "yes")
+    assert_refused(["evaluate", str(other), str(results)], capsys, "line 3", "present", "a text")
     write_table(
         other,
         [
@@ -216,11 +216,11 @@ def test_results_that_nobody_wrote_are_refused(
         assert_refused(argv, capsys, "line 3", "column status")
     for box in ("nan", "inf", "1e999"):
         write_table(results, [answers[0] | {"x0": box}, *answers[1:]])
-        assert_refused(argv, capsys, "Row 1")
+        assert_refused(argv, capsys, "results.csv, line 2")
     write_table(results, answers)
     for spacing in ("nan", "inf", "-0.1", "0", "1e9"):
         write_table(manifest, [rows[0] | {"current_spacing_mm": spacing}, *rows[1:]])
-        assert_refused(argv, capsys, "Row 1", "spacing")
+        assert_refused(argv, capsys, "manifest.csv, line 2", "spacing")
     write_table(manifest, rows)
     lines = results.read_text().splitlines()
     results.write_text("\n".join([*lines[:3], lines[3][:9], *lines[4:]]) + "\n")
@@ -301,10 +301,15 @@ def test_results_may_have_more_rows_than_the_table(
     more = [line for line in said if line not in alone.splitlines()]
     assert len(more) == 1 and more[0].startswith("5 rows of the results were skipped")
 
-    write_table(part, [rows[k] for k in (4, 1)])
-    assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong", "row 2")
+    write_table(part, [rows[k] for k in (1, 7, 4)])
+    write_table(tmp_path / "sorted.csv", answers[::-1])
+    assert main(["evaluate", str(part), str(tmp_path / "sorted.csv")]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if "interval" in line] == [
+        line for line in said if "interval" in line
+    ]
     write_table(part, [rows[1], rows[2] | {"lesion_id": "x"}])
-    assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong", "row 2")
+    assert main(["evaluate", str(part), str(results)]) == 0
+    assert "1 rows have no result yet" in capsys.readouterr().out
     write_table(part, [rows[1] | {"pair_id": "q"}])
     assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong")
 
@@ -315,11 +320,12 @@ def test_a_review_of_a_series_is_evaluated(
     manifest, _ = evaluation(tmp_path)
     answer = dict.fromkeys(SERIES.results, "") | {"exam_group": "g: 1", "lesion_id": "1"}
     answer |= {"status": "found", "x0": 10, "y0": 10, "x1": 30, "y1": 20}
-    # Exams are numbered as the manifest lists them, in whatever order they were followed.
+    # The image tells which exam it is, in whatever order the rows are.
     results = [answer | {"number": number, "exam": f"{number}.dcm"} for number in (2, 1, 3)]
     results[2]["x0"] = 20
     write_table(tmp_path / "series.csv", results)
     row = read_table(manifest)[0] | {"lesion_id": "1", "pair_id": "g: 1: 2>3"}
+    row |= {"current": "3.dcm", "current_spacing_mm": "0.1"}
     write_table(tmp_path / "reviewed.csv", [row])
     argv = ["evaluate", str(tmp_path / "reviewed.csv"), str(tmp_path / "series.csv")]
     assert main(argv) == 0
@@ -327,7 +333,10 @@ def test_a_review_of_a_series_is_evaluated(
     assert "2 rows of the results were skipped" in said
     numbers = [line for line in cells(said) if line[0] in ("tracker", "registration")]
     assert [line[:4] for line in numbers] == [["tracker", "0", "0", "0.500"]] * 2
-    write_table(tmp_path / "reviewed.csv", [row | {"pair_id": "g: 1: 2>4"}])
+    write_table(tmp_path / "series.csv", [results[k] for k in (2, 0, 1)])
+    assert main(argv) == 0
+    assert [line for line in cells(capsys.readouterr().out) if line in numbers] == numbers
+    write_table(tmp_path / "reviewed.csv", [row | {"current": "4.dcm"}])
     assert_refused(argv, capsys, "does not belong")
 
 

@@ -152,7 +152,7 @@ def test_boxes_of_a_table_go_by_path_or_uid(archive, capsys, tmp_path):
     table.parent.mkdir()
     rows = [
         {"image": "1/2010LCC.dcm", "lesion_id": "mine", "lesion_type": "mass"},
-        {"image": "../archive/1/2012LCC.dcm", "lesion_id": "mine", "lesion_type": "mass"},
+        {"image": "..\\\\archive\\\\1\\\\2012LCC.dcm", "lesion_id": "mine", "lesion_type": "mass"},
         {"image": uid_of("2/2010LCC.dcm"), "lesion_id": "", "lesion_type": "=1+1"},
         {"image": str(archive.folder / "3/2010LCC.dcm"), "lesion_id": "1", "lesion_type": ""},
         {"image": str(archive.folder / "3/2010LCC.dcm"), "lesion_id": "", "lesion_type": ""},
@@ -178,7 +178,7 @@ def test_boxes_of_a_table_go_by_path_or_uid(archive, capsys, tmp_path):
     }
     write_table(table, [{"image": "x", **box, "x0": "left"}])
     argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "other.csv"), "--boxes"]
-    assert_refused([*argv, str(table)], capsys, "line 2", "left")
+    assert_refused([*argv, str(table)], capsys, "line 2", "a text")
     write_table(table, [{"file": "x", **box}])
     (tmp_path / "other.csv.journal").unlink()
     assert_refused([*argv, str(table)], capsys, "image")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status, Track
-from MammoTrackerLib.command.drawing import COLORS
+from MammoTrackerLib.command.drawing import COLORS, as_range
 from MammoTrackerLib.command.overlay import draw_overlay
 
 
@@ -106,3 +106,18 @@ def test_nothing_to_draw(breast: Mammogram, tmp_path: Path) -> None:
     with pytest.raises(MammoTrackerError, match="box"):
         draw_overlay(breast, breast, [], tmp_path / "overlay.png")
     assert not (tmp_path / "overlay.png").exists()
+
+
+def test_many_lesions_go_on_in_further_pictures(breast: Mammogram, tmp_path: Path) -> None:
+    tracks = [a_track(x=100 + k / 2) for k in range(100)]
+    written = draw_overlay(breast, breast, tracks, tmp_path / "overlay.png")
+    assert [path.name for path in written] == ["overlay.png", "overlay-2.png", "overlay-3.png"]
+    assert as_range(written) == "overlay.png, overlay-2.png, overlay-3.png"
+    assert (
+        as_range([*written, Path("overlay-4.png")]) == "overlay.png, overlay-2.png to overlay-4.png"
+    )
+    for path, rows in zip(written, (23, 23, 5), strict=True):
+        with Image.open(path) as image:
+            assert image.size == (1280, 58 + 342 * rows)
+            picture = np.array(image)
+        assert picture[58 + 342 * (rows - 1) : -66].std() > 10, "the last row has zooms"

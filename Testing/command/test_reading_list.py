@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -248,6 +249,14 @@ def test_decisions_about_other_boxes_or_images_are_refused(files):
         with pytest.raises(MammoTrackerError, match="another box or other exams"):
             ReadingList(*files)
         assert opened.path.read_bytes() == before
+    # Of images that can be read, the content counts.
+    for name, content in (("a", "1"), ("b", "2")):
+        (files[0].parent / name).mkdir()
+        (files[0].parent / name / "current.png").write_text(content)
+    write(files[0], (*MANIFEST_COLUMNS, "patient"), [ROWS[0] | {"current": "b/current.png"}])
+    write(files[1], PAIRS.results, [])
+    with pytest.raises(MammoTrackerError, match="another box or other exams"):
+        ReadingList(*files)
     write(files[0], (*MANIFEST_COLUMNS, "patient"), [ROWS[0] | {"current": "/moved/current.png"}])
     write(files[1], PAIRS.results, [])
     ReadingList(*files).close()
@@ -260,14 +269,19 @@ def test_an_unfinished_row_of_a_run_that_goes_on_is_not_tracked_yet(files):
     opened.close()
 
 
-def test_decisions_follow_their_lesions_when_the_manifest_is_numbered_anew(files):
-    """An older exam came into the archive: pairs have other numbers, and one has an old name."""
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_decisions_follow_their_lesions_when_the_manifest_is_numbered_anew(files, separator):
+    """An older exam came into the archive: pairs have other numbers, and one has an old name.
+
+    The table may have been written on Windows.
+    """
     opened = ReadingList(*files)
     opened.decide(opened.items[0], "accepted", Box(5, 6, 35, 46))
     opened.decide(opened.items[2], "not there")
     opened.decide(opened.items[4], "rejected")
     path = opened.path
     opened.close()
+    path.write_text(path.read_text().replace("/", separator))
     columns = (*MANIFEST_COLUMNS, "patient")
     older = [row | {"prior": "x/prior.png"} for row in ROWS[:2]]
     names = {"a": "a2", "=b": "=b"}
@@ -289,6 +303,14 @@ def test_decisions_follow_their_lesions_when_the_manifest_is_numbered_anew(files
     write(files[0], columns, rows[:4])
     with pytest.raises(MammoTrackerError, match="not in the manifest"):
         ReadingList(*files)
+
+
+def test_paths_of_decisions_are_written_as_every_system_reads_them(listed, monkeypatch):
+    monkeypatch.setattr(os, "sep", "\\")
+    monkeypatch.setattr(os.path, "relpath", lambda path, start: "..\\data\\=a.png")
+    assert listed._path_cell("=a.png") == "../data/=a.png"
+    monkeypatch.setattr(os.path, "relpath", lambda path, start: "=a\\b.png")
+    assert listed._path_cell("=a/b.png") == "./=a/b.png"
 
 
 # --- series

@@ -190,6 +190,37 @@ def test_without_a_manifest_there_are_statuses_and_probabilities(results, tmp_pa
     assert "missing.png" not in (tmp_path / "report" / "index.html").read_text()
 
 
+def test_a_series_without_its_manifest_names_no_file(tmp_path):
+    row = dict.fromkeys(SERIES.results, "") | {"exam_group": "g", "lesion_id": "1"}
+    row |= {"status": "failed", "message": "There is no file Doe Jane/x 1.png."}
+    write_table(tmp_path / "results.csv", [row | {"exam": f"Doe Jane/x {k}.png"} for k in (1, 2)])
+    shown = report(tmp_path / "results.csv", None, tmp_path / "report")
+    assert {row["message"] for row in shown} == {"There is no file (image)."}
+
+
+def test_rows_of_a_series_may_have_been_sorted(pair, tmp_path, capsys):
+    """As by a spreadsheet: with the manifest each row finds its own, without it that is said."""
+    box = dict(zip(CORNERS, pair.box.as_tuple(), strict=True))
+    rows, answers = [], []
+    for group in ("s", "t"):
+        for number, where in ((1, box), (2, dict.fromkeys(CORNERS, ""))):
+            ids = {"exam_group": group, "lesion_id": "1", "exam": f"{group}/{number}.png"}
+            rows.append(dict.fromkeys(SERIES.manifest, "") | ids | where)
+            answer = dict.fromkeys(SERIES.results, "") | ids | box | {"number": number}
+            answer |= {"status": "found", "score": 0.9, "reached_from": 1}
+            answers.append(answer | {"by_user": 2 - number, "message": f"of {ids['exam']}"})
+    write_table(tmp_path / "manifest.csv", rows)
+    results = tmp_path / "results.csv"
+    for order in ((0, 1, 2, 3), (3, 0, 2, 1)):
+        write_table(results, [answers[k] for k in order])
+        shown = report(results, tmp_path / "manifest.csv", tmp_path / "r")
+        assert [(row["pair"], row["exam"]) for row in shown] == [
+            ("s", "exam 2, marked on 1"), ("t", "exam 2, marked on 1"),
+        ]  # fmt: skip
+    argv = ["report", str(results), "--out", str(tmp_path / "alone")]
+    assert_refused(argv, capsys, "line 4", "sort the table by exam_group")
+
+
 def test_a_batch_at_work_is_reported_as_far_as_it_is(pair, tmp_path):
     results, manifest = made_up(pair, tmp_path)
     results.write_text("".join(results.read_text().splitlines(keepends=True)[:3]) + "p2,2,fou")
@@ -266,7 +297,6 @@ def test_tables_that_cannot_be_reported_are_refused(pair, tmp_path, capsys):
     arguments = ["report", str(results), "--manifest", str(manifest), "--out", str(out)]
     good = read_table(results)
     for change, words in (
-        ({"pair_id": "other"}, "does not belong"),
         ({"status": "cured"}, "column status"),
         ({"score": "SECRET"}, "column score"),
         ({"score": "nan"}, "column score"),
@@ -277,7 +307,7 @@ def test_tables_that_cannot_be_reported_are_refused(pair, tmp_path, capsys):
         write_table(results, [good[0], good[1] | change, good[2]])
         assert_refused(arguments, capsys, words)
         assert not (out / "index.html").exists() and not (out / "index.html.part").exists()
-    write_table(results, [*good, good[0]])
+    write_table(results, [row | {"pair_id": "other"} for row in good])
     assert_refused(arguments, capsys, "does not belong")
     assert_refused(["report", str(manifest), "--out", str(out)], capsys, "lacks the column")
     assert_refused(["report", str(tmp_path / "no"), "--out", str(out)], capsys, "no file")
@@ -332,7 +362,12 @@ def test_an_ended_run_leaves_no_page_and_the_next_goes_on(number, pair, tmp_path
         ("Cannot read ../up/c.dcm: damaged.", ["../up/c.dcm"], "Cannot read (image): damaged."),
         ("Cannot read /data/found: it is cut.", ["found"], "Cannot read (image): it is cut."),
         ("One was found.", ["found"], "One was found."),
-        ("See /var/log/x.txt, or '/etc/y'.", [], "See (file), or '(file)'."),
+        ("See /var/log/x.txt, or '/etc/y'.", [], "See (file)'."),
+        ("No file /data/Doe Jane 1950-02-03/x y.png.", [], "No file (file)."),
+        ("Cannot read /data/Doe, Jane/x.png: it is cut.", [], "Cannot read (file): it is cut."),
+        ("/data/O'Doe (Jane)/Dr. x.y.dcm: it is cut. See 0.7.", [], "(file): it is cut. See 0.7."),
+        ("In C:\\Doe Jane\\IM 1, X is damaged.", [], "In (file), X is damaged."),
+        ("\\\\server\\Doe Jane\\IM1 is a film: 3 / 4 mm.", [], "(file) is a film: 3 / 4 mm."),
         ("Left and/or right, 3 / 4 mm.", ["a.png"], "Left and/or right, 3 / 4 mm."),
         ("A c.png that (is) [x", ["(is) [x"], "A c.png that (is) [x"),
     ],

@@ -10,12 +10,15 @@ import pytest
 from PIL import Image, ImageColor
 
 from MammoTrackerLib import Box, Mammogram, Status, Track
-from MammoTrackerLib.command.drawing import COLORS
+from MammoTrackerLib.command import strip as strip_module
+from MammoTrackerLib.command.drawing import COLORS, MOST_HIGH
 from MammoTrackerLib.command.growth_plot import draw_growth
+from MammoTrackerLib.command.history_files import LESION_FILES, is_own_history
 from MammoTrackerLib.command.strip import Strip, draw_strip, summary
 from MammoTrackerLib.growth import growth
 from MammoTrackerLib.history import ExamResult, LesionHistory
 from MammoTrackerLib.orientation import MIRRORED, UNTURNED
+from MammoTrackerLib.output_folder import OutputFolder
 
 IMAGE = Mammogram(np.pad(np.ones((300, 200)), ((100, 100), (0, 200))), 0.2)
 LESION = Box(80, 200, 130, 250)
@@ -103,3 +106,51 @@ def test_exams_of_one_day_stand_side_by_side_in_the_plot(tmp_path, years):
     draw_growth([strip(*[Status.FOUND] * 3)], years, tmp_path / "a.png")
     seen = colored(np.asarray(Image.open(tmp_path / "a.png"))[:490], 1).any(axis=0)
     assert np.ptp(np.flatnonzero(seen)) > 800
+
+
+def test_many_lesions_go_on_in_further_pictures(tmp_path):
+    """Of a picture of a hundred thousand lines, programs show nothing."""
+    read = []
+    lesions = [strip(Status.FOUND, Status.UNCERTAIN) for _ in range(60)]
+    readers = [lambda k=k: read.append(k) or IMAGE for k in range(2)]
+    written = draw_strip(readers, lesions, [None] * 2, [UNTURNED] * 2, tmp_path / "strip.png")
+    assert [path.name for path in written] == ["strip.png", "strip-2.png", "strip-3.png"]
+    assert read == [0, 1]
+    alone = drawn(tmp_path / "alone.png", lesions[:27])
+    for number, path in enumerate(written):
+        image = np.asarray(Image.open(path))
+        assert image.shape[0] <= MOST_HIGH and image.shape[1] == alone.shape[1]
+        # Lesion 27 + n of the second picture stands as lesion n, in the colour of its own number.
+        own = colored(image[86:270], (27 * number) % len(COLORS) + 1)
+        assert (own == colored(alone[86:270], 1)).all()
+    assert np.asarray(Image.open(written[2])).shape[0] < MOST_HIGH / 3
+    draw_growth(lesions * 10, [None] * 2, tmp_path / "growth.png")
+    assert np.asarray(Image.open(tmp_path / "growth.png")).shape[0] <= MOST_HIGH
+
+
+def test_thousands_of_tiles_are_not_in_memory_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(strip_module, "_MOST_TILES", 60)
+    read = []
+    lesions = [strip(Status.FOUND, Status.FOUND)] * 60
+    readers = [lambda k=k: read.append(k) or IMAGE for k in range(2)]
+    written = draw_strip(readers, lesions, [None] * 2, [UNTURNED] * 2, tmp_path / "strip.png")
+    assert len(written) == 3 and read == [0, 1] * 3
+
+
+def test_further_pictures_of_an_earlier_run_go(tmp_path):
+    lesions = [strip(Status.FOUND, Status.FOUND)] * 30
+    draw = [lambda: IMAGE] * 2, lesions, [None] * 2, [UNTURNED] * 2
+    draw_strip(*draw, tmp_path / "strip.png")
+    Image.new("L", (9, 9)).save(tmp_path / "strip-3.png")
+    with OutputFolder(tmp_path, LESION_FILES, is_own_history) as folder:
+        draw_strip(draw[0], lesions[:1], *draw[2:], folder / "strip.png")
+    assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-3.png"}
+
+
+def test_further_pictures_go_also_where_they_are_drawn_in_place(tmp_path):
+    """As by the panel's export, which writes into the user's folder."""
+    lesions = [strip(Status.FOUND, Status.FOUND)] * 60
+    drawn(tmp_path / "strip.png", lesions)
+    Image.new("L", (9, 9)).save(tmp_path / "strip-4.png")
+    drawn(tmp_path / "strip.png", lesions[:1])
+    assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-4.png"}

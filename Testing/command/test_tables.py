@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,23 @@ def test_numbers_are_read():
     assert len(str(error.value)) < 200
 
 
+@pytest.mark.parametrize("cell", ["Doe^Jane", "19500203", "12.02.1950", "1950-02-03", "Doe 7"])
+def test_what_stands_in_a_wrong_column_is_not_repeated(cell):
+    """Messages are in results and reports, which others see; a number with a comma is shown."""
+    reads = (
+        lambda: read_spacing(cell),
+        lambda: read_box({"x0": "1", "y0": "2,5", "x1": cell, "y1": ""}, ("x0", "y0", "x1", "y1")),
+        lambda: is_present({"present": cell}),
+        lambda: read_candidates(cell),
+    )
+    for read in reads:
+        with pytest.raises(MammoTrackerError) as error:
+            read()
+        assert cell not in str(error.value) and "Doe" not in str(error.value)
+    with pytest.raises(MammoTrackerError, match="'2,5', "):
+        reads[1]()
+
+
 def test_candidates_come_back_from_their_cell():
     places = [Candidate(Box(k, 2.25, 30.5, 40), 0.5 / (k + 1), 0.8) for k in range(7)]
     read = read_candidates(candidates_cell(places))
@@ -178,6 +197,20 @@ def test_rows_are_those_that_were_there_when_reading_began(path):
     assert next(rows)[0]["pair_id"] == "p0"
     path.write_text(head + "a new first row,1,a.png,b.png,,,mass,1,2,30,40\n" + "".join(lines))
     assert [row["pair_id"] for row, _ in rows] == [f"p{n}" for n in range(1, 5000)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits as on POSIX")
+@pytest.mark.parametrize("count", [100, 5000])
+def test_without_room_for_a_copy_a_table_is_read_as_it_is(path, count):
+    """Also one so small that the disk is seen to be full only after it was copied."""
+    path.write_text(",".join(MANIFEST_COLUMNS) + "\n" + "p,1,a,b,,,mass,1,2,3,4\n" * count)
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "from MammoTrackerLib.command.tables import PAIRS, read_groups\n"
+        f"from pathlib import Path; print(len(list(read_groups(Path({str(path)!r}), PAIRS))))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stdout == f"{count}\n", ran.stderr
 
 
 def test_empty_rows_and_columns_of_a_spreadsheet_are_left_out(path):

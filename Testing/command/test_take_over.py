@@ -96,6 +96,24 @@ def test_rows_that_hold_are_kept_wherever_they_stand(files, now, tracked, left):
     assert gone_on(manifest, out) == ([], []), "nothing is left to do"
 
 
+def test_an_earlier_table_that_rows_are_only_in_is_never_written_over(files):
+    """As after a manifest that was cut by mistake, and is whole again."""
+    manifest, out = files
+    whole = out.read_bytes()
+    write_table(manifest, asked("b"))
+    _, (said,) = gone_on(manifest, out)
+    assert "3 rows" in said and said.endswith("out.csv.before only.")
+    write_table(manifest, asked("a", "b"))
+    _, (said,) = gone_on(manifest, out)
+    assert "all results are kept" in said and not out.with_name("out.csv.before-2").exists()
+    second = out.read_bytes()
+    write_table(manifest, asked("b"))
+    _, (said,) = gone_on(manifest, out)
+    assert said.endswith("out.csv.before-2 only.")
+    assert out.with_name("out.csv.before").read_bytes() == whole
+    assert out.with_name("out.csv.before-2").read_bytes() == second
+
+
 def test_rows_of_a_series_are_told_apart_by_lesion_and_exam(tmp_path):
     manifest, out = tmp_path / "m.csv", tmp_path / "out.csv"
 

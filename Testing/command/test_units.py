@@ -10,7 +10,8 @@ from command_line import read_table, write_table
 
 from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command import units
-from MammoTrackerLib.command.results import Journal, Results, fingerprints
+from MammoTrackerLib.command.fingerprints import fingerprints
+from MammoTrackerLib.command.results import Journal, Results
 from MammoTrackerLib.command.tables import PAIRS, SERIES
 
 
