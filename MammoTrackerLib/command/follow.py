@@ -26,7 +26,7 @@ from ..pair import series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
-from ..reading.lesions import absence_remarks, read_lesions
+from ..reading.lesions import read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .growth_plot import draw_growth
@@ -281,38 +281,20 @@ def _read_marks(
     """
     headers = [exam.header for exam in exams]
     file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
-    lesions: list[tuple[MarkedLesion, str]] = []
-    trackings: list[str | None] = []
-    pointed: list[set[int]] = []
-    numbers: dict[str, int] = {}
-    # What the user said comes first, and what was only predicted is then looked for again. Of a
-    # lesion, what has a size comes before what is a point.
-    said = [mark for mark in file.lesions if not mark.is_predicted]
-    sized = {mark.tracking for mark in said if mark.tracking and not mark.is_size_made_up}
-    said.sort(key=lambda mark: mark.is_size_made_up and mark.tracking in sized)
-    for mark in (*said, *(mark for mark in file.lesions if mark.is_predicted)):
-        number = numbers.get(mark.tracking) if mark.tracking else None
-        known = None if number is None else lesions[number][0]
-        if known is None or mark.exam == known.exam or mark.exam in known.decided:
-            number = len(lesions)
-            lesions.append((MarkedLesion(mark.exam, mark.box), mark.lesion_type))
-            trackings.append(mark.tracking)
-            pointed.append(set())
-            if mark.tracking:
-                numbers.setdefault(mark.tracking, number)
-        elif not mark.is_predicted:
-            known.decided[mark.exam] = mark.box
-        if mark.is_size_made_up and not mark.is_predicted:
-            pointed[number].add(mark.exam)
-    unused = 0
-    for exam, tracking in file.absences:
-        number = numbers.get(tracking) if tracking else None
-        known = None if number is None else lesions[number][0]
-        if known is None or exam in (None, known.exam) or exam in known.decided:
-            unused += 1
-        else:
-            known.decided[exam] = None
-    return lesions, trackings, pointed, [*file.remarks, *absence_remarks(unused)]
+    found, remarks = file.joined()
+    lesions = [
+        (
+            MarkedLesion(
+                marks.first.exam,
+                marks.first.box,
+                {exam: mark and mark.box for exam, mark in marks.others.items()},
+            ),
+            marks.first.lesion_type,
+        )
+        for marks in found
+    ]
+    trackings = [marks.first.tracking for marks in found]
+    return lesions, trackings, [marks.pointed for marks in found], [*file.remarks, *remarks]
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

@@ -56,6 +56,8 @@ class Lesion:
     is_predicted
         Whether the file is of MammoTracker itself, which predicted the box, and no user said
         something of it.
+    decision
+        As of a `Mark`.
     """
 
     box: Box
@@ -64,6 +66,30 @@ class Lesion:
     lesion_type: str = ""
     is_size_made_up: bool = False
     is_predicted: bool = False
+    decision: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class LesionMarks:
+    """All that a file says of one lesion.
+
+    Attributes
+    ----------
+    first
+        The mark from which the lesion is followed.
+    others
+        The user's marks on other exams, by their indices; None where it is not, says the user.
+    """
+
+    first: Lesion
+    others: dict[int, Lesion | None] = field(default_factory=dict)
+
+    @property
+    def pointed(self) -> set[int]:
+        """On which exams the user pointed at it alone."""
+        said = [self.first] if not self.first.is_predicted else []
+        said += [mark for mark in self.others.values() if mark is not None]
+        return {mark.exam for mark in said if mark.is_size_made_up}
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,60 @@ class LesionFile:
     lesions: tuple[Lesion, ...]
     remarks: tuple[str, ...]
     absences: tuple[tuple[int | None, str | None], ...] = field(default=(), repr=False)
+
+    def joined(self, preferred: int | None = None) -> tuple[list[LesionMarks], list[str]]:
+        """Make one lesion of the marks on several exams that have one `Lesion.tracking`.
+
+        It is followed from what has a size, of that from what the user has marked, of that from
+        what comes first. What was only predicted is to be looked for again: it counts where a
+        lesion has nothing else.
+
+        Parameters
+        ----------
+        preferred
+            Index of the exam from which a lesion is followed that is marked there.
+
+        Returns
+        -------
+        (list of LesionMarks, list of str)
+            The lesions, and sentences for the user on what is doubtful or was not used.
+        """
+        groups: dict[object, list[Lesion]] = {}
+        for mark in self.lesions:
+            groups.setdefault(mark.tracking or mark, []).append(mark)
+        found: list[LesionMarks] = []
+        known: dict[str | None, LesionMarks] = {}
+        for marks in groups.values():
+            said = [mark for mark in marks if not mark.is_predicted] or marks[:1]
+            said.sort(
+                key=lambda mark: (
+                    mark.exam != preferred,
+                    mark.is_size_made_up,
+                    mark.decision not in ("", "MARKED"),
+                )
+            )
+            own = known[marks[0].tracking] = LesionMarks(said[0])
+            found.append(own)
+            for mark in said[1:]:
+                if mark.exam in (own.first.exam, *own.others):
+                    found.append(LesionMarks(mark))
+                else:
+                    own.others[mark.exam] = mark
+        unused = 0
+        for exam, tracking in self.absences:
+            own = known.get(tracking) if tracking else None
+            if own is None or exam in (None, own.first.exam, *own.others):
+                unused += 1
+            else:
+                own.others[exam] = None
+        predicted = sum(marks.first.is_predicted for marks in found)
+        remarks = absence_remarks(unused)
+        if predicted:
+            remarks.append(
+                "Marked by nobody on these exams, so followed from where MammoTracker predicted "
+                f"them: {predicted} of the lesions."
+            )
+        return found, remarks
 
 
 def absence_remarks(count: int) -> list[str]:
@@ -200,7 +280,8 @@ def _lesion_file(
             continue
         box, is_point = placed
         tracking = mark.tracking or None
-        lesions.append(Lesion(box, exam, tracking, mark.lesion_type, is_point, mark.is_predicted))
+        known = tracking, mark.lesion_type, is_point, mark.is_predicted, mark.decision
+        lesions.append(Lesion(box, exam, *known))
     points = sum(lesion.is_size_made_up for lesion in lesions)
     if points:
         remarks.append(

@@ -67,6 +67,9 @@ class Mark:
         "mass", "calcification", or "" where the report says neither.
     is_predicted
         Whether MammoTracker itself predicted it, and no user said something of it.
+    decision
+        What the user of MammoTracker said of it, as a report of its own has it: "MARKED",
+        "ACCEPTED", ...; "" in a report of others.
     """
 
     bounds: tuple[float, float, float, float]
@@ -74,6 +77,7 @@ class Mark:
     tracking: str = field(default="", repr=False)
     lesion_type: str = ""
     is_predicted: bool = False
+    decision: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -292,6 +296,7 @@ class Reader:
                 tracking,
                 _TYPES.get(group.finding, ""),
                 status is not None and decision is None,
+                decision or "",
             )
 
     def _composed_uid(self, composite: _Group) -> str:
