@@ -213,8 +213,8 @@ class LesionList(VTKObservationMixin):
         self._menu.popup(button.mapToGlobal(qt.QPoint(0, button.height)))
 
     def _exams(self) -> list:
-        """Return the exams on which lesions may be loaded."""
-        return self._volumes if self._isSeries else [self._prior]
+        """Return the exams of which a file may say something."""
+        return list(dict.fromkeys(self._volumes))
 
     def _onLoadFiles(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(

@@ -17,7 +17,7 @@ def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:
     Parameters
     ----------
     path
-        An .mrk.json file or a mask of the prior, or a DICOM SR on any of the exams.
+        An .mrk.json file or a mask of the prior, or a DICOM SR on the exams.
     volumes
         The exams, the prior among them.
     prior

@@ -43,7 +43,7 @@ from .lesion import (
     set_lesion_type,
     unclaimed_rois,
 )
-from .nodes import placing_kept
+from .nodes import exam_of, placing_kept
 from .prediction import (
     ABSENT,
     answers_of,
@@ -51,9 +51,9 @@ from .prediction import (
     box_or_guess,
     candidates_of,
     decision_of,
-    exam_of,
     is_as_tracked,
     is_prediction,
+    is_tracked,
     lesion_of,
     prediction_of,
     predictions,
@@ -159,6 +159,7 @@ __all__ = [
     "is_placed",
     "is_point",
     "is_prediction",
+    "is_tracked",
     "is_wall_left",
     "keep_series",
     "keep_tracking",
