@@ -74,7 +74,7 @@ def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
     panel.ui.examsList.item(1).setCheckState(qt_checked())
     panel.ui.exportLabel.text = ""
     shell.click(panel.ui.exportButton)
-    assert "DICOM file of each exam" in panel.ui.exportLabel.text
+    assert "DICOM file of each exam, which is missing of exam 2." in panel.ui.exportLabel.text
     assert "12 files written. There is no new report.dcm: " in panel.ui.exportLabel.text
     shell.click(panel.ui.reportCheckBox)
     exams[1].SetAttribute("DICOM.instanceUIDs", uid)
