@@ -32,8 +32,8 @@ class PairProblem:
     blocks
         Whether tracking makes no sense; laterality and view can be forced nevertheless.
     kind
-        "laterality", "view", "patient", "dates", "modifiers", "spacing" or "file": what had to be
-        guessed to read it.
+        "laterality", "view", "patient", "image" (the same twice), "dates", "modifiers", "spacing"
+        or "file": what had to be guessed to read it.
     """
 
     message: str
@@ -79,7 +79,13 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
             "select two mammograms of one kind."
         )
         problems.append(PairProblem(message, False, "modifiers"))
-    if None not in (prior.date, current.date) and prior.date >= current.date:
+    if _is_one_image(prior, current):
+        message = (
+            "Prior and current are one image: give two exams, since a lesion does not change "
+            "between them."
+        )
+        problems.append(PairProblem(message, False, "image"))
+    elif None not in (prior.date, current.date) and prior.date >= current.date:
         when = "on the day of" if prior.date == current.date else "after"
         message = f"The prior was taken {when} the current: make sure that they are not swapped."
         problems.append(PairProblem(message, False, "dates"))
@@ -128,9 +134,14 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
                 "wrong; select exams of one kind."
             )
             problems.append(PairProblem(message, False, "modifiers"))
-    dated = [(n, exam.date) for n, exam in enumerate(exams, 1) if exam.date is not None]
-    for (earlier, before), (later, after) in itertools.pairwise(dated):
-        if before >= after:
+    numbered = list(enumerate(exams, 1))
+    for (first, exam), (second, other) in itertools.combinations(numbered, 2):
+        if _is_one_image(exam, other):
+            problems.append(PairProblem(one_image(first, second), False, "image"))
+    dated = [(n, exam) for n, exam in numbered if exam.date is not None]
+    for (earlier, exam), (later, other) in itertools.pairwise(dated):
+        before, after = exam.date, other.date
+        if before >= after and not _is_one_image(exam, other):
             when = "on the day of" if before == after else "after"
             message = (
                 f"Exam {earlier} was taken {when} exam {later}: make sure that they are in the "
@@ -141,6 +152,19 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
         for remark in getattr(exam, "remarks", ()):
             problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
     return problems
+
+
+def one_image(first: int, second: int) -> str:
+    """Return the sentence for the user on two exams, by their numbers, that are one image."""
+    return (
+        f"Exams {first} and {second} are one image: give each exam once, since a lesion does not "
+        "change between them."
+    )
+
+
+def _is_one_image(one: Header | Mammogram, other: Header | Mammogram) -> bool:
+    """Whether DICOM says that two images are one (SOPInstanceUID)."""
+    return bool(one.instance_uids) and one.instance_uids[:1] == other.instance_uids[:1]
 
 
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:

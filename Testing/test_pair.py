@@ -8,7 +8,7 @@ import pytest
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
 from MammoTrackerLib.mammogram import Header
-from MammoTrackerLib.pair import check_box, check_pair, pair_problems
+from MammoTrackerLib.pair import check_box, check_pair, pair_problems, series_problems
 
 HEADER = Header((0.07, 0.07), "L", "CC", datetime.date(2022, 3, 1), "A")
 NEXT = replace(HEADER, date=datetime.date(2024, 3, 1))
@@ -40,6 +40,18 @@ def test_problems_of_a_pair(prior, current, problems):
     for problem in found:
         assert problem.message.endswith(".")
         assert "2022" not in problem.message
+
+
+def test_one_image_that_is_given_twice_is_said():
+    twin = replace(HEADER, instance_uids=("1.2.3", "1.2.4"))
+    (problem,) = pair_problems(twin, replace(twin, instance_uids=("1.2.3",)))
+    assert (problem.kind, problem.blocks) == ("image", False) and "one image" in problem.message
+    other = replace(NEXT, instance_uids=("1.2.5",))
+    (problem,) = series_problems([twin, twin, other])
+    assert problem.message.startswith("Exams 1 and 2 are one image")
+    assert [one.kind for one in pair_problems(twin, replace(twin, instance_uids=("1.2.9",)))] == [
+        "dates"
+    ]
 
 
 def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):

@@ -182,7 +182,9 @@ class Exams(VTKObservationMixin):
                 like, series = [], []
             if len(series) > 2:
                 self.series = series
-        self._list.show(like, self.series)
+        # What the user has forced into the series is listed, too.
+        strange = [volume for volume in self.series if volume not in like] if like else []
+        self._list.show(scene.by_date([*like, *strange]) if strange else like, self.series)
         self._follow([*like, *self.series])
 
     def _follow(self, volumes: list) -> None:
@@ -246,6 +248,7 @@ class Exams(VTKObservationMixin):
         else:
             doubts = [problem.message for problem in problems]
             doubts += self._warnings if self._warned == self.pair else []
+            doubts += self._unordered()
             ui.pairLabel.text = "\n".join(doubts) or self._summary()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
         ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
@@ -266,6 +269,23 @@ class Exams(VTKObservationMixin):
                 if known or before[number : number + 1] != [volume]:
                     box.value = known[0] if known else 0.0
         self._onShown()
+
+    def _unordered(self) -> list[str]:
+        """Return what there is to say where nobody knows in which order exams were taken."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        try:
+            dates = scene.dates_of(self.series) if self.isSeries else []
+        except MammoTrackerError:
+            return []
+        numbers = [str(number) for number, date in enumerate(dates, 1) if date is None]
+        if not numbers:
+            return []
+        text = _(
+            "Without a date: exam {numbers}. Such exams come last, in the order in which they were "
+            "loaded: make sure that it is that of their dates."
+        )
+        return [text.format(numbers=", ".join(numbers))]
 
     def _summary(self) -> str:
         from MammoTrackerLib import scene

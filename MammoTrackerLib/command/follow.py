@@ -22,7 +22,7 @@ from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
-from ..pair import series_problems
+from ..pair import one_image, series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
@@ -158,11 +158,8 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
     seen: dict[bytes, int] = {}
     for number, exam in enumerate(exams, 1):
         first = seen.setdefault(exam.reduced.image.tobytes(), number)
-        if first != number:
-            remarks.append(
-                f"Exams {first} and {number} are one image: give each exam once, since a lesion "
-                "does not change between them."
-            )
+        if first != number and one_image(first, number) not in remarks:
+            remarks.append(one_image(first, number))
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
 
 

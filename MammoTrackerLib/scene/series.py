@@ -108,8 +108,11 @@ def proposed_exams(volume, volumes: Iterable) -> list:
     if like.date is None or None in [getattr(like, name) for name in _SAME] or special(like):
         return []
     sure = []
+    images = {like.instance_uids[:1] or volume: volume}
     for other in exams_like(volume, volumes):
         header = header_of(other)
+        if images.setdefault(header.instance_uids[:1] or other, other) is not other:
+            continue  # the same image, loaded twice
         known = header.date is not None and not special(header)
         if known and None not in [getattr(header, name) for name in _SAME]:
             sure.append((other, header.date))
@@ -134,7 +137,12 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
     """
     volumes = list(volumes)
     like = exams_like(pair[0], volumes)
-    proposed = proposed_exams(pair[0], volumes)
+    own = {header_of(volume).instance_uids[:1] for volume in pair} - {()}
+    proposed = [
+        volume
+        for volume in proposed_exams(pair[0], volumes)
+        if volume in pair or header_of(volume).instance_uids[:1] not in own
+    ]
     chosen = [
         volume
         for volume in like

@@ -235,6 +235,39 @@ def test_a_series_stays_forced_while_it_is_looked_at(panel, shell, followed, tmp
     assert panel.exams.series == exams and not panel.exams.isForced
 
 
+def test_what_is_forced_into_a_series_is_listed_and_can_be_left_out(panel, shell, series, tmp_path):
+    import qt
+
+    other = shell.loadDicom(write_exam(tmp_path / "r.dcm", "Prior", 2023, "R"))
+    other.SetName("right")
+    panel.ui.currentSelector.setCurrentNode(other)
+    shell.process(0.4)
+    assert "of exam 4 is R" in panel.ui.pairLabel.text
+    assert listed(panel)[3] == ("4.  2023-03-01   right", True) and len(listed(panel)) == 5
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)
+    shell.process(0.4)
+    assert panel.exams.series == series and other not in panel.exams.pair
+    assert len(listed(panel)) == 4
+
+
+def test_an_order_that_nobody_knows_is_said(panel, shell):
+    import qt
+    import slicer
+    from sample_pair import SAMPLE
+
+    names = "Prior", "Current", "Prior"
+    exams = [slicer.util.loadVolume(str(SAMPLE / f"MammoTracker{name}.nrrd")) for name in names]
+    choose(panel, shell, *exams[:2])
+    try:
+        assert "Without a date" not in panel.ui.pairLabel.text
+        panel.ui.examsList.item(2).setCheckState(qt.Qt.Checked)
+        shell.process(0.3)
+        assert panel.ui.pairLabel.text.startswith("Without a date: exam 1, 2, 3.")
+    finally:
+        shell.scene.Clear()
+        shell.process(0.3)
+
+
 def test_doubts_of_the_registration_are_said_of_its_pair_alone(panel, shell, pair):
     summary = panel.ui.pairLabel.text
     panel.exams.warn(["These two do not look like one breast in one view."])

@@ -66,6 +66,18 @@ def test_of_two_on_one_day_none_is_proposed(scene, add):
     assert bridge.series_of(pair, all_volumes(scene)) == [first, second, third, again]
 
 
+def test_of_an_image_that_is_loaded_twice_one_is_proposed(scene, add):
+    first = add("a", StudyDate="20200301", SOPInstanceUID="1.2.1")
+    again = add("b", StudyDate="20200301", SOPInstanceUID="1.2.1")
+    last = add("c", StudyDate="20220301")
+    assert bridge.propose_pair(all_volumes(scene)) == (first, last)
+    assert bridge.proposed_exams(last, all_volumes(scene)) == [first, last]
+    assert bridge.series_of((last, again), all_volumes(scene)) == [again, last]
+    middle = add("d", StudyDate="20210301")
+    assert bridge.series_of((last, again), all_volumes(scene)) == [again, middle, last]
+    assert bridge.series_of((again, last), all_volumes(scene)) == [again, middle, last]
+
+
 def test_what_the_user_chose_counts_and_is_saved(scene, add, tmp_path):
     exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
     pair = exams[3], exams[2]
