@@ -250,6 +250,35 @@ def test_what_is_forced_into_a_series_is_listed_and_can_be_left_out(panel, shell
     assert len(listed(panel)) == 4
 
 
+def test_lesions_that_are_marked_on_an_exam_that_is_left_out_are_counted(panel, shell, followed):
+    import qt
+
+    exams, (mass, calcs) = followed
+    assert "Not listed" not in panel.ui.pairLabel.text
+    panel.ui.examsList.item(0).setCheckState(qt.Qt.Unchecked)
+    said = "Not listed, since marked on other exams of this breast: 1 of the lesions."
+    assert panel.lesions.rois == [mass]
+    assert panel.ui.pairLabel.text == f"L MLO, 3 exams, 4.0 years\n{said}"
+    shell.scene.RemoveNode(calcs)
+    shell.process(0.4)
+    assert panel.ui.pairLabel.text == "L MLO, 3 exams, 4.0 years"
+
+
+def test_exams_of_one_day_are_said_also_without_their_files(panel, shell, followed):
+    import slicer
+
+    exams, _lesions = followed
+    exams[1].SetAttribute("MammoTracker.Year", exams[0].GetAttribute("MammoTracker.Year"))
+    files = dict(slicer.dicomDatabase.files)
+    slicer.dicomDatabase.files.clear()
+    try:
+        panel.enter()
+        shell.process(0.4)
+        assert "Exam 1 was taken on the day of exam 2" in panel.ui.pairLabel.text
+    finally:
+        slicer.dicomDatabase.files.update(files)
+
+
 def test_an_order_that_nobody_knows_is_said(panel, shell):
     import qt
     import slicer
