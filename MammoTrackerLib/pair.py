@@ -213,22 +213,32 @@ def check_box_on(box: Box, size: tuple[int, int], spacing: tuple[float, float], 
     name
         What a message calls it.
     """
+    problem = box_problem(box, size, spacing)
+    if problem:
+        raise MammoTrackerError(
+            f"The box {box} is {problem}. Give x0 y0 x1 y1 in pixels of {name}."
+        )
+
+
+def box_problem(box: Box, size: tuple[int, int], spacing: tuple[float, float]) -> str:
+    """Return what a box on an image is, as `check_box_on` takes it, if it can be no lesion's."""
     sides = np.array([box.width, box.height])
     longest = box.longest_side(spacing)
     if min(sides) < MIN_LESION_PX - _ROUNDED_PX or longest < MIN_LESION_MM - _ROUNDED_MM:
-        raise MammoTrackerError(
-            f"The box {box} is too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide "
-            f"and high, and {MIN_LESION_MM:g} mm long. Give x0 y0 x1 y1 in pixels of {name}."
+        return (
+            f"too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide and high, and "
+            f"{MIN_LESION_MM:g} mm long"
         )
     if longest > MAX_LESION_MM:
-        raise MammoTrackerError(
-            f"The box {box} is too large for a lesion: its side is {longest:.0f} mm. Give x0 y0 x1 "
-            f"y1 in pixels of {name}, and check the pixel spacing."
+        return (
+            f"too large for a lesion: its side is {longest:.0f} mm, unless the pixel spacing is "
+            "wrong"
         )
     columns, rows = size
     x, y = box.center
     if not (0 <= x <= columns and 0 <= y <= rows):
-        raise MammoTrackerError(
-            f"The box {box} is outside {name}, which has {columns} x {rows} pixels "
-            "(width x height): give x0 y0 x1 y1 inside it."
+        return (
+            f"outside the image by more than half: that has {columns} x {rows} pixels "
+            "(width x height)"
         )
+    return ""

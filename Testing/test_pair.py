@@ -89,6 +89,12 @@ def test_a_box_of_no_lesion_is_refused(sides, spacing, reason):
         check_box(box, image(spacing))
 
 
+def test_a_box_of_which_the_image_shows_less_than_half_is_refused():
+    check_box(Box(-100, 700, 101, 800), image(0.07))
+    with pytest.raises(MammoTrackerError, match="outside the image .* in pixels of the prior"):
+        check_box(Box(-101, 700, 100, 800), image(0.07))
+
+
 def test_what_was_guessed_of_a_file_is_said():
     remark = "Its window shows none of its values, and was left out."
     prior = Mammogram(np.eye(400), 0.1, remarks=(remark,))

@@ -32,7 +32,7 @@ class Tracking:
         self._exams, self._lesions, self._results, self._setup = exams, lesions, results, setup
         self._onChanged = onChanged
         self._onRegistered = onRegistered
-        self._rois, self._volumes = [], []
+        self._rois, self._volumes, self._refused = [], [], []
         self.process = TrackerProcess()
         self.process.onReady = lambda info: setup.showRuntime(info["runtime"], info["device"])
         self.process.onProgress = self._showProgress
@@ -76,7 +76,7 @@ class Tracking:
         from MammoTrackerLib import scene
 
         prior, current = self._exams.pair
-        boxes = [scene.box_of(roi, prior) for roi in rois]
+        rois, boxes = self._usable(rois, lambda roi: scene.lesion_box(roi, prior))
         images = scene.mammogram_of(prior), scene.mammogram_of(current)
         self._rois, self._volumes = rois, [prior, current]
         self.process.track(*images, boxes, force=self._exams.isForced)
@@ -86,10 +86,31 @@ class Tracking:
         from MammoTrackerLib import scene
 
         volumes = self._exams.series
-        lesions = [scene.marked_lesion(roi, volumes) for roi in rois]
+        rois, lesions = self._usable(rois, lambda roi: scene.marked_lesion(roi, volumes))
         self._rois, self._volumes = rois, volumes
         readers = [partial(_mammogram, volume) for volume in volumes]
         self.process.follow(readers, lesions, force=self._exams.isForced)
+
+    def _usable(self, rois: list, read) -> tuple[list, list]:
+        """Return the lesions that can be tracked, and what is read of them; the others wait.
+
+        Raises
+        ------
+        MammoTrackerError
+            If there is none.
+        """
+        from MammoTrackerLib import MammoTrackerError
+
+        usable, found, self._refused = [], [], []
+        for roi in rois:
+            try:
+                found.append(read(roi))
+                usable.append(roi)
+            except MammoTrackerError as error:
+                self._refused.append(str(error))
+        if not usable:
+            raise MammoTrackerError("\n".join(dict.fromkeys(self._refused)))
+        return usable, found
 
     def onCancel(self) -> None:
         """Stop tracking; results that are there stay."""
@@ -146,9 +167,8 @@ class Tracking:
             return
         rois = [roi for roi in self._rois if roi.GetScene()]
         count = len(rois)
-        self._end(
-            _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count), 1
-        )
+        said = _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count)
+        self._end("\n".join([said, *self._refused]), 1)
         beside = self._exams.pair[1]
         predictions = [scene.prediction_of(roi, beside) for roi in rois if beside]
         # The views stay where they are while the user is drawing in them.

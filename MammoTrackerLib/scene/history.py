@@ -30,7 +30,7 @@ from .prediction import (
     show_track,
     status_of,
 )
-from .rois import bounds_of, box_if_placed, box_of, is_moved, is_placed
+from .rois import bounds_of, box_if_placed, is_moved, is_placed, lesion_box
 from .series import dates_of, keep_series
 from .volumes import header_of
 
@@ -62,6 +62,11 @@ def decisions(lesion, volumes: Sequence) -> dict:
     dict of int to Box or None
         The box that was accepted, corrected or drawn; None where the answer was rejected, or the
         lesion is not there.
+
+    Raises
+    ------
+    MammoTrackerError
+        If a lesion cannot be followed from one of these boxes.
     """
     found = {}
     for number, volume in enumerate(volumes):
@@ -71,7 +76,7 @@ def decisions(lesion, volumes: Sequence) -> dict:
         if decision_of(roi) in ABSENT:
             found[number] = None
         elif decision_of(roi) and is_placed(roi):
-            found[number] = bounds_of(roi, volume)
+            found[number] = lesion_box(roi, volume)
     return found
 
 
@@ -81,10 +86,10 @@ def marked_lesion(lesion, volumes: Sequence) -> MarkedLesion:
     Raises
     ------
     MammoTrackerError
-        If it has no place on that exam.
+        If it has no place on that exam, or cannot be followed from its box, there or elsewhere.
     """
     exam = exam_of(lesion)
-    return MarkedLesion(volumes.index(exam), box_of(lesion, exam), decisions(lesion, volumes))
+    return MarkedLesion(volumes.index(exam), lesion_box(lesion, exam), decisions(lesion, volumes))
 
 
 def set_outdated(lesion) -> None:

@@ -10,6 +10,7 @@ from slicer.util import arrayFromVTKMatrix, updateVTKMatrixFromArray
 
 from ..box import Box
 from ..errors import MammoTrackerError
+from ..pair import box_problem
 from .nodes import ROI, TRANSFORM, VOLUME, exam_of, nodes_with, set_attribute
 from .raster import Raster, image_axes, right_angled
 from .volumes import header_of
@@ -53,6 +54,21 @@ def box_of(roi, volume) -> Box:
         raise MammoTrackerError(
             f"The ROI {roi.GetName()} is outside the image: move it onto the lesion."
         )
+    return box
+
+
+def lesion_box(roi, volume) -> Box:
+    """Return the box that `box_of` does, if a lesion can be followed from it.
+
+    Raises
+    ------
+    MammoTrackerError
+        If not; that names the ROI.
+    """
+    box, header = box_of(roi, volume), header_of(volume)
+    problem = box_problem(box, header.size, header.spacing) if header.spacing else ""
+    if problem:
+        raise MammoTrackerError(f"The ROI {roi.GetName()} is {problem}. Change its box.")
     return box
 
 
