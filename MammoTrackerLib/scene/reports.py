@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import slicer
@@ -11,8 +12,8 @@ from ..errors import MammoTrackerError
 from ..reading.lesions import Lesion, LesionMarks, read_lesions
 from ..reading.sr import read_report
 from .history import set_outdated
-from .lesion import claim_lesion, keep_as_point, lesions
-from .nodes import ROI, attribute, exam_of, placing_kept, set_attribute
+from .lesion import claim_lesion, keep_as_point
+from .nodes import ROI, attribute, exam_of, nodes_with, placing_kept, set_attribute
 from .prediction import review_of, roi_on, show_decision
 from .rois import box_if_placed, is_moved, place_roi
 from .volumes import header_of, source_file
@@ -50,11 +51,14 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     file = read_lesions(path, [header_of(volume) for volume in volumes], marked)
     is_pair = len(volumes) == 2
     found, remarks = file.joined(marked if is_pair else None)
-    before = [roi for volume in volumes for roi in lesions(volume)]
-    rois, known, elsewhere = [], 0, 0
+    before = [roi for roi in nodes_with(volumes[0].GetScene(), ROI, "lesion") if exam_of(roi)]
+    rois, known, hidden, elsewhere = [], 0, 0, 0
     for number, marks in enumerate(found, 1):
         roi = next((one for one in before if _is_same(one, marks.first, volumes)), None)
         exam = exam_of(roi) if roi else volumes[marks.first.exam]
+        if exam not in volumes:
+            hidden += 1
+            continue
         if is_pair and exam is not volumes[marked]:
             elsewhere += 1
             continue
@@ -71,11 +75,12 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     counts = {
         "Predicted by MammoTracker, so to be found anew by tracking: {} of the marks.": predicted,
         "There already, so that their boxes stay as they are: {} of the lesions.": known,
+        "There already, but marked on an exam that is left out: {} of the lesions.": hidden,
         "Marked on the other of the two exams alone, which is to be selected as the prior for "
         "them: {} of the lesions.": elsewhere,
     }
     remarks = [*file.remarks, *remarks, *(text.format(n) for text, n in counts.items() if n)]
-    if not rois and not known:
+    if not rois and not known and not hidden:
         raise MammoTrackerError(" ".join([f"{path} marks no lesion on the prior.", *remarks]))
     return rois, tuple(remarks)
 
@@ -133,7 +138,10 @@ def reports_on(volumes: Sequence) -> list[Path]:
     none.
     """
     database = getattr(slicer, "dicomDatabase", None)
-    wanted = {uid for volume in volumes for uid in header_of(volume).instance_uids}
+    wanted = set()
+    for volume in volumes:
+        with suppress(MammoTrackerError):  # it is no single slice, so no report marks it
+            wanted.update(header_of(volume).instance_uids)
     if database is None or not wanted:
         return []
     files = [source_file(volume) for volume in volumes]

@@ -146,7 +146,8 @@ def test_a_mask_of_the_prior_is_loaded(panel, shell, pair, tmp_path):
     assert sorted(boxes) == [pytest.approx(box) for box in expected]
 
 
-def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
+def segment(volume, name):
+    """Segment a part of a volume, as 300, 500, 360, 540 in its pixels."""
     import numpy as np
     import slicer
     import vtk
@@ -154,31 +155,75 @@ def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
 
     from MammoTrackerLib import scene
 
-    prior, current, _ = pair
-    columns, rows = scene.Raster(prior).size
+    columns, rows = scene.Raster(volume).size
     labels = np.zeros((1, rows, columns), np.uint8)
     labels[0, 500:540, 300:360] = 1
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(columns, rows, 1)
     image.GetPointData().SetScalars(numpy_to_vtk(labels.ravel(), deep=True))
     matrix = vtk.vtkMatrix4x4()
-    prior.GetIJKToRASMatrix(matrix)
+    volume.GetIJKToRASMatrix(matrix)
     image.SetImageToWorldMatrix(matrix)
-    nodes = []
-    for name, volume in (("Mass", prior), ("Elsewhere", current)):
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        node.AddSegmentFromBinaryLabelmapRepresentation(image, "Mass in the middle")
-        nodes.append(node)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.AddSegmentFromBinaryLabelmapRepresentation(image, "Mass in the middle")
+
+
+def offered(panel, shell) -> dict:
+    """Click *Load...*, and return what its menu offers besides files."""
     shell.click(panel.ui.loadLesionsButton)
     actions = {action.text: action for action in panel.lesions._menu.actions()}
-    assert list(actions) == ["Files...", "Segmentation Mass"]
     panel.lesions._menu.close()
+    assert actions.pop("Files...")
+    return actions
+
+
+def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, _ = pair
+    segment(prior, "Mass")
+    segment(current, "Elsewhere")
+    actions = offered(panel, shell)
+    assert list(actions) == ["Segmentation Mass"]
     actions["Segmentation Mass"].trigger()
     added = panel.lesions.rois[-1]
     assert added.GetName() == "Mass in the middle"
     assert scene.box_of(added, prior).as_tuple() == pytest.approx((300, 500, 360, 540), abs=0.01)
     assert panel.ui.lesionsTable.rowCount == 2 and shell.messages == []
+
+
+def test_a_segmentation_of_any_exam_of_a_series_is_offered(panel, shell, series):
+    from MammoTrackerLib import scene
+
+    segment(series[1], "Early")
+    offered(panel, shell)["Segmentation Early"].trigger()
+    (roi,) = panel.lesions.rois
+    assert scene.exam_of(roi) is series[1] and panel.exams.pair[0] is series[3]
+
+
+def test_what_is_no_mammogram_loads_none_and_keeps_none_from_it(panel, shell, pair, tmp_path):
+    import numpy as np
+    import slicer
+    from panel_steps import choose
+    from PIL import Image
+
+    prior, current, _ = pair
+    stack = slicer.util.addVolumeFromArray(np.zeros((3, 40, 40), np.uint8), name="Stack")
+    segment(current, "Mass")
+    choose(panel, shell, current, stack)
+    assert list(offered(panel, shell)) == ["Segmentation Mass"]
+    mask = np.zeros((1488, 949), np.uint8)
+    mask[500:540, 300:360] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    panel.lesions.load([tmp_path / "mask.png"])
+    assert len(panel.lesions.rois) == 1 and shell.messages == []
+    slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[
+        0
+    ].SetReferenceImageGeometryParameterFromVolumeNode(stack)
+    choose(panel, shell, stack, prior)
+    offered(panel, shell)["Segmentation Mass"].trigger()
+    assert "no single slice" in shell.messages.pop() and panel.lesions.rois == []
 
 
 def test_a_report_on_the_exams_in_the_dicom_database_is_offered(panel, shell, series, tmp_path):

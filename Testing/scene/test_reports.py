@@ -171,6 +171,15 @@ def test_a_report_that_is_loaded_again_doubles_nothing(scene, exams, tmp_path):
     assert_same_box(bridge.box_of(answer, volumes[1]), FOUND_BOX)
 
 
+def test_a_lesion_on_an_exam_that_is_left_out_is_not_doubled(exams, tmp_path):
+    volumes, _ = exams
+    path = write_report(tmp_path / "sr.dcm", report(outline(A), outline(B), outline(C)))
+    (roi,), _ = load_lesions(path, volumes)
+    rois, remarks = load_lesions(path, volumes[1:])
+    assert rois == [] and bridge.exam_of(roi) is volumes[0] and bridge.lesions(volumes[1]) == []
+    assert "There already, but marked on an exam that is left out: 1" in remarks[-1]
+
+
 def test_our_own_report_brings_back_what_the_user_said(exams, tmp_path):
     volumes, _ = exams
     marks = {A: ("ACCEPTED", SQUARE), B: ("MARKED", LARGER), C: ("CORRECTED", OTHER)}
