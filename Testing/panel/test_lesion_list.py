@@ -218,9 +218,8 @@ def test_what_is_no_mammogram_loads_none_and_keeps_none_from_it(panel, shell, pa
     Image.fromarray(mask).save(tmp_path / "mask.png")
     panel.lesions.load([tmp_path / "mask.png"])
     assert len(panel.lesions.rois) == 1 and shell.messages == []
-    slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[
-        0
-    ].SetReferenceImageGeometryParameterFromVolumeNode(stack)
+    (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(stack)
     choose(panel, shell, stack, prior)
     offered(panel, shell)["Segmentation Mass"].trigger()
     assert "no single slice" in shell.messages.pop() and panel.lesions.rois == []
