@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..box import Box
@@ -105,11 +105,14 @@ class LesionFile:
     absences
         Where a user said that a lesion is not: the exam, None if it is another image, and what
         `Lesion.tracking` is of that lesion. Whoever does not use one says so: `absence_remarks`.
+    rejections
+        Where a user rejected a box, as for absences: it may be elsewhere on that exam.
     """
 
     lesions: tuple[Lesion, ...]
     remarks: tuple[str, ...]
     absences: tuple[tuple[int | None, str | None], ...] = field(default=(), repr=False)
+    rejections: tuple[tuple[int | None, str | None], ...] = field(default=(), repr=False)
 
     def joined(self, preferred: int | None = None) -> tuple[list[LesionMarks], list[str]]:
         """Make one lesion of the marks on several exams that have one `Lesion.tracking`.
@@ -240,8 +243,9 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
         )
     left_out = Counter(report.left_out)
     places = sources | own
-    absences = tuple(
-        (places.get(absence.instance_uid), absence.tracking or None) for absence in report.absences
+    absences, rejections = (
+        tuple((places.get(one.instance_uid), one.tracking or None) for one in found)
+        for found in (report.absences, report.rejections)
     )
     marks, is_on_source = [], False
     for mark in report.marks:
@@ -257,7 +261,8 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
             "Marks are on an image that an exam was made from: they were taken over, pixel by "
             "pixel."
         )
-    return _lesion_file(path, exams, marks, left_out, remarks, absences)
+    file = _lesion_file(path, exams, marks, left_out, remarks, absences)
+    return replace(file, rejections=rejections)
 
 
 def _lesion_file(

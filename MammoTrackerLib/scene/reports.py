@@ -14,7 +14,7 @@ from ..reading.sr import read_report
 from .history import set_outdated
 from .lesion import claim_lesion, keep_as_point
 from .nodes import ROI, attribute, exam_of, nodes_with, placing_kept, set_attribute
-from .prediction import review_of, roi_on, show_decision
+from .prediction import review_of, roi_on, set_review, show_decision
 from .rois import box_if_placed, is_moved, place_roi
 from .volumes import header_of, source_file
 
@@ -68,7 +68,9 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
         else:
             roi = _add(f"Lesion {number}", marks.first, exam)
             rois.append(roi)
-        if _decide(roi, marks, volumes) and roi not in rois:
+        own = marks.first.tracking
+        rejected = [exam for exam, lesion in file.rejections if own and lesion == own]
+        if _decide(roi, marks, rejected, volumes) and roi not in rois:
             set_outdated(roi)
     predicted = sum(mark.is_predicted for mark in file.lesions)
     predicted -= sum(marks.first.is_predicted for marks in found)
@@ -103,8 +105,11 @@ def _add(name: str, lesion: Lesion, volume):
     return roi
 
 
-def _decide(lesion, marks: LesionMarks, volumes: Sequence) -> bool:
-    """Show what a file says of a lesion where the user has said nothing; whether it does."""
+def _decide(lesion, marks: LesionMarks, rejected: Sequence, volumes: Sequence) -> bool:
+    """Show what a file says of a lesion where the user has said nothing; whether it does.
+
+    `rejected` are the exams on which it says that a box was rejected, by their indices.
+    """
     said = {marks.first.exam: marks.first, **marks.others}
     has_decided = False
     for number, mark in said.items():
@@ -117,6 +122,15 @@ def _decide(lesion, marks: LesionMarks, volumes: Sequence) -> bool:
         known = show_decision(lesion, volumes[number], mark and mark.box, review)
         if mark and mark.is_size_made_up:
             keep_as_point(known)
+        has_decided = True
+    for number in rejected:
+        known = None if number is None else roi_on(lesion, volumes[number])
+        if number is None or known is lesion or (known and review_of(known)):
+            continue
+        if known:
+            set_review(known, "rejected")
+        else:
+            show_decision(lesion, volumes[number], None, "rejected")
         has_decided = True
     return has_decided
 

@@ -87,7 +87,7 @@ def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
     assert scene.exam_of(calcs) is exams[0] and scene.answers_of(calcs).keys() == {exams[0].GetID()}
     answers = {volume: scene.roi_on(mass, volume) for volume in exams}
     assert scene.review_of(answers[exams[1]]) == "not there"
-    assert answers[exams[0]] is None and answers[exams[2]] is None
+    assert answers[exams[0]] is None and scene.review_of(answers[exams[2]]) == "rejected"
     (said,) = shell.messages
     assert "1 rejected by the user" in said and "not there" not in said
     assert "to be found anew by tracking: 3 of the marks" in said

@@ -180,12 +180,25 @@ def test_a_lesion_on_an_exam_that_is_left_out_is_not_doubled(exams, tmp_path):
     assert "There already, but marked on an exam that is left out: 1" in remarks[-1]
 
 
+def test_a_rejection_in_a_report_leaves_the_answer_that_is_there(exams, tmp_path):
+    volumes, _ = exams
+    rejected = group(*tracking("1.5"), own("DECISION", "REJECTED"), image(B))
+    path = write_report(tmp_path / "sr.dcm", report(outline(A), rejected))
+    (roi,), _ = load_lesions(write_report(tmp_path / "a.dcm", report(outline(A))), volumes)
+    answer = bridge.show_track(roi, volumes[1], make_track())
+    load_lesions(path, volumes)
+    assert bridge.review_of(answer) == "rejected" and bridge.is_tracked(answer)
+    assert_same_box(bridge.box_of(answer, volumes[1]), FOUND_BOX)
+
+
 def test_our_own_report_brings_back_what_the_user_said(exams, tmp_path):
     volumes, _ = exams
     marks = {A: ("ACCEPTED", SQUARE), B: ("MARKED", LARGER), C: ("CORRECTED", OTHER)}
     groups = [outline(uid, box=box, own_codes=by_us(said)) for uid, (said, box) in marks.items()]
     groups += [outline(A, "1.6", own_codes=by_us(None))]
     groups += [outline(B, "1.6", own_codes=by_us("DRAWN"))]
+    groups.append(group(*tracking("1.6"), own("DECISION", "REJECTED"), image(C)))
+    groups.append(group(*tracking(None, None), own("DECISION", "REJECTED"), image(C)))
     groups += [outline(uid, "1.7", own_codes=by_us(None)) for uid in (B, C)]
     path = write_report(tmp_path / "sr.dcm", report(*groups))
     (roi, drawn, predicted), remarks = load_lesions(path, volumes)
@@ -193,9 +206,11 @@ def test_our_own_report_brings_back_what_the_user_said(exams, tmp_path):
     assert [text for text, _ in found] == ["accepted", "marked", "corrected"]
     for (_, box), (_, wanted) in zip(found, marks.values(), strict=True):
         assert_same_box(box, wanted)
-    assert [text for text, _ in decided(drawn, volumes)] == ["", "marked", ""]
+    assert [text for text, _ in decided(drawn, volumes)] == ["", "marked", "rejected"]
     assert [text for text, _ in decided(predicted, volumes)] == ["", "marked", ""]
     assert remarks == (
+        "Of the marks, these were left out: 2 rejected by the user of MammoTracker, without "
+        "another place.",
         "Marked by nobody on these exams, so followed from where MammoTracker predicted them: 1 of "
         "the lesions.",
         "Predicted by MammoTracker, so to be found anew by tracking: 2 of the marks.",
