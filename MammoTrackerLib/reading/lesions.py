@@ -137,17 +137,18 @@ class LesionFile:
         found: list[LesionMarks] = []
         known: dict[str | None, LesionMarks] = {}
         for marks in groups.values():
-            said = [mark for mark in marks if not mark.is_predicted] or marks[:1]
-            said.sort(
+            said = [mark for mark in marks if not mark.is_predicted]
+            first, *further = sorted(
+                said or marks,
                 key=lambda mark: (
                     mark.exam != preferred,
                     mark.is_size_made_up,
                     mark.decision not in ("", "MARKED"),
-                )
+                ),
             )
-            own = known[marks[0].tracking] = LesionMarks(said[0])
+            own = known[first.tracking] = LesionMarks(first)
             found.append(own)
-            for mark in said[1:]:
+            for mark in further if said else ():
                 if mark.exam in (own.first.exam, *own.others):
                     found.append(LesionMarks(mark))
                 else:

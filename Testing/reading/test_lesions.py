@@ -291,3 +291,7 @@ def test_marks_of_one_tracking_are_joined_in_the_order_of_the_file():
     assert [remark[:21] for remark in remarks] == ["2 groups of the repor", "Marked by nobody on t"]
     (first, *_), _ = LesionFile(marks, ()).joined(preferred=0)
     assert first.first is marks[0] and first.others == {2: marks[2]}
+    predicted = Lesion(box, 0, "1.6", is_predicted=True), marks[1]
+    for exam in (0, 1):
+        (one,), _ = LesionFile(predicted, ()).joined(preferred=exam)
+        assert one.first is predicted[exam] and not one.others
