@@ -213,14 +213,16 @@ def check_box_on(box: Box, size: tuple[int, int], spacing: tuple[float, float], 
     name
         What a message calls it.
     """
-    problem = box_problem(box, size, spacing)
+    problem = box_problem(box, size, spacing, name)
     if problem:
         raise MammoTrackerError(
             f"The box {box} is {problem}. Give x0 y0 x1 y1 in pixels of {name}."
         )
 
 
-def box_problem(box: Box, size: tuple[int, int], spacing: tuple[float, float]) -> str:
+def box_problem(
+    box: Box, size: tuple[int, int], spacing: tuple[float, float], name: str = "the image"
+) -> str:
     """Return what a box on an image is, as `check_box_on` takes it, if it can be no lesion's."""
     sides = np.array([box.width, box.height])
     longest = box.longest_side(spacing)
@@ -238,7 +240,6 @@ def box_problem(box: Box, size: tuple[int, int], spacing: tuple[float, float]) -
     x, y = box.center
     if not (0 <= x <= columns and 0 <= y <= rows):
         return (
-            f"outside the image by more than half: that has {columns} x {rows} pixels "
-            "(width x height)"
+            f"outside {name} for the most part: that has {columns} x {rows} pixels (width x height)"
         )
     return ""

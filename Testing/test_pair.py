@@ -91,7 +91,7 @@ def test_a_box_of_no_lesion_is_refused(sides, spacing, reason):
 
 def test_a_box_of_which_the_image_shows_less_than_half_is_refused():
     check_box(Box(-100, 700, 101, 800), image(0.07))
-    with pytest.raises(MammoTrackerError, match="outside the image .* in pixels of the prior"):
+    with pytest.raises(MammoTrackerError, match="outside the prior"):
         check_box(Box(-101, 700, 100, 800), image(0.07))
 
 

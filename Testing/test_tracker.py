@@ -117,7 +117,7 @@ def test_pairs_that_cannot_be_right_are_refused(tracker, prior, follow_up, name,
 
 
 def test_a_box_outside_the_prior_is_refused(tracker, prior, follow_up):
-    with pytest.raises(MammoTrackerError, match="outside the image"):
+    with pytest.raises(MammoTrackerError, match="outside the prior"):
         tracker.track(prior, follow_up.mammogram, [Box(-300, 10, -200, 100)])
 
 

@@ -113,7 +113,7 @@ def test_a_pair_that_cannot_be_right_is_refused_and_the_process_stays(first_run,
     real.track(prior, current, [FILM_LESION], force=True)
     assert real.names("Track", "Done", "Failed") == ["Track", "Done"]
     real.track(*films, [FILM_LESION, Box(-300, 10, -200, 100)])
-    assert "outside the image" in real.failure()
+    assert "outside the prior" in real.failure()
     assert real.of("Track") == []
     assert pid_of(real) == pid
 

@@ -156,7 +156,7 @@ def test_a_lesion_that_cannot_be_tracked_is_named_and_keeps_none_from_it(panel, 
     scene.place_roi(tiny, prior, Box(-300, 500, 100, 560))
     shell.click(panel.ui.trackAllButton)
     assert not panel.tracking.running
-    assert panel.ui.statusLabel.text.startswith("The ROI Tiny is outside the image by more than")
+    assert panel.ui.statusLabel.text.startswith("The ROI Tiny is outside the image for")
 
 
 def test_a_correction_that_cannot_be_followed_is_named(panel, shell, followed):
