@@ -223,6 +223,8 @@ class ResultList(VTKObservationMixin):
         if self._isSeries and (hasAnswers or self._volumes == self._tabled):
             scene.update_series_table(self._volumes, self._lesions)
             self._tabled = list(self._volumes)
+        elif self._isSeries:
+            scene.remove_series_table(slicer.mrmlScene)
         elif not self._isSeries and isComplete:
             scene.remove_series_table(slicer.mrmlScene)
             if hasAnswers or scene.results_table(*self._pair):

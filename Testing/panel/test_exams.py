@@ -264,6 +264,22 @@ def test_lesions_that_are_marked_on_an_exam_that_is_left_out_are_counted(panel, 
     assert panel.ui.pairLabel.text == "L MLO, 3 exams, 4.0 years"
 
 
+def test_no_table_tells_of_a_lesion_whose_exam_is_left_out(panel, shell, followed):
+    import qt
+
+    from MammoTrackerLib import scene
+
+    _exams, (mass, calcs) = followed
+    scene.remove_lesion(calcs)
+    shell.process(0.4)
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)
+    shell.process(0.4)
+    assert panel.lesions.rois == [] and scene.series_table(shell.scene) is None
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Checked)
+    shell.process(0.4)
+    assert panel.lesions.rois == [mass] and scene.series_table(shell.scene)
+
+
 def test_exams_of_one_day_are_said_also_without_their_files(panel, shell, followed):
     import slicer
 
