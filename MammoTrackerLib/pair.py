@@ -33,8 +33,8 @@ class PairProblem:
     blocks
         Whether tracking makes no sense; laterality and view can be forced nevertheless.
     kind
-        "laterality", "view", "patient", "dates", "modifiers", "spacing" or "file": what had to be
-        guessed to read it.
+        "laterality", "view", "patient", "image" (the same twice), "dates", "modifiers", "spacing"
+        or "file": what had to be guessed to read it.
     """
 
     message: str
@@ -80,7 +80,13 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
             "select two mammograms of one kind."
         )
         problems.append(PairProblem(message, False, "modifiers"))
-    if None not in (prior.date, current.date) and prior.date >= current.date:
+    if _is_one_image(prior, current):
+        message = (
+            "Prior and current are one image: give two exams, since a lesion does not change "
+            "between them."
+        )
+        problems.append(PairProblem(message, False, "image"))
+    elif None not in (prior.date, current.date) and prior.date >= current.date:
         when = "on the day of" if prior.date == current.date else "after"
         message = f"The prior was taken {when} the current: make sure that they are not swapped."
         problems.append(PairProblem(message, False, "dates"))
@@ -129,9 +135,14 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
                 "wrong; select exams of one kind."
             )
             problems.append(PairProblem(message, False, "modifiers"))
-    dated = [(n, exam.date) for n, exam in enumerate(exams, 1) if exam.date is not None]
-    for (earlier, before), (later, after) in itertools.pairwise(dated):
-        if before >= after:
+    numbered = list(enumerate(exams, 1))
+    for (first, exam), (second, other) in itertools.combinations(numbered, 2):
+        if _is_one_image(exam, other):
+            problems.append(PairProblem(one_image(first, second), False, "image"))
+    dated = [(n, exam) for n, exam in numbered if exam.date is not None]
+    for (earlier, exam), (later, other) in itertools.pairwise(dated):
+        before, after = exam.date, other.date
+        if before >= after and not _is_one_image(exam, other):
             when = "on the day of" if before == after else "after"
             message = (
                 f"Exam {earlier} was taken {when} exam {later}: make sure that they are in the "
@@ -161,6 +172,19 @@ def in_order(dates: Sequence[datetime.date | str | None]) -> list[int]:
     for place, exam in zip(places, sorted(places, key=lambda k: dates[k]), strict=True):
         order[place] = exam
     return order
+
+
+def one_image(first: int, second: int) -> str:
+    """Return the sentence for the user on two exams, by their numbers, that are one image."""
+    return (
+        f"Exams {first} and {second} are one image: give each exam once, since a lesion does not "
+        "change between them."
+    )
+
+
+def _is_one_image(one: Header | Mammogram, other: Header | Mammogram) -> bool:
+    """Whether DICOM says that two images are one (SOPInstanceUID)."""
+    return bool(one.instance_uids) and one.instance_uids[:1] == other.instance_uids[:1]
 
 
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:
@@ -209,22 +233,33 @@ def check_box_on(box: Box, size: tuple[int, int], spacing: tuple[float, float], 
     name
         What a message calls it.
     """
+    problem = box_problem(box, size, spacing, name)
+    if problem:
+        raise MammoTrackerError(
+            f"The box {box} is {problem}. Give x0 y0 x1 y1 in pixels of {name}."
+        )
+
+
+def box_problem(
+    box: Box, size: tuple[int, int], spacing: tuple[float, float], name: str = "the image"
+) -> str:
+    """Return what a box on an image is, as `check_box_on` takes it, if it can be no lesion's."""
     sides = np.array([box.width, box.height])
     longest = box.longest_side(spacing)
     if min(sides) < MIN_LESION_PX - _ROUNDED_PX or longest < MIN_LESION_MM - _ROUNDED_MM:
-        raise MammoTrackerError(
-            f"The box {box} is too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide "
-            f"and high, and {MIN_LESION_MM:g} mm long. Give x0 y0 x1 y1 in pixels of {name}."
+        return (
+            f"too small: a lesion's box is at least {MIN_LESION_PX:g} pixels wide and high, and "
+            f"{MIN_LESION_MM:g} mm long"
         )
     if longest > MAX_LESION_MM:
-        raise MammoTrackerError(
-            f"The box {box} is too large for a lesion: its side is {longest:.0f} mm. Give x0 y0 x1 "
-            f"y1 in pixels of {name}, and check the pixel spacing."
+        return (
+            f"too large for a lesion: its side is {longest:.0f} mm, unless the pixel spacing is "
+            "wrong"
         )
     columns, rows = size
     x, y = box.center
     if not (0 <= x <= columns and 0 <= y <= rows):
-        raise MammoTrackerError(
-            f"The box {box} is outside {name}, which has {columns} x {rows} pixels "
-            "(width x height): give x0 y0 x1 y1 inside it."
+        return (
+            f"outside {name} for the most part: that has {columns} x {rows} pixels (width x height)"
         )
+    return ""

@@ -42,6 +42,18 @@ def test_problems_of_a_pair(prior, current, problems):
         assert "2022" not in problem.message
 
 
+def test_one_image_that_is_given_twice_is_said():
+    twin = replace(HEADER, instance_uids=("1.2.3", "1.2.4"))
+    (problem,) = pair_problems(twin, replace(twin, instance_uids=("1.2.3",)))
+    assert (problem.kind, problem.blocks) == ("image", False) and "one image" in problem.message
+    other = replace(NEXT, instance_uids=("1.2.5",))
+    (problem,) = series_problems([twin, twin, other])
+    assert problem.message.startswith("Exams 1 and 2 are one image")
+    assert [one.kind for one in pair_problems(twin, replace(twin, instance_uids=("1.2.9",)))] == [
+        "dates"
+    ]
+
+
 def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
     other = replace(follow_up.mammogram, view="XX")
     (problem,) = pair_problems(prior, other)
@@ -102,6 +114,12 @@ def test_a_box_of_no_lesion_is_refused(sides, spacing, reason):
         return
     with pytest.raises(MammoTrackerError, match=reason):
         check_box(box, image(spacing))
+
+
+def test_a_box_of_which_the_image_shows_less_than_half_is_refused():
+    check_box(Box(-100, 700, 101, 800), image(0.07))
+    with pytest.raises(MammoTrackerError, match="outside the prior"):
+        check_box(Box(-101, 700, 100, 800), image(0.07))
 
 
 def test_what_was_guessed_of_a_file_is_said():

@@ -22,20 +22,21 @@ def answerOf(roi, size) -> tuple[str, str]:
     if roi is None:
         return "", ""
     text, reason = _("marked"), _("Marked here.")
-    if scene.is_point(roi):
-        reason = _("Marked here as a point: the size of its box is made up.")
     if scene.is_prediction(roi):
         short = {"kept from registration": _("registered")}
         status = scene.review_of(roi) or scene.status_of(roi)
         text, reason = _(short.get(status, status)), scene.reason_of(roi)
         if scene.review_of(roi):
             # It is about the box that the tracker gave, which may be another one.
-            reason = _("{decision}. The tracker said: {reason}").format(
-                decision=text[0].upper() + text[1:], reason=reason
-            )
+            said = _("{decision}. The tracker said: {reason}")
+            if not scene.is_tracked(roi):
+                said = _("{decision}. A file told of it: the tracker has not looked here.")
+            reason = said.format(decision=text[0].upper() + text[1:], reason=reason)
         if scene.is_outdated_answer(roi):
             text = _("outdated")
             reason = _("A box or an exam was moved since the lesion was looked for: track again.")
+    if scene.is_point(roi):
+        reason += _(" It was marked as a point: the size of its box is made up.")
     return (f"{text}\n{size.longest_mm:.1f} mm" if size else text), reason
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import qt
 import slicer
 import vtk
@@ -57,7 +59,7 @@ class Exams(VTKObservationMixin):
         self._followed, self._changes = [], VTKObservationMixin()
         self._asked = []
         self._warned, self._warnings = self.pair, []
-        self._list = ExamList(ui, self._onChosen)
+        self._list, self._listed = ExamList(ui, self._onChosen), []
         ui.swapButton.clicked.connect(self.onSwap)
         ui.spacingButton.clicked.connect(self.onSetSpacing)
         ui.forceCheckBox.toggled.connect(lambda _checked: onForced())
@@ -182,7 +184,10 @@ class Exams(VTKObservationMixin):
                 like, series = [], []
             if len(series) > 2:
                 self.series = series
-        self._list.show(like, self.series)
+        # What the user has forced into the series is listed, too.
+        strange = [volume for volume in self.series if volume not in like] if like else []
+        self._listed = scene.by_date([*like, *strange]) if strange else like
+        self._list.show(self._listed, self.series)
         self._follow([*like, *self.series])
 
     def _follow(self, volumes: list) -> None:
@@ -220,10 +225,13 @@ class Exams(VTKObservationMixin):
 
         if not all(self.pair):
             return []
+        volumes = self.series if self.isSeries else self.pair
         try:
-            if self.isSeries:
-                return series_problems([scene.header_of(volume) for volume in self.series])
-            return pair_problems(*(scene.header_of(volume) for volume in self.pair))
+            headers = [scene.header_of(volume) for volume in volumes]
+            # Where a scene comes without its files, it knows the time between its exams.
+            dates = scene.dates_of(volumes, headers)
+            headers = [replace(h, date=date) for h, date in zip(headers, dates, strict=True)]
+            return series_problems(headers) if self.isSeries else pair_problems(*headers)
         except MammoTrackerError as error:
             return [PairProblem(str(error), True, "image")]
 
@@ -246,7 +254,8 @@ class Exams(VTKObservationMixin):
         else:
             doubts = [problem.message for problem in problems]
             doubts += self._warnings if self._warned == self.pair else []
-            ui.pairLabel.text = "\n".join(doubts) or self._summary()
+            doubts += self._unordered()
+            ui.pairLabel.text = "\n".join(doubts or [self._summary()]) + self._hidden()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
         ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
         canSwap = "dates" in kinds or self.isSeries
@@ -266,6 +275,33 @@ class Exams(VTKObservationMixin):
                 if known or before[number : number + 1] != [volume]:
                     box.value = known[0] if known else 0.0
         self._onShown()
+
+    def _unordered(self) -> list[str]:
+        """Return what there is to say where nobody knows in which order exams were taken."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        try:
+            dates = scene.dates_of(self.series) if self.isSeries else []
+        except MammoTrackerError:
+            return []
+        numbers = [str(number) for number, date in enumerate(dates, 1) if date is None]
+        if not numbers:
+            return []
+        text = _(
+            "Without a date: exam {numbers}. Such exams come last, in the order in which they were "
+            "loaded: make sure that it is that of their dates."
+        )
+        return [text.format(numbers=", ".join(numbers))]
+
+    def _hidden(self) -> str:
+        """Return what there is to say of lesions that are not listed, but marked on such exams."""
+        from MammoTrackerLib import scene
+
+        shown = self.series if self.isSeries else self.pair[:1]
+        others = [volume for volume in self._listed if volume not in shown]
+        count = sum(len(scene.lesions(volume)) for volume in others)
+        text = _("Not listed, since marked on other exams of this breast: {n} of the lesions.")
+        return "\n" + text.format(n=count) if count else ""
 
     def _summary(self) -> str:
         from MammoTrackerLib import scene

@@ -213,8 +213,15 @@ class LesionList(VTKObservationMixin):
         self._menu.popup(button.mapToGlobal(qt.QPoint(0, button.height)))
 
     def _exams(self) -> list:
-        """Return the exams on which lesions may be loaded."""
-        return self._volumes if self._isSeries else [self._prior]
+        """Return the exams of which a file may say something; what is none counts as the prior."""
+        from MammoTrackerLib import MammoTrackerError, scene
+
+        exams = []
+        for volume in dict.fromkeys(self._volumes):
+            with suppress(MammoTrackerError):
+                if volume is self._prior or scene.header_of(volume):
+                    exams.append(volume)
+        return exams
 
     def _onLoadFiles(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(

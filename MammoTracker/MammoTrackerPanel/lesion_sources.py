@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import slicer
@@ -17,7 +18,7 @@ def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:
     Parameters
     ----------
     path
-        An .mrk.json file or a mask of the prior, or a DICOM SR on any of the exams.
+        An .mrk.json file or a mask of the prior, or a DICOM SR on the exams.
     volumes
         The exams, the prior among them.
     prior
@@ -56,16 +57,21 @@ def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:
 def otherSources(volumes: list, prior) -> list[tuple[str, Callable[[], tuple]]]:
     """Return what else there is to load lesions from, with what loads them, as `loadFile` does.
 
-    These are segmentations that may be drawn on the prior, and structured reports on one of the
-    exams in Slicer's DICOM database.
+    These are segmentations that may be drawn on the prior, or are on another exam of a series, and
+    structured reports on one of the exams in Slicer's DICOM database.
     """
     from MammoTrackerLib import scene
 
-    found = []
+    found, markable = [], volumes if len(volumes) > 2 else [prior]
+
+    def load(node, exam) -> tuple[list, list[str]]:
+        return scene.add_segmented_lesions(node, exam), []
+
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        if scene.segmented_volume(node) in (None, prior):
+        exam = scene.segmented_volume(node) or prior
+        if exam in markable:
             text = _("Segmentation {name}").format(name=node.GetName().replace("&", "&&"))
-            found.append((text, lambda node=node: (scene.add_segmented_lesions(node, prior), [])))
+            found.append((text, partial(load, node, exam)))
     reports = scene.reports_on(volumes)
     for number, path in enumerate(reports, 1):
         text = _("Report {number} of {count} on these exams (DICOM SR)")

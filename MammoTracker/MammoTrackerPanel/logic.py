@@ -56,7 +56,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
 
         from .waiting import trackAndWait
 
-        boxes = [scene.box_of(roi, priorVolume) for roi in priorROIs]
+        boxes = [scene.lesion_box(roi, priorVolume) for roi in priorROIs]
         prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)
         tracks, grid = trackAndWait(prior, current, boxes, force)
         for roi in priorROIs:

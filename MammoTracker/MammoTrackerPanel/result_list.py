@@ -223,6 +223,8 @@ class ResultList(VTKObservationMixin):
         if self._isSeries and (hasAnswers or self._volumes == self._tabled):
             scene.update_series_table(self._volumes, self._lesions)
             self._tabled = list(self._volumes)
+        elif self._isSeries:
+            scene.remove_series_table(slicer.mrmlScene)
         elif not self._isSeries and isComplete:
             scene.remove_series_table(slicer.mrmlScene)
             if hasAnswers or scene.results_table(*self._pair):
@@ -267,21 +269,22 @@ class ResultList(VTKObservationMixin):
         """Let the module change a result, by what the user decided, then show what it is now."""
         from MammoTrackerLib import scene
 
+        lesion = scene.lesion_of(decided) if decided else None
         with self.updating():
             yield scene
             self._review.showNoPlace()
-            self._setOutdated(decided)
+            self._setOutdated(lesion)
             self._updateTable()
         self._showDetails()
         self._onChanged()
-        if decided is not None:
+        if decided is not None and decided.GetScene():
             self._onDecided(decided, True)
 
-    def _setOutdated(self, prediction) -> None:
+    def _setOutdated(self, lesion) -> None:
         from MammoTrackerLib import scene
 
-        if prediction is not None and self._isSeries:
-            scene.set_outdated(scene.lesion_of(prediction))
+        if lesion is not None and self._isSeries:
+            scene.set_outdated(lesion)
 
     def review(self, review: str) -> None:
         """Keep what the user says of the selected answer, and show it."""
@@ -316,7 +319,7 @@ class ResultList(VTKObservationMixin):
         with self.updating():
             if scene.review_of(prediction) != "corrected" and not scene.is_as_tracked(prediction):
                 scene.set_review(prediction, "corrected")
-                self._setOutdated(prediction)
+                self._setOutdated(scene.lesion_of(prediction))
             if self._isSeries:  # the rest takes too long for each move of the mouse
                 self._table.update(scene.lesion_of(prediction))
                 scene.update_labels(*self._pair, self._lesions)

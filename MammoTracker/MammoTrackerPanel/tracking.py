@@ -32,7 +32,7 @@ class Tracking:
         self._exams, self._lesions, self._results, self._setup = exams, lesions, results, setup
         self._onChanged = onChanged
         self._onRegistered = onRegistered
-        self._rois, self._volumes = [], []
+        self._rois, self._volumes, self._refused = [], [], []
         self._remarks: list[str] = []
         self.process = TrackerProcess()
         self.process.onReady = lambda info: setup.showRuntime(info["runtime"], info["device"])
@@ -78,7 +78,7 @@ class Tracking:
         from MammoTrackerLib.pair import pair_problems
 
         prior, current = self._exams.pair
-        boxes = [scene.box_of(roi, prior) for roi in rois]
+        rois, boxes = self._usable(rois, lambda roi: scene.lesion_box(roi, prior))
         images = scene.mammogram_of(prior), scene.mammogram_of(current)
         self._rois, self._volumes = rois, [prior, current]
         problems = pair_problems(*images)
@@ -90,7 +90,7 @@ class Tracking:
         from MammoTrackerLib import scene
 
         volumes = self._exams.series
-        lesions = [scene.marked_lesion(roi, volumes) for roi in rois]
+        rois, lesions = self._usable(rois, lambda roi: scene.marked_lesion(roi, volumes))
         self._rois, self._volumes, self._remarks = rois, volumes, []
         readers = [partial(self._read, *exam) for exam in enumerate(volumes, 1)]
         self.process.follow(readers, lesions, force=self._exams.isForced)
@@ -104,6 +104,27 @@ class Tracking:
         mammogram = scene.mammogram_of(volume)
         self._remarks += [f"Of exam {number}: {remark}" for remark in mammogram.remarks]
         return mammogram
+
+    def _usable(self, rois: list, read) -> tuple[list, list]:
+        """Return the lesions that can be tracked, and what is read of them; the others wait.
+
+        Raises
+        ------
+        MammoTrackerError
+            If there is none.
+        """
+        from MammoTrackerLib import MammoTrackerError
+
+        usable, found, self._refused = [], [], []
+        for roi in rois:
+            try:
+                found.append(read(roi))
+                usable.append(roi)
+            except MammoTrackerError as error:
+                self._refused.append(str(error))
+        if not usable:
+            raise MammoTrackerError("\n".join(dict.fromkeys(self._refused)))
+        return usable, found
 
     def onCancel(self) -> None:
         """Stop tracking; results that are there stay."""
@@ -162,9 +183,8 @@ class Tracking:
             return
         rois = [roi for roi in self._rois if roi.GetScene()]
         count = len(rois)
-        self._end(
-            _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count), 1
-        )
+        said = _("1 lesion tracked.") if count == 1 else _("{n} lesions tracked.").format(n=count)
+        self._end("\n".join([said, *self._refused]), 1)
         beside = self._exams.pair[1]
         predictions = [scene.prediction_of(roi, beside) for roi in rois if beside]
         # The views stay where they are while the user is drawing in them.

@@ -22,11 +22,11 @@ from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
-from ..pair import in_order, series_problems
+from ..pair import in_order, one_image, series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
-from ..reading.lesions import absence_remarks, predicted_remarks, read_lesions
+from ..reading.lesions import read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .drawing import as_range
@@ -117,8 +117,8 @@ def run_follow(
             nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else UNTURNED
             for k in range(len(exams))
         ]
-        in_order = [readers[k] for k in order]
-        pictures = as_range(draw_strip(in_order, strips, years, turns, folder / "strip.png"))
+        sorted_readers = [readers[k] for k in order]
+        pictures = as_range(draw_strip(sorted_readers, strips, years, turns, folder / "strip.png"))
         draw_growth(strips, years, folder / "growth.png")
         if report:
             write_sr(
@@ -158,11 +158,8 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
     seen: dict[bytes, int] = {}
     for number, exam in enumerate(exams, 1):
         first = seen.setdefault(exam.reduced.image.tobytes(), number)
-        if first != number:
-            remarks.append(
-                f"Exams {first} and {number} are one image: give each exam once, since a lesion "
-                "does not change between them."
-            )
+        if first != number and one_image(first, number) not in remarks:
+            remarks.append(one_image(first, number))
     return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
 
 
@@ -281,41 +278,20 @@ def _read_marks(
     """
     headers = [exam.header for exam in exams]
     file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
-    lesions: list[tuple[MarkedLesion, str]] = []
-    trackings: list[str | None] = []
-    pointed: list[set[int]] = []
-    numbers: dict[str, int] = {}
-    used = []
-    # What the user said comes first, and what was only predicted is then looked for again. Of a
-    # lesion, what has a size comes before what is a point.
-    said = [mark for mark in file.lesions if not mark.is_predicted]
-    sized = {mark.tracking for mark in said if mark.tracking and not mark.is_size_made_up}
-    said.sort(key=lambda mark: mark.is_size_made_up and mark.tracking in sized)
-    for mark in (*said, *(mark for mark in file.lesions if mark.is_predicted)):
-        number = numbers.get(mark.tracking) if mark.tracking else None
-        known = None if number is None else lesions[number][0]
-        if known is None or mark.exam == known.exam or mark.exam in known.decided:
-            number = len(lesions)
-            used.append(mark)
-            lesions.append((MarkedLesion(mark.exam, mark.box), mark.lesion_type))
-            trackings.append(mark.tracking)
-            pointed.append(set())
-            if mark.tracking:
-                numbers.setdefault(mark.tracking, number)
-        elif not mark.is_predicted:
-            known.decided[mark.exam] = mark.box
-        if mark.is_size_made_up and not mark.is_predicted:
-            pointed[number].add(mark.exam)
-    unused = 0
-    for exam, tracking in file.absences:
-        number = numbers.get(tracking) if tracking else None
-        known = None if number is None else lesions[number][0]
-        if known is None or exam in (None, known.exam) or exam in known.decided:
-            unused += 1
-        else:
-            known.decided[exam] = None
-    remarks = [*file.remarks, *predicted_remarks(used), *absence_remarks(unused)]
-    return lesions, trackings, pointed, remarks
+    found, remarks = file.joined()
+    lesions = [
+        (
+            MarkedLesion(
+                marks.first.exam,
+                marks.first.box,
+                {exam: mark and mark.box for exam, mark in marks.others.items()},
+            ),
+            marks.first.lesion_type,
+        )
+        for marks in found
+    ]
+    trackings = [marks.first.tracking for marks in found]
+    return lesions, trackings, [marks.pointed for marks in found], [*file.remarks, *remarks]
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

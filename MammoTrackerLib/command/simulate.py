@@ -143,7 +143,8 @@ def simulate_follow_up(
     light += grain * (0.03 * np.sqrt(light))
     pixels = (np.clip(light, 0, 1) * (high - low) + low).astype(np.float32)
 
-    mammogram = replace(prior, pixels=pixels, date=datetime.date(2024, 1, 15))
+    day = datetime.date(2024, 1, 15)
+    mammogram = replace(prior, pixels=pixels, date=day, instance_uids=())
     follow_up = FollowUp(mammogram, (), displacement)
     boxes = []
     for box in lesions:

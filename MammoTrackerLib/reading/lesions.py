@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..box import Box
@@ -57,6 +57,8 @@ class Lesion:
     is_predicted
         Whether the file is of MammoTracker itself, which predicted the box, and no user said
         something of it. Whoever takes it for a lesion says so: `predicted_remarks`.
+    decision
+        As of a `Mark`.
     """
 
     box: Box
@@ -65,6 +67,30 @@ class Lesion:
     lesion_type: str = ""
     is_size_made_up: bool = False
     is_predicted: bool = False
+    decision: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class LesionMarks:
+    """All that a file says of one lesion.
+
+    Attributes
+    ----------
+    first
+        The mark from which the lesion is followed.
+    others
+        The user's marks on other exams, by their indices; None where it is not, says the user.
+    """
+
+    first: Lesion
+    others: dict[int, Lesion | None] = field(default_factory=dict)
+
+    @property
+    def pointed(self) -> set[int]:
+        """On which exams the user pointed at it alone."""
+        said = [self.first] if not self.first.is_predicted else []
+        said += [mark for mark in self.others.values() if mark is not None]
+        return {mark.exam for mark in said if mark.is_size_made_up}
 
 
 @dataclass(frozen=True)
@@ -80,11 +106,63 @@ class LesionFile:
     absences
         Where a user said that a lesion is not: the exam, None if it is another image, and what
         `Lesion.tracking` is of that lesion. Whoever does not use one says so: `absence_remarks`.
+    rejections
+        Where a user rejected a box, as for absences: it may be elsewhere on that exam.
     """
 
     lesions: tuple[Lesion, ...]
     remarks: tuple[str, ...]
     absences: tuple[tuple[int | None, str | None], ...] = field(default=(), repr=False)
+    rejections: tuple[tuple[int | None, str | None], ...] = field(default=(), repr=False)
+
+    def joined(self, preferred: int | None = None) -> tuple[list[LesionMarks], list[str]]:
+        """Make one lesion of the marks on several exams that have one `Lesion.tracking`.
+
+        It is followed from what has a size, of that from what the user has marked, of that from
+        what comes first. What was only predicted is to be looked for again: it counts where a
+        lesion has nothing else.
+
+        Parameters
+        ----------
+        preferred
+            Index of the exam from which a lesion is followed that is marked there.
+
+        Returns
+        -------
+        (list of LesionMarks, list of str)
+            The lesions, and sentences for the user on what is doubtful or was not used.
+        """
+        groups: dict[object, list[Lesion]] = {}
+        for mark in self.lesions:
+            groups.setdefault(mark.tracking or mark, []).append(mark)
+        found: list[LesionMarks] = []
+        known: dict[str | None, LesionMarks] = {}
+        for marks in groups.values():
+            said = [mark for mark in marks if not mark.is_predicted]
+            first, *further = sorted(
+                said or marks,
+                key=lambda mark: (
+                    mark.exam != preferred,
+                    mark.is_size_made_up,
+                    mark.decision not in ("", "MARKED"),
+                ),
+            )
+            own = known[first.tracking] = LesionMarks(first)
+            found.append(own)
+            for mark in further if said else ():
+                if mark.exam in (own.first.exam, *own.others):
+                    found.append(LesionMarks(mark))
+                else:
+                    own.others[mark.exam] = mark
+        unused = 0
+        for exam, tracking in self.absences:
+            own = known.get(tracking) if tracking else None
+            if own is None or exam in (None, own.first.exam, *own.others):
+                unused += 1
+            else:
+                own.others[exam] = None
+        predicted = predicted_remarks(marks.first for marks in found)
+        return found, [*predicted, *absence_remarks(unused)]
 
 
 def absence_remarks(count: int) -> list[str]:
@@ -170,8 +248,9 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
         )
     left_out = Counter(report.left_out)
     places = sources | own
-    absences = tuple(
-        (places.get(absence.instance_uid), absence.tracking or None) for absence in report.absences
+    absences, rejections = (
+        tuple((places.get(one.instance_uid), one.tracking or None) for one in found)
+        for found in (report.absences, report.rejections)
     )
     marks, is_on_source = [], False
     for mark in report.marks:
@@ -187,7 +266,8 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
             "Marks are on an image that an exam was made from: they were taken over, pixel by "
             "pixel."
         )
-    return _lesion_file(path, exams, marks, left_out, remarks, absences)
+    file = _lesion_file(path, exams, marks, left_out, remarks, absences)
+    return replace(file, rejections=rejections)
 
 
 def _lesion_file(
@@ -210,7 +290,8 @@ def _lesion_file(
             continue
         box, is_point = placed
         tracking = mark.tracking or None
-        lesions.append(Lesion(box, exam, tracking, mark.lesion_type, is_point, mark.is_predicted))
+        known = tracking, mark.lesion_type, is_point, mark.is_predicted, mark.decision
+        lesions.append(Lesion(box, exam, *known))
     points = sum(lesion.is_size_made_up for lesion in lesions)
     if points:
         remarks.append(

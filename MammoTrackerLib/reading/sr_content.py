@@ -67,6 +67,9 @@ class Mark:
         "mass", "calcification", or "" where the report says neither.
     is_predicted
         Whether MammoTracker itself predicted it, and no user said something of it.
+    decision
+        What the user of MammoTracker said of it, as a report of its own has it: "MARKED",
+        "ACCEPTED", ...; "" in a report of others.
     """
 
     bounds: tuple[float, float, float, float]
@@ -74,11 +77,12 @@ class Mark:
     tracking: str = field(default="", repr=False)
     lesion_type: str = ""
     is_predicted: bool = False
+    decision: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class Absence:
-    """That a lesion is not on an image, as a user of MammoTracker said.
+    """That a lesion is not on an image, or not in a box there, as a user of MammoTracker said.
 
     Attributes
     ----------
@@ -101,13 +105,14 @@ class Report:
     left_out
         How many marks there are that are no place on an image, or no lesion, by what they are:
         "damaged", "hidden", "no lesion", "rejected", "three-dimensional", "segmentation".
-    absences
-        Where lesions are not, in the report's order.
+    absences, rejections
+        Where lesions are not, and where a box was rejected, in the report's order.
     """
 
     marks: tuple[Mark, ...]
     left_out: Counter[str]
     absences: tuple[Absence, ...] = ()
+    rejections: tuple[Absence, ...] = ()
 
 
 @dataclass(eq=False)
@@ -145,16 +150,19 @@ class Reader:
         self._visit(self.root, None, False, 0)
         marks = [mark for group in self.groups for mark in self._marks_of(group)]
         marks = list(dict.fromkeys(marks))
-        absences = list(dict.fromkeys(a for group in self.groups for a in self._absences_of(group)))
+        absences, rejections = (
+            list(dict.fromkeys(one for g in self.groups for one in self._absences_of(g, decision)))
+            for decision in (_ABSENT, _REJECTED)
+        )
         # Some programs call every lesion by the name of their tool, which is no identity then.
         uids = {group.tracking_uid for group in self.groups}
         uses = Counter((one.tracking, one.instance_uid) for one in (*marks, *absences))
         shared = {tracking for (tracking, _), count in uses.items() if count > 1} - uids
-        marks, absences = (
+        marks, absences, rejections = (
             tuple(replace(one, tracking="") if one.tracking in shared else one for one in found)
-            for found in (marks, absences)
+            for found in (marks, absences, rejections)
         )
-        return Report(marks, self.left_out, absences)
+        return Report(marks, self.left_out, absences, rejections)
 
     def _visit(
         self, item: pydicom.Dataset, group: _Group | None, is_hidden: bool, depth: int
@@ -250,8 +258,8 @@ class Reader:
             item = below[place - 1]
         return item if item.get("ValueType") == "IMAGE" else None
 
-    def _absences_of(self, group: _Group) -> Iterator[Absence]:
-        if group.own_codes.get(_DECISION) != _ABSENT:
+    def _absences_of(self, group: _Group, decision: str) -> Iterator[Absence]:
+        if group.own_codes.get(_DECISION) != decision:
             return
         images = [image for *_, image in group.shapes if image] or group.images
         for image in images or [self._only_image(group)]:
@@ -292,6 +300,7 @@ class Reader:
                 tracking,
                 _TYPES.get(group.finding, ""),
                 status is not None and decision is None,
+                decision or "",
             )
 
     def _composed_uid(self, composite: _Group) -> str:

@@ -43,7 +43,7 @@ from .lesion import (
     set_lesion_type,
     unclaimed_rois,
 )
-from .nodes import placing_kept
+from .nodes import exam_of, placing_kept
 from .prediction import (
     ABSENT,
     answers_of,
@@ -51,9 +51,9 @@ from .prediction import (
     box_or_guess,
     candidates_of,
     decision_of,
-    exam_of,
     is_as_tracked,
     is_prediction,
+    is_tracked,
     lesion_of,
     prediction_of,
     predictions,
@@ -78,6 +78,7 @@ from .rois import (
     center_mm,
     display_of,
     is_placed,
+    lesion_box,
     paint_like,
     place_roi,
     set_spacing,
@@ -159,10 +160,12 @@ __all__ = [
     "is_placed",
     "is_point",
     "is_prediction",
+    "is_tracked",
     "is_wall_left",
     "keep_series",
     "keep_tracking",
     "known_of",
+    "lesion_box",
     "lesion_of",
     "lesion_type",
     "lesions",

@@ -147,8 +147,16 @@ def remove_exams(volumes: Sequence, marked: Iterable) -> None:
 def remove_stranded(scene) -> None:
     """Remove what MammoTracker said about an exam or a lesion that is in the scene no more.
 
-    A lesion stays when its exam goes: it is the user's own.
+    A lesion stays when its exam goes: it is the user's own. Of tables and plots about all exams,
+    those that another scene brought go, since one of each is brought up to date.
     """
+    seen = set()
+    for identifier in summaries(scene):
+        node = scene.GetNodeByID(identifier)
+        kind = node.GetClassName(), attribute(node, "Role")
+        if kind in seen:
+            remove_node(node)
+        seen.add(kind)
     for role, names in _ONLY_WITH.items():
         nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
         for node in nodes:

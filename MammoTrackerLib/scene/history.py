@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..growth import UNMEASURED, Growth, Size, growth, made_up_sizes
@@ -18,13 +16,12 @@ from ..marked import MarkedLesion
 from ..networks.card import read_card
 from ..track import Status, Track
 from .lesion import is_point, lesion_type
-from .nodes import PREFIX, attribute, set_attribute
+from .nodes import PREFIX, attribute, exam_of, set_attribute
 from .prediction import (
     ABSENT,
     answers_of,
     best_guess,
     decision_of,
-    exam_of,
     lesion_of,
     prediction_of,
     reason_of,
@@ -33,7 +30,7 @@ from .prediction import (
     show_track,
     status_of,
 )
-from .rois import SAME_PX, bounds_of, box_if_placed, box_of, is_placed
+from .rois import bounds_of, box_if_placed, is_moved, is_placed, lesion_box
 from .series import dates_of, keep_series
 from .volumes import header_of
 
@@ -65,6 +62,11 @@ def decisions(lesion, volumes: Sequence) -> dict:
     dict of int to Box or None
         The box that was accepted, corrected or drawn; None where the answer was rejected, or the
         lesion is not there.
+
+    Raises
+    ------
+    MammoTrackerError
+        If a lesion cannot be followed from one of these boxes.
     """
     found = {}
     for number, volume in enumerate(volumes):
@@ -74,7 +76,7 @@ def decisions(lesion, volumes: Sequence) -> dict:
         if decision_of(roi) in ABSENT:
             found[number] = None
         elif decision_of(roi) and is_placed(roi):
-            found[number] = bounds_of(roi, volume)
+            found[number] = lesion_box(roi, volume)
     return found
 
 
@@ -84,10 +86,10 @@ def marked_lesion(lesion, volumes: Sequence) -> MarkedLesion:
     Raises
     ------
     MammoTrackerError
-        If it has no place on that exam.
+        If it has no place on that exam, or cannot be followed from its box, there or elsewhere.
     """
     exam = exam_of(lesion)
-    return MarkedLesion(volumes.index(exam), box_of(lesion, exam), decisions(lesion, volumes))
+    return MarkedLesion(volumes.index(exam), lesion_box(lesion, exam), decisions(lesion, volumes))
 
 
 def set_outdated(lesion) -> None:
@@ -109,18 +111,11 @@ def is_outdated_answer(prediction) -> bool:
     lesion, start = lesion_of(prediction), attribute(prediction, "From")
     if lesion is None or not start or decision_of(prediction):
         return False
-    if _is_moved(box_if_placed(lesion), Box(*json.loads(start))):
+    if is_moved(box_if_placed(lesion), Box(*json.loads(start))):
         return True
     if status_of(prediction) == Status.NOT_FOUND.value or not is_placed(prediction):
         return False
-    return _is_moved(bounds_of(prediction, exam_of(prediction)), best_guess(prediction))
-
-
-def _is_moved(box: Box | None, before: Box) -> bool:
-    if box is None:
-        return True
-    off = np.subtract(box.as_tuple(), before.as_tuple())
-    return bool(np.abs(off).max() > SAME_PX)
+    return is_moved(bounds_of(prediction, exam_of(prediction)), best_guess(prediction))
 
 
 @dataclass(frozen=True)
@@ -203,7 +198,8 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
     history = LesionHistory(place, tuple(results))
     headers = [header_of(volume) for volume in volumes] if headers is None else headers
     spacings = [headers[number].spacing for number in numbers]
-    points = frozenset({place} if is_point(lesion) else ())
+    rois = (answers[volumes[number].GetID()] for number in numbers)
+    points = frozenset(k for k, roi in enumerate(rois) if _is_point(roi, lesion))
     known = KnownLesion(numbers, history, None, points)
     if None in spacings:
         return known
@@ -213,9 +209,14 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
     return replace(known, growth=grown)
 
 
+def _is_point(roi, lesion) -> bool:
+    return is_point(roi) and (roi is lesion or decision_of(roi) not in ("", *ABSENT))
+
+
 def made_up_on(lesion, volumes: Sequence) -> set[int]:
-    """Return `KnownLesion.made_up` of a lesion, at no cost where that is marked as a box."""
-    known = known_of(lesion, volumes) if is_point(lesion) else None
+    """Return `KnownLesion.made_up` of a lesion, at no cost where it is marked as boxes."""
+    is_pointed = any(_is_point(roi, lesion) for roi in answers_of(lesion).values())
+    known = known_of(lesion, volumes) if is_pointed else None
     return known.made_up if known else set()
 
 

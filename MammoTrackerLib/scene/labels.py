@@ -10,8 +10,8 @@ import vtk
 from ..track import Status, as_decimals
 from .history import is_outdated_answer
 from .lesion import lesions
-from .nodes import new_node, node_with
-from .prediction import exam_of, lesion_of, prediction_of, review_of, score_of, status_of
+from .nodes import exam_of, new_node, node_with
+from .prediction import lesion_of, prediction_of, review_of, score_of, status_of
 from .raster import Raster
 from .rois import bounds_of, display_of, is_placed, paint
 

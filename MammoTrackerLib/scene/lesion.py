@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ..errors import MammoTrackerError
 from ..track import Status
-from .nodes import PREFIX, ROI, attribute, nodes_with, referenced, set_attribute
+from .nodes import PREFIX, ROI, attribute, exam_of, nodes_with, set_attribute
 from .raster import Raster
 from .rois import SAME_PX, bounds_of, box_of, display_of, draw_as_outline, is_placed, paint
 from .volumes import keep_spacing, source_file
@@ -135,14 +135,14 @@ def remove_lesion(roi) -> None:
 
 
 def keep_as_point(roi) -> None:
-    """Remember that the size of a lesion's box was made up: its file marks a point."""
-    box = bounds_of(roi, referenced(roi, "Prior"))
+    """Remember that the size of a box was made up: the file of its lesion marks a point."""
+    box = bounds_of(roi, exam_of(roi))
     set_attribute(roi, "PointBox", json.dumps([box.width, box.height]))
 
 
 def is_point(roi) -> bool:
-    """Whether a lesion's box is as large as one that was put around a point, wherever it is now."""
-    made_up, exam = attribute(roi, "PointBox"), referenced(roi, "Prior")
+    """Whether a box is as large as when it was put around a point, wherever it is now."""
+    made_up, exam = attribute(roi, "PointBox"), exam_of(roi)
     if not made_up or exam is None or not is_placed(roi):
         return False
     box = bounds_of(roi, exam)

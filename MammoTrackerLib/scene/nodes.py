@@ -23,6 +23,11 @@ def referenced(node, name: str):
     return node.GetNodeReference(PREFIX + name)
 
 
+def exam_of(roi):
+    """Return the volume on which a lesion is marked, or which a prediction is about."""
+    return referenced(roi, "Prior") or referenced(roi, "Current")
+
+
 def nodes_with(scene, class_name: str, role: str, **references) -> list:
     """Return the nodes with this role that refer to these nodes, in the scene's order."""
     found = scene.GetNodesByClass(class_name)

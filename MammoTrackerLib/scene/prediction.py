@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from ..box import Box
+from ..history import by_user
 from ..track import Candidate, Status, Track, described
 from .lesion import lesions
 from .nodes import (
@@ -14,6 +15,7 @@ from .nodes import (
     ROI,
     attribute,
     do_not_save,
+    exam_of,
     new_node,
     node_with,
     nodes_with,
@@ -71,6 +73,7 @@ def show_track(lesion, current, track: Track, marked: Box | None = None):
     set_attribute(roi, "From", json.dumps((marked or track.prior_box).as_tuple()))
     candidates = [candidate.as_dict() for candidate in track.candidates]
     set_attribute(roi, "Candidates", json.dumps(candidates))
+    set_attribute(roi, "Untracked", "")
     roi.CreateDefaultDisplayNodes()
     paint_like(roi, lesion)
     draw_as_outline(roi.GetDisplayNode())
@@ -79,14 +82,45 @@ def show_track(lesion, current, track: Track, marked: Box | None = None):
     return roi
 
 
+def show_decision(lesion, volume, box: Box | None, review: str):
+    """Show where a lesion is on an exam as a user said elsewhere, who may have had no answer there.
+
+    Parameters
+    ----------
+    lesion, volume
+        The lesion, and another exam than that on which it is marked.
+    box
+        In that exam's pixels; None where it is not there.
+    review
+        As `review_of` returns it.
+
+    Returns
+    -------
+    vtkMRMLMarkupsROINode
+        The prediction; what the tracker answered there, if it did, is kept for
+        `restore_prediction`.
+    """
+    roi = prediction_of(lesion, volume)
+    if roi is None:
+        track = by_user(bounds_of(lesion, exam_of(lesion)), box).track
+        roi = show_track(lesion, volume, track)
+        set_attribute(roi, "Untracked", "1")
+    if box is None:
+        unplace(roi)
+    else:
+        place_roi(roi, volume, box)
+    set_review(roi, review)
+    return roi
+
+
+def is_tracked(prediction) -> bool:
+    """Whether the tracker has answered; else all that is known is what a user said elsewhere."""
+    return not attribute(prediction, "Untracked")
+
+
 def prediction_name(lesion, exam: int | None = None) -> str:
     """Return the name of a prediction, of a pair's current or of an exam, by its number from 1."""
     return f"{lesion.GetName()} ({'current' if exam is None else f'exam {exam}'})"
-
-
-def exam_of(roi):
-    """Return the volume on which a lesion is marked, or which a prediction is about."""
-    return referenced(roi, "Prior") or referenced(roi, "Current")
 
 
 def predictions(prior, current) -> list:
@@ -203,7 +237,13 @@ def use_candidate(prediction, index: int) -> None:
 
 
 def restore_prediction(prediction) -> None:
-    """Undo what the user did to a prediction; one that was not found loses its place."""
+    """Undo what the user did to a prediction; one that was not found loses its place.
+
+    Where the tracker has not answered, it goes from the scene.
+    """
+    if not is_tracked(prediction):
+        prediction.GetScene().RemoveNode(prediction)
+        return
     if status_of(prediction) == Status.NOT_FOUND.value:
         unplace(prediction)
     else:

@@ -10,7 +10,8 @@ from slicer.util import arrayFromVTKMatrix, updateVTKMatrixFromArray
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from .nodes import ROI, TRANSFORM, VOLUME, nodes_with, referenced, set_attribute
+from ..pair import box_problem
+from .nodes import ROI, TRANSFORM, VOLUME, exam_of, nodes_with, set_attribute
 from .raster import Raster, image_axes, right_angled
 from .volumes import header_of
 
@@ -56,6 +57,21 @@ def box_of(roi, volume) -> Box:
     return box
 
 
+def lesion_box(roi, volume) -> Box:
+    """Return the box that `box_of` does, if a lesion can be followed from it.
+
+    Raises
+    ------
+    MammoTrackerError
+        If not; that names the ROI.
+    """
+    box, header = box_of(roi, volume), header_of(volume)
+    problem = box_problem(box, header.size, header.spacing) if header.spacing else ""
+    if problem:
+        raise MammoTrackerError(f"The ROI {roi.GetName()} is {problem}. Change its box.")
+    return box
+
+
 def bounds_of(roi, volume) -> Box:
     """Return the box that `box_of` does, also where that is off the image, or almost no box."""
     to_world = arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
@@ -76,9 +92,17 @@ def bounds_of(roi, volume) -> Box:
 def box_if_placed(roi) -> Box | None:
     """Return the box of a lesion or prediction on its own volume, or None if it has none there."""
     try:
-        return box_of(roi, referenced(roi, "Prior") or referenced(roi, "Current"))
+        return box_of(roi, exam_of(roi))
     except MammoTrackerError:
         return None
+
+
+def is_moved(box: Box | None, before: Box) -> bool:
+    """Whether a box is another than before, by more than rounding; none is another one."""
+    if box is None:
+        return True
+    off = np.subtract(box.as_tuple(), before.as_tuple())
+    return bool(np.abs(off).max() > SAME_PX)
 
 
 def center_mm(box: Box, volume) -> tuple[float, float] | None:

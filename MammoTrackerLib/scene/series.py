@@ -17,6 +17,7 @@ from .volumes import READ_FROM, header_of
 _SAME = ("patient_id", "laterality", "view")
 _START = datetime.date(1900, 1, 1)
 """From which years count where only they are known, not the dates."""
+_NONE = datetime.timedelta()
 
 
 def exams_like(volume, volumes: Iterable) -> list:
@@ -31,9 +32,13 @@ def exams_like(volume, volumes: Iterable) -> list:
         header = None if other is volume else _mammogram_header(other)
         if header and _may_be_like(volume, like, other, header):
             found.append((other, header))
-    order = {node: number for number, node in enumerate(volumes)}
-    found.sort(key=lambda one: (*_when(*one), bool(special(one[1])), order.get(one[0], 0)))
-    return [node for node, _header in found]
+    place = {node: number for number, node in enumerate(volumes)}
+    dates = _dates(found)
+    order = sorted(
+        range(len(found)),
+        key=lambda n: (*_when(dates[n]), bool(special(found[n][1])), place.get(found[n][0], 0)),
+    )
+    return [found[number][0] for number in order]
 
 
 def _may_be_like(volume, like: Header, other, header: Header) -> bool:
@@ -60,17 +65,37 @@ def _mammogram_header(volume) -> Header | None:
         return None
 
 
-def _when(volume, header: Header | None = None) -> tuple[bool, datetime.date]:
-    date = _date_of(volume, header)
+def _when(date: datetime.date | None) -> tuple[bool, datetime.date]:
     return date is None, date or _START
 
 
-def _date_of(volume, header: Header | None) -> datetime.date | None:
-    """Return an exam's date, or one that is right beside those of its series."""
-    date, year = (header or header_of(volume)).date, attribute(volume, "Year")
-    if date is None and year:
-        date = _START + datetime.timedelta(days=round(float(year) * DAYS_A_YEAR))
-    return date
+def _dates(exams: Sequence[tuple]) -> list[datetime.date | None]:
+    """Return the dates of exams, which are volumes and their headers.
+
+    Those that only their series tells are right beside each other, and beside all others if the
+    file of one of that series is at hand.
+    """
+    shifts = _shifts(exams)
+    return [
+        header.date or _kept_date(volume, shifts.get(attribute(volume, "Series"), _NONE))
+        for volume, header in exams
+    ]
+
+
+def _shifts(exams: Sequence[tuple]) -> dict[str, datetime.timedelta]:
+    """Return how long after `_START` the years of a series begin, where a file of it tells that."""
+    return {
+        attribute(volume, "Series"): header.date - _kept_date(volume)
+        for volume, header in exams
+        if attribute(volume, "Series") and header.date and _kept_date(volume)
+    }
+
+
+def _kept_date(volume, shift: datetime.timedelta = _NONE) -> datetime.date | None:
+    year = attribute(volume, "Year")
+    if not year:
+        return None
+    return _START + datetime.timedelta(days=round(float(year) * DAYS_A_YEAR)) + shift
 
 
 def proposed_exams(volume, volumes: Iterable) -> list:
@@ -83,8 +108,11 @@ def proposed_exams(volume, volumes: Iterable) -> list:
     if like.date is None or None in [getattr(like, name) for name in _SAME] or special(like):
         return []
     sure = []
+    images = {like.instance_uids[:1] or volume: volume}
     for other in exams_like(volume, volumes):
         header = header_of(other)
+        if images.setdefault(header.instance_uids[:1] or other, other) is not other:
+            continue  # the same image, loaded twice
         known = header.date is not None and not special(header)
         if known and None not in [getattr(header, name) for name in _SAME]:
             sure.append((other, header.date))
@@ -109,7 +137,12 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
     """
     volumes = list(volumes)
     like = exams_like(pair[0], volumes)
-    proposed = proposed_exams(pair[0], volumes)
+    own = {header_of(volume).instance_uids[:1] for volume in pair} - {()}
+    proposed = [
+        volume
+        for volume in proposed_exams(pair[0], volumes)
+        if volume in pair or header_of(volume).instance_uids[:1] not in own
+    ]
     chosen = [
         volume
         for volume in like
@@ -129,13 +162,20 @@ def keep_series(volumes: Sequence) -> None:
     """
     known = [attribute(volume, "Series") for volume in volumes]
     series = next(filter(None, known), None) or uuid.uuid4().hex
-    years = years_of(volumes)
-    for number, volume in enumerate(volumes):
+    dates = dates_of(volumes)
+    # The first day stays, as those count from it that are left out now.
+    first = [
+        date - (_kept_date(volume) - _START)
+        for volume, date in zip(volumes, dates, strict=True)
+        if date and _kept_date(volume) and attribute(volume, "Series") == series
+    ]
+    first = first[0] if first else min(filter(None, dates), default=None)
+    for volume, date in zip(volumes, dates, strict=True):
         set_attribute(volume, "Series", series)
         if attribute(volume, "Followed") != "no":
             choose_exam(volume, True)
-        if years is not None:
-            set_attribute(volume, "Year", f"{years[number]:.4f}")
+        if date is not None:
+            set_attribute(volume, "Year", f"{(date - first).days / DAYS_A_YEAR:.4f}")
 
 
 def set_date(volume, date: datetime.date) -> None:
@@ -145,7 +185,9 @@ def set_date(volume, date: datetime.date) -> None:
 
 def by_date(volumes: Iterable) -> list:
     """Return exams in the order of their dates; those without one last, in the order given."""
-    return sorted(volumes, key=_when)
+    volumes = list(volumes)
+    dates = dict(zip(volumes, _dates([(one, header_of(one)) for one in volumes]), strict=True))
+    return sorted(volumes, key=lambda volume: _when(dates[volume]))
 
 
 def dates_of(
@@ -153,14 +195,18 @@ def dates_of(
 ) -> list[datetime.date | None]:
     """Return the exams' dates; only the time between them is right where no file is at hand.
 
-    Where a file is at hand for some of them, the others have none. `headers` are those of the
-    volumes, where they are at hand.
+    Where a file is at hand for some of them, those have none that were not followed with these.
+    `headers` are those of the volumes, where they are at hand.
     """
     headers = [header_of(volume) for volume in volumes] if headers is None else headers
-    dates = [header.date for header in headers]
-    if any(dates):
-        return dates
-    return [_date_of(*one) for one in zip(volumes, headers, strict=True)]
+    exams = list(zip(volumes, headers, strict=True))
+    known = {attribute(volume, "Series") for volume in volumes}
+    if any(header.date for header in headers):
+        known = {"", *_shifts(exams)}  # without a series, it is what `set_date` was given
+    return [
+        date if header.date or attribute(volume, "Series") in known else None
+        for (volume, header), date in zip(exams, _dates(exams), strict=True)
+    ]
 
 
 def years_of(volumes: Sequence) -> list[float] | None:

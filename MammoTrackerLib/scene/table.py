@@ -11,12 +11,12 @@ from ..growth import signed
 from ..track import Status
 from .history import is_outdated_answer, made_up_on
 from .lesion import lesion_type
-from .nodes import new_node, node_with, nodes_with, referenced, remove_node
+from .nodes import exam_of, new_node, node_with, nodes_with, referenced, remove_node
 from .prediction import (
     ABSENT,
     answers_of,
     decision_of,
-    exam_of,
+    is_tracked,
     lesion_of,
     prediction_name,
     predictions,
@@ -155,7 +155,12 @@ def table_rows(node) -> list[list[str]]:
 
 
 def _answer(prediction) -> list[str]:
-    """Return status, review and score; of an outdated answer, that it is one."""
+    """Return status, review and score; of an outdated answer, that it is one.
+
+    Where the tracker has not answered, there is the review alone.
+    """
+    if not is_tracked(prediction):
+        return ["", review_of(prediction), ""]
     if is_outdated_answer(prediction):
         return ["outdated", review_of(prediction), ""]
     is_registration = status_of(prediction) == Status.REGISTRATION.value

@@ -181,11 +181,15 @@ def propose_pair(volumes: Iterable) -> tuple | None:
         (prior, current) volumes.
     """
     exams = defaultdict(lambda: defaultdict(list))
+    seen = set()
     for volume in volumes:
         try:
             header = header_of(volume)
         except MammoTrackerError:
             continue
+        if header.instance_uids[:1] in seen:  # the same image, loaded twice
+            continue
+        seen.update([header.instance_uids[:1]] if header.instance_uids else [])
         image = header.patient_id, header.laterality, header.view
         if header.date is not None and None not in image and not special(header):
             exams[image][header.date].append(volume)

@@ -185,7 +185,7 @@ def test_a_point_has_no_size_beside_an_outline(
     out = tmp_path / "out"
     argv = ["follow", *exams, "--on", exams[0], "--lesions", str(file), "--out", str(out)]
     assert main(argv) == 0
-    alone, lesion = json.loads((out / "history.json").read_text())["lesions"]
+    lesion, alone = json.loads((out / "history.json").read_text())["lesions"]
     assert (alone["marked_on"], lesion["marked_on"]) == (1, 2)
     assert [result["by_user"] for result in lesion["exams"]] == [True, True]
     assert lesion["exams"][0]["box"]["pixels"] == pytest.approx(

@@ -235,6 +235,84 @@ def test_a_series_stays_forced_while_it_is_looked_at(panel, shell, followed, tmp
     assert panel.exams.series == exams and not panel.exams.isForced
 
 
+def test_what_is_forced_into_a_series_is_listed_and_can_be_left_out(panel, shell, series, tmp_path):
+    import qt
+
+    other = shell.loadDicom(write_exam(tmp_path / "r.dcm", "Prior", 2023, "R"))
+    other.SetName("right")
+    panel.ui.currentSelector.setCurrentNode(other)
+    shell.process(0.4)
+    assert "of exam 4 is R" in panel.ui.pairLabel.text
+    assert listed(panel)[3] == ("4.  2023-03-01   right", True) and len(listed(panel)) == 5
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)
+    shell.process(0.4)
+    assert panel.exams.series == series and other not in panel.exams.pair
+    assert len(listed(panel)) == 4
+
+
+def test_lesions_that_are_marked_on_an_exam_that_is_left_out_are_counted(panel, shell, followed):
+    import qt
+
+    exams, (mass, calcs) = followed
+    assert "Not listed" not in panel.ui.pairLabel.text
+    panel.ui.examsList.item(0).setCheckState(qt.Qt.Unchecked)
+    said = "Not listed, since marked on other exams of this breast: 1 of the lesions."
+    assert panel.lesions.rois == [mass]
+    assert panel.ui.pairLabel.text == f"L MLO, 3 exams, 4.0 years\n{said}"
+    shell.scene.RemoveNode(calcs)
+    shell.process(0.4)
+    assert panel.ui.pairLabel.text == "L MLO, 3 exams, 4.0 years"
+
+
+def test_no_table_tells_of_a_lesion_whose_exam_is_left_out(panel, shell, followed):
+    import qt
+
+    from MammoTrackerLib import scene
+
+    _exams, (mass, calcs) = followed
+    scene.remove_lesion(calcs)
+    shell.process(0.4)
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Unchecked)
+    shell.process(0.4)
+    assert panel.lesions.rois == [] and scene.series_table(shell.scene) is None
+    panel.ui.examsList.item(3).setCheckState(qt.Qt.Checked)
+    shell.process(0.4)
+    assert panel.lesions.rois == [mass] and scene.series_table(shell.scene)
+
+
+def test_exams_of_one_day_are_said_also_without_their_files(panel, shell, followed):
+    import slicer
+
+    exams, _lesions = followed
+    exams[1].SetAttribute("MammoTracker.Year", exams[0].GetAttribute("MammoTracker.Year"))
+    files = dict(slicer.dicomDatabase.files)
+    slicer.dicomDatabase.files.clear()
+    try:
+        panel.enter()
+        shell.process(0.4)
+        assert "Exam 1 was taken on the day of exam 2" in panel.ui.pairLabel.text
+    finally:
+        slicer.dicomDatabase.files.update(files)
+
+
+def test_an_order_that_nobody_knows_is_said(panel, shell):
+    import qt
+    import slicer
+    from sample_pair import SAMPLE
+
+    names = "Prior", "Current", "Prior"
+    exams = [slicer.util.loadVolume(str(SAMPLE / f"MammoTracker{name}.nrrd")) for name in names]
+    choose(panel, shell, *exams[:2])
+    try:
+        assert "Without a date" not in panel.ui.pairLabel.text
+        panel.ui.examsList.item(2).setCheckState(qt.Qt.Checked)
+        shell.process(0.3)
+        assert panel.ui.pairLabel.text.startswith("Without a date: exam 1, 2, 3.")
+    finally:
+        shell.scene.Clear()
+        shell.process(0.3)
+
+
 def test_doubts_of_the_registration_are_said_of_its_pair_alone(panel, shell, pair):
     summary = panel.ui.pairLabel.text
     panel.exams.warn(["These two do not look like one breast in one view."])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from sample_pair import SAMPLE
+from sample_pair import SAMPLE, TRUTH
 
 from MammoTrackerLib import Box
 
@@ -146,7 +146,8 @@ def test_a_mask_of_the_prior_is_loaded(panel, shell, pair, tmp_path):
     assert sorted(boxes) == [pytest.approx(box) for box in expected]
 
 
-def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
+def segment(volume, name):
+    """Segment a part of a volume, as 300, 500, 360, 540 in its pixels."""
     import numpy as np
     import slicer
     import vtk
@@ -154,26 +155,37 @@ def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
 
     from MammoTrackerLib import scene
 
-    prior, current, _ = pair
-    columns, rows = scene.Raster(prior).size
+    columns, rows = scene.Raster(volume).size
     labels = np.zeros((1, rows, columns), np.uint8)
     labels[0, 500:540, 300:360] = 1
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(columns, rows, 1)
     image.GetPointData().SetScalars(numpy_to_vtk(labels.ravel(), deep=True))
     matrix = vtk.vtkMatrix4x4()
-    prior.GetIJKToRASMatrix(matrix)
+    volume.GetIJKToRASMatrix(matrix)
     image.SetImageToWorldMatrix(matrix)
-    nodes = []
-    for name, volume in (("Mass", prior), ("Elsewhere", current)):
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        node.AddSegmentFromBinaryLabelmapRepresentation(image, "Mass in the middle")
-        nodes.append(node)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.AddSegmentFromBinaryLabelmapRepresentation(image, "Mass in the middle")
+
+
+def offered(panel, shell) -> dict:
+    """Click *Load...*, and return what its menu offers besides files."""
     shell.click(panel.ui.loadLesionsButton)
     actions = {action.text: action for action in panel.lesions._menu.actions()}
-    assert list(actions) == ["Files...", "Segmentation Mass"]
     panel.lesions._menu.close()
+    assert actions.pop("Files...")
+    return actions
+
+
+def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    prior, current, _ = pair
+    segment(prior, "Mass")
+    segment(current, "Elsewhere")
+    actions = offered(panel, shell)
+    assert list(actions) == ["Segmentation Mass"]
     actions["Segmentation Mass"].trigger()
     added = panel.lesions.rois[-1]
     assert added.GetName() == "Mass in the middle"
@@ -181,17 +193,44 @@ def test_a_segmentation_is_offered_and_becomes_lesions(panel, shell, pair):
     assert panel.ui.lesionsTable.rowCount == 2 and shell.messages == []
 
 
+def test_a_segmentation_of_any_exam_of_a_series_is_offered(panel, shell, series):
+    from MammoTrackerLib import scene
+
+    segment(series[1], "Early")
+    offered(panel, shell)["Segmentation Early"].trigger()
+    (roi,) = panel.lesions.rois
+    assert scene.exam_of(roi) is series[1] and panel.exams.pair[0] is series[3]
+
+
+def test_what_is_no_mammogram_loads_none_and_keeps_none_from_it(panel, shell, pair, tmp_path):
+    import numpy as np
+    import slicer
+    from panel_steps import choose
+    from PIL import Image
+
+    prior, current, _ = pair
+    stack = slicer.util.addVolumeFromArray(np.zeros((3, 40, 40), np.uint8), name="Stack")
+    segment(current, "Mass")
+    choose(panel, shell, current, stack)
+    assert list(offered(panel, shell)) == ["Segmentation Mass"]
+    mask = np.zeros((1488, 949), np.uint8)
+    mask[500:540, 300:360] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    panel.lesions.load([tmp_path / "mask.png"])
+    assert len(panel.lesions.rois) == 1 and shell.messages == []
+    (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(stack)
+    choose(panel, shell, stack, prior)
+    offered(panel, shell)["Segmentation Mass"].trigger()
+    assert "no single slice" in shell.messages.pop() and panel.lesions.rois == []
+
+
 def test_a_report_on_the_exams_in_the_dicom_database_is_offered(panel, shell, series, tmp_path):
     import pydicom
     import slicer
-    from sr_files import group, report, scoord, tracking, write_report
+    from sr_files import report, write_report
 
     from MammoTrackerLib import scene
-
-    def outline(instance, box, identifier):
-        x0, y0, x1, y1 = box.as_tuple()
-        points = [x0, y0, x1, y0, x1, y1, x0, y1]
-        return group(*tracking(identifier, "x"), scoord("POLYLINE", points, instance))
 
     uids = [volume.GetAttribute("DICOM.instanceUIDs") for volume in series]
     boxes = Box(300, 400, 380, 480), Box(400, 500, 460, 560)
@@ -213,6 +252,80 @@ def test_a_report_on_the_exams_in_the_dicom_database_is_offered(panel, shell, se
     assert scene.box_of(last, series[3]).as_tuple() == pytest.approx(boxes[1].as_tuple())
     assert first.GetDisplayNode().GetSelectedColor() != last.GetDisplayNode().GetSelectedColor()
     assert [panel.ui.lesionsTable.item(row, 2).text() for row in range(2)] == ["0 y", "+5.0 y"]
+
+
+def outline(instance, box, identifier):
+    from sr_files import group, scoord, tracking
+
+    x0, y0, x1, y1 = box.as_tuple()
+    points = [x0, y0, x1, y0, x1, y1, x0, y1]
+    return group(*tracking(identifier, "x"), scoord("POLYLINE", points, instance))
+
+
+def test_a_lesion_that_a_report_marks_on_several_exams_is_one(panel, shell, series, tmp_path):
+    from panel_steps import rows_of, track
+    from sr_files import report, write_report
+
+    from MammoTrackerLib import scene
+
+    uids = [volume.GetAttribute("DICOM.instanceUIDs") for volume in series]
+    smaller = Box.from_center(*TRUTH.center, TRUTH.width / 2, TRUTH.height / 2)
+    marks = outline(uids[3], TRUTH, "1.5"), outline(uids[0], smaller, "1.5")
+    path = write_report(tmp_path / "sr.dcm", report(*marks))
+    for _ in range(2):
+        panel.lesions.load([path])
+        (lesion,) = panel.lesions.rois
+        (row,) = rows_of(panel)
+        answers = [text.split("\n")[0] for text in row[2:]]
+        assert answers == ["accepted", "", "", "marked"] and row[1].startswith("+")
+    assert "There already" in shell.messages.pop() and not shell.messages
+    loaded = scene.roi_on(lesion, series[0])
+    panel.results.select(loaded)
+    assert panel.ui.reasonLabel.text.startswith(
+        "Lesion 1: Accepted. A file told of it: the tracker has not looked here.\n"
+    )
+    shell.screenshot("/tmp/module-report-on-several-exams.png")
+    track(panel, shell)
+    answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
+    assert answers[0] == "accepted" and answers[3] == "marked" and all(answers)
+    shell.screenshot("/tmp/module-report-on-several-exams-tracked.png")
+    # What the file said is taken back: nothing is known there until it is looked for.
+    panel.results.select(loaded)
+    shell.click(panel.ui.restoreButton)
+    answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
+    assert answers[0] == "" and scene.is_outdated(lesion) and panel.results.selected is None
+    assert panel.ui.reasonLabel.text == "" and not panel.ui.restoreButton.enabled
+    track(panel, shell)
+    answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
+    assert answers[0] in ("found", "uncertain", "not found")
+
+
+def test_a_report_on_a_pair_marks_the_prior_and_decides_the_current(
+    panel, shell, exam_files, tmp_path
+):
+    from panel_steps import rows_of, track
+    from sr_files import report, write_report
+
+    from MammoTrackerLib import scene
+
+    pair = [shell.loadDicom(exam_files[year]) for year in (2022, 2024)]
+    shell.wait(lambda: panel.exams.pair == tuple(pair))
+    uids = [volume.GetAttribute("DICOM.instanceUIDs") for volume in pair]
+    box = Box(300, 500, 350, 560)
+    marks = outline(uids[1], TRUTH, "1.5"), outline(uids[0], TRUTH, "1.5")
+    path = write_report(tmp_path / "sr.dcm", report(*marks, outline(uids[1], box, "1.6")))
+    try:
+        panel.lesions.load([path])
+        assert "Marked on the other of the two exams alone" in shell.messages.pop()
+        (lesion,) = panel.lesions.rois
+        (row,) = rows_of(panel)
+        assert [text.split("\n")[0] for text in row[2:]] == ["marked", "accepted"]
+        track(panel, shell)
+        assert scene.review_of(scene.roi_on(lesion, pair[1])) == "accepted"
+        shell.screenshot("/tmp/module-report-on-a-pair.png")
+    finally:
+        shell.scene.Clear()
+        shell.process(0.3)
 
 
 def test_a_lesion_without_a_name_gets_its_former_one_or_a_number(panel, shell, pair):

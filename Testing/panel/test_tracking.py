@@ -138,6 +138,45 @@ def test_an_exam_of_a_series_that_is_deleted_meanwhile_ends_the_run(panel, shell
     assert rows_of(panel) == []
 
 
+def test_a_lesion_that_cannot_be_tracked_is_named_and_keeps_none_from_it(panel, shell, pair):
+    import slicer
+    from panel_steps import rows_of
+
+    from MammoTrackerLib import Box, scene
+
+    prior, _, lesion = pair
+    tiny = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Tiny")
+    scene.place_roi(tiny, prior, Box(300, 500, 302, 502))
+    shell.wait(lambda: len(panel.lesions.rois) == 2)
+    track(panel, shell)
+    assert [row[0] for row in rows_of(panel)] == [lesion.GetName()]
+    said = panel.ui.statusLabel.text.split("\n")
+    assert said[0] == "1 lesion tracked." and said[1].startswith("The ROI Tiny is too small")
+    shell.scene.RemoveNode(lesion)
+    shell.process(0.4)
+    scene.place_roi(tiny, prior, Box(-300, 500, 100, 560))
+    shell.click(panel.ui.trackAllButton)
+    assert not panel.tracking.running
+    assert panel.ui.statusLabel.text.startswith("The ROI Tiny is outside the image for")
+
+
+def test_a_correction_that_cannot_be_followed_is_named(panel, shell, followed):
+    from panel_steps import rows_of
+
+    from MammoTrackerLib import Box, scene
+
+    exams, (mass, calcs) = followed
+    scene.place_roi(scene.prediction_of(mass, exams[1]), exams[1], Box(300, 500, 301, 501))
+    shell.process(0.3)
+    before = rows_of(panel)[1]
+    track(panel, shell)
+    said = panel.ui.statusLabel.text.split("\n")
+    assert said[0] == "1 lesion tracked." and said[1].startswith(
+        "The ROI Mass (exam 2) is too small"
+    )
+    assert rows_of(panel)[1] == before
+
+
 def test_what_registration_doubts_is_said_beside_the_exams(panel, shell, pair, monkeypatch):
     emit = panel.tracking.process.onAligned
     doubt = "These two do not look like one breast in one view."

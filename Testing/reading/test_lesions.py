@@ -16,7 +16,14 @@ from MammoTrackerLib.command.outputs import track_as_markup
 from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.pair import check_box_on
 from MammoTrackerLib.reading.geometry import Geometry
-from MammoTrackerLib.reading.lesions import POINT_MM, absence_remarks, mark_box, read_lesions
+from MammoTrackerLib.reading.lesions import (
+    POINT_MM,
+    Lesion,
+    LesionFile,
+    absence_remarks,
+    mark_box,
+    read_lesions,
+)  # fmt: skip
 
 COLUMNS, ROWS = 600, 800
 A, B, ELSEWHERE = "1.2.3.1", "1.2.3.2", "1.2.3.9"
@@ -272,3 +279,27 @@ def test_what_is_made_of_a_thin_mark_can_be_tracked(digits):
         assert not is_point
     with pytest.raises(MammoTrackerError, match="too small"):
         check_box_on(Box(10, 10, 40, 12.9), (2000, 4000), (0.1, 0.1), "the exam")
+
+
+def test_marks_of_one_tracking_are_joined_in_the_order_of_the_file():
+    box, other = Box(1, 2, 9, 9), Box(1, 2, 5, 6)
+    marks = (
+        Lesion(box, 0, "1.5", decision="ACCEPTED"),
+        Lesion(other, 1, "1.6", is_predicted=True),
+        Lesion(box, 2, "1.5", decision="MARKED"),
+        Lesion(other, 2, "1.5", decision="MARKED"),
+        Lesion(box, 1, "1.5", is_predicted=True),
+        Lesion(box, 0),
+        Lesion(box, 2),
+    )
+    absences = (1, "1.5"), (2, "1.5"), (0, None)
+    found, remarks = LesionFile(marks, (), absences).joined()
+    assert [one.first for one in found] == [marks[2], marks[3], marks[1], *marks[5:]]
+    assert found[0].others == {0: marks[0], 1: None} and not any(one.others for one in found[1:])
+    assert [remark[:21] for remark in remarks] == ["Of what counts as mar", "2 groups of the repor"]
+    (first, *_), _ = LesionFile(marks, ()).joined(preferred=0)
+    assert first.first is marks[0] and first.others == {2: marks[2]}
+    predicted = Lesion(box, 0, "1.6", is_predicted=True), marks[1]
+    for exam in (0, 1):
+        (one,), _ = LesionFile(predicted, ()).joined(preferred=exam)
+        assert one.first is predicted[exam] and not one.others

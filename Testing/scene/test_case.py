@@ -165,6 +165,23 @@ def test_tables_of_all_exams_go_unless_they_were_there(empty, tmp_path):
     assert bridge.summaries(empty) == []
 
 
+def test_of_tables_and_plots_that_another_scene_brought_there_is_one_each(empty, tmp_path):
+    volumes = [add(name, tmp_path / f"{name}.png") for name in "abc"]
+    lesion = bridge.add_marked(volumes[0], "mass", BOX, "", [])
+    bridge.show_answer(lesion, volumes[1], answer(), "", None)
+    bridge.update_series_table(volumes, [lesion])
+    bridge.update_growth_chart(lesion, volumes)
+    before = bridge.summaries(empty)
+    nodes = empty.GetNumberOfNodes()
+    empty.WriteToMRB(str(tmp_path / "scene.mrb"))
+    empty.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    assert len(bridge.summaries(empty)) == 2 * len(before) == 12
+    bridge.remove_stranded(empty)
+    assert bridge.summaries(empty) == before
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 6
+    assert empty.GetNumberOfNodes() > nodes
+
+
 def test_what_is_said_of_something_goes_with_it(empty, exam_file):
     prior, current, third = (add(name, exam_file) for name in ("prior", "current", "third"))
     lesion, other = (bridge.add_marked(prior, name, BOX, "", []) for name in ("a", "b"))

@@ -66,6 +66,18 @@ def test_of_two_on_one_day_none_is_proposed(scene, add):
     assert bridge.series_of(pair, all_volumes(scene)) == [first, second, third, again]
 
 
+def test_of_an_image_that_is_loaded_twice_one_is_proposed(scene, add):
+    first = add("a", StudyDate="20200301", SOPInstanceUID="1.2.1")
+    again = add("b", StudyDate="20200301", SOPInstanceUID="1.2.1")
+    last = add("c", StudyDate="20220301")
+    assert bridge.propose_pair(all_volumes(scene)) == (first, last)
+    assert bridge.proposed_exams(last, all_volumes(scene)) == [first, last]
+    assert bridge.series_of((last, again), all_volumes(scene)) == [again, last]
+    middle = add("d", StudyDate="20210301")
+    assert bridge.series_of((last, again), all_volumes(scene)) == [again, middle, last]
+    assert bridge.series_of((again, last), all_volumes(scene)) == [again, middle, last]
+
+
 def test_what_the_user_chose_counts_and_is_saved(scene, add, tmp_path):
     exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
     pair = exams[3], exams[2]
@@ -100,6 +112,29 @@ def test_a_followed_series_is_known_without_its_files(scene, add):
     bridge.choose_exam(exams[0], False)
     bridge.keep_series(exams)
     assert bridge.series_of((exams[3], exams[2]), volumes) == exams[1:]
+
+
+def test_exams_of_which_some_files_are_gone_keep_their_places(scene, add):
+    exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
+    titles, dates = bridge.exam_titles(exams), bridge.dates_of(exams)
+    bridge.keep_series(exams)
+
+    def lose(volume):
+        volume.SetAndObserveStorageNodeID(None)
+        volume.SetSpacing(0.1, 0.1, 1)
+        assert bridge.header_of(volume).date is None
+
+    lose(exams[1])
+    assert bridge.exams_like(exams[3], all_volumes(scene)[::-1]) == exams
+    assert bridge.by_date(exams[::-1]) == exams and bridge.dates_of(exams) == dates
+    bridge.choose_exam(exams[0], False)
+    bridge.keep_series(exams[1:])
+    for volume in exams:
+        lose(volume)
+    assert bridge.by_date(exams[::-1]) == exams, "also of what was left out meanwhile"
+    assert bridge.exam_titles(exams) == titles
+    new = add("new", StudyDate="20210301")
+    assert bridge.dates_of([*exams, new]) == [None] * 4 + [bridge.header_of(new).date]
 
 
 def test_a_forced_pair_is_a_series_of_its_own(scene, add):
