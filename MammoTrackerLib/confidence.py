@@ -65,7 +65,7 @@ def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignm
             _logit(best.similarity_score),
             rival_share(best, others),
             1 - best.agreement,
-            max(0.0, USUAL_AGREEMENT - agreement) if is_known else 0.0,
+            max(0.0, USUAL_AGREEMENT - agreement) if is_known else USUAL_AGREEMENT,
             (beyond * max(0.0, agreement - MIN_AGREEMENT)) ** 2 if is_known else 0.0,
         ]
     )

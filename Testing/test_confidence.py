@@ -45,7 +45,7 @@ def test_evidence_is_in_its_order():
 
 @pytest.mark.parametrize(
     ("agreement", "off_mm", "expected"),
-    [(0.9, 5, (0, 0)), (0.9, 20, (0, 0.36)), (0.2, 20, (0.3, 0)), (np.nan, 20, (0, 0))],
+    [(0.9, 5, (0, 0)), (0.9, 20, (0, 0.36)), (0.2, 20, (0.3, 0)), (np.nan, 20, (0.5, 0))],
 )
 def test_evidence_of_anchor_points(agreement, off_mm, expected):
     best = Candidate(Box(100, 100, 200, 150), 0.5, 0.8, agreement=0.75)

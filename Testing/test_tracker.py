@@ -258,3 +258,12 @@ def test_an_image_without_a_breast_is_no_crash(tracker, prior):
     noise = Mammogram(rng.uniform(0, 1, prior.pixels.shape), prior.spacing)
     (track,) = tracker.track(prior, noise, [FILM_LESION])
     assert track.status is not Status.FOUND
+
+
+def test_nothing_is_found_where_one_cannot_tell_whether_it_is_a_pair(tracker):
+    """Even images look alike to the networks, but share no tissue that tells."""
+    rows, columns = np.mgrid[:600, :500]
+    even = [Mammogram((at > 250).astype(float), (0.2, 0.2)) for at in (columns, 500 - rows)]
+    for track in tracker.track(*even, [Box(300, 300, 350, 350), Box(400, 50, 430, 80)]):
+        assert track.status is Status.NOT_FOUND
+        assert "too much to be sure that they are a pair" in track.reason
