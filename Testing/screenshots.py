@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import slicer_stand_in
+from PIL import Image
 from sample_pair import SAMPLE, box_in
 from scipy.ndimage import gaussian_filter
 
@@ -19,6 +20,8 @@ from MammoTrackerLib.command.cli import main as mammotracker
 from MammoTrackerLib.command.simulate import simulate_follow_up, write_dicom
 
 DOCS = Path(__file__).parents[1] / "Docs"
+WIDTH, HEIGHT, FRAME = 1280, 1100, 150
+"""Of the report's picture, and as much as a window's frame can take of its height."""
 
 
 def main() -> int:
@@ -109,10 +112,12 @@ def draw_report(folder: Path) -> None:
     subprocess.run(
         [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
          "--disable-background-networking", f"--user-data-dir={folder / 'browser'}",
-         "--window-size=1280,1100", "--virtual-time-budget=5000",
-         f"--screenshot={DOCS / 'report.png'}", (page / "index.html").as_uri()],
+         f"--window-size={WIDTH},{HEIGHT + FRAME}", "--virtual-time-budget=5000",
+         f"--screenshot={folder / 'report.png'}", (page / "index.html").as_uri()],
         check=True, capture_output=True, timeout=120,
     )  # fmt: skip
+    with Image.open(folder / "report.png") as picture:
+        picture.convert("RGB").crop((0, 0, WIDTH, HEIGHT)).save(DOCS / "report.png")
 
 
 def write_pairs(folder: Path) -> Path:
