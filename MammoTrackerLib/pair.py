@@ -182,9 +182,18 @@ def one_image(first: int, second: int) -> str:
     )
 
 
+def image_key(image: Header | Mammogram) -> tuple | None:
+    """Return what only copies of an image have in common; None if its file does not tell.
+
+    That is its SOPInstanceUID, beside what else its file says: some programs give one UID to all.
+    """
+    if not image.instance_uids:
+        return None
+    return image.instance_uids[0], image.patient_id, image.laterality, image.view, image.date
+
+
 def _is_one_image(one: Header | Mammogram, other: Header | Mammogram) -> bool:
-    """Whether DICOM says that two images are one (SOPInstanceUID)."""
-    return bool(one.instance_uids) and one.instance_uids[:1] == other.instance_uids[:1]
+    return image_key(one) is not None and image_key(one) == image_key(other)
 
 
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:

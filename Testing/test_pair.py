@@ -52,6 +52,8 @@ def test_one_image_that_is_given_twice_is_said():
     assert [one.kind for one in pair_problems(twin, replace(twin, instance_uids=("1.2.9",)))] == [
         "dates"
     ]
+    # Some programs give one UID to all images.
+    assert pair_problems(twin, replace(NEXT, instance_uids=twin.instance_uids)) == []
 
 
 def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
