@@ -33,8 +33,8 @@ class PairProblem:
     blocks
         Whether tracking makes no sense; laterality and view can be forced nevertheless.
     kind
-        "laterality", "view", "patient", "image" (the same twice), "dates", "modifiers", "spacing"
-        or "file": what had to be guessed to read it.
+        "laterality", "view", "patient", "image" (the same twice), "dates", "no date" (beside
+        dates), "modifiers", "spacing" or "file": what had to be guessed to read it.
     """
 
     message: str
@@ -155,7 +155,7 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
                 f"The date of exam {number} is unknown, and those of others are known: make sure "
                 "that it is in its place among them."
             )
-            problems.append(PairProblem(message, False, "dates"))
+            problems.append(PairProblem(message, False, "no date"))
     for number, exam in enumerate(exams, 1):
         for remark in getattr(exam, "remarks", ()):
             problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
