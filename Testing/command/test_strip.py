@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,9 +143,11 @@ def test_further_pictures_of_an_earlier_run_go(tmp_path):
     draw = [lambda: IMAGE] * 2, lesions, [None] * 2, [UNTURNED] * 2
     draw_strip(*draw, tmp_path / "strip.png")
     Image.new("L", (9, 9)).save(tmp_path / "strip-3.png")
+    copied = Path(shutil.copy(tmp_path / "strip.png", tmp_path / "strip-before.png"))
     with OutputFolder(tmp_path, LESION_FILES, is_own_history) as folder:
         draw_strip(draw[0], lesions[:1], *draw[2:], folder / "strip.png")
-    assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-3.png"}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"strip.png", "strip-3.png", copied.name}
 
 
 def test_further_pictures_go_also_where_they_are_drawn_in_place(tmp_path):
