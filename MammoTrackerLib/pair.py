@@ -136,9 +136,11 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
             )
             problems.append(PairProblem(message, False, "modifiers"))
     numbered = list(enumerate(exams, 1))
-    for (first, exam), (second, other) in itertools.combinations(numbered, 2):
-        if _is_one_image(exam, other):
-            problems.append(PairProblem(one_image(first, second), False, "image"))
+    seen: dict[tuple, int] = {}
+    for number, exam in numbered:
+        key = image_key(exam)
+        if key and seen.setdefault(key, number) != number:
+            problems.append(PairProblem(one_image(seen[key], number), False, "image"))
     dated = [(n, exam) for n, exam in numbered if exam.date is not None]
     for (earlier, exam), (later, other) in itertools.pairwise(dated):
         before, after = exam.date, other.date
