@@ -96,7 +96,7 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
     return problems
 
 
-def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
+def series_problems(exams: Sequence[Header]) -> list[PairProblem]:
     """Compare what the headers of exams say, given in the order of their dates; counted from 1.
 
     Returns
@@ -158,10 +158,12 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
                 "that it is in its place among them."
             )
             problems.append(PairProblem(message, False, "no date"))
-    for number, exam in enumerate(exams, 1):
-        for remark in getattr(exam, "remarks", ()):
-            problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
     return problems
+
+
+def of_exam(number: int, remarks: Sequence[str]) -> list[str]:
+    """Return the sentences for the user on what was guessed of an exam's file, by its number."""
+    return [f"Of exam {number}: {remark}" for remark in remarks]
 
 
 def in_order(dates: Sequence[datetime.date | str | None]) -> list[int]:

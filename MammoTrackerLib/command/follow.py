@@ -22,7 +22,7 @@ from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
-from ..pair import in_order, one_image, series_problems
+from ..pair import in_order, of_exam, one_image, series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
@@ -161,7 +161,7 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
         first = seen.setdefault(exam.reduced.image.tobytes(), number)
         if first != number and one_image(first, number) not in remarks:
             remarks.append(one_image(first, number))
-    return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+    return remarks + [text for n, e in enumerate(exams, 1) for text in of_exam(n, e.remarks)]
 
 
 def _doubts(exams: Exams, marked: Collection[int]) -> list[str]:
