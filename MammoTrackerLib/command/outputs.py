@@ -176,8 +176,11 @@ def is_own_picture(file: Path) -> bool:
 
     if not re.fullmatch(r"[a-z]+(-[1-9][0-9]*)?\.png", file.name):
         return False
-    with Image.open(file) as picture:
-        return picture.info.get("Software") == "MammoTracker"
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:
+            return picture.info.get("Software") == "MammoTracker"
+    except (OSError, ValueError, Image.DecompressionBombError):  # another's, or damaged
+        return False
 
 
 def size_mm(box: Box, mammogram: Header | Mammogram) -> tuple[float, float]:
