@@ -33,8 +33,8 @@ class PairProblem:
     blocks
         Whether tracking makes no sense; laterality and view can be forced nevertheless.
     kind
-        "laterality", "view", "patient", "image" (the same twice), "dates", "modifiers", "spacing"
-        or "file": what had to be guessed to read it.
+        "laterality", "view", "patient", "image" (the same twice), "dates", "no date" (beside
+        dates), "modifiers", "spacing" or "file": what had to be guessed to read it.
     """
 
     message: str
@@ -96,7 +96,7 @@ def pair_problems(prior: Header | Mammogram, current: Header | Mammogram) -> lis
     return problems
 
 
-def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
+def series_problems(exams: Sequence[Header]) -> list[PairProblem]:
     """Compare what the headers of exams say, given in the order of their dates; counted from 1.
 
     Returns
@@ -136,9 +136,11 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
             )
             problems.append(PairProblem(message, False, "modifiers"))
     numbered = list(enumerate(exams, 1))
-    for (first, exam), (second, other) in itertools.combinations(numbered, 2):
-        if _is_one_image(exam, other):
-            problems.append(PairProblem(one_image(first, second), False, "image"))
+    seen: dict[tuple, int] = {}
+    for number, exam in numbered:
+        key = image_key(exam)
+        if key and seen.setdefault(key, number) != number:
+            problems.append(PairProblem(one_image(seen[key], number), False, "image"))
     dated = [(n, exam) for n, exam in numbered if exam.date is not None]
     for (earlier, exam), (later, other) in itertools.pairwise(dated):
         before, after = exam.date, other.date
@@ -155,11 +157,13 @@ def series_problems(exams: Sequence[Header | Mammogram]) -> list[PairProblem]:
                 f"The date of exam {number} is unknown, and those of others are known: make sure "
                 "that it is in its place among them."
             )
-            problems.append(PairProblem(message, False, "dates"))
-    for number, exam in enumerate(exams, 1):
-        for remark in getattr(exam, "remarks", ()):
-            problems.append(PairProblem(f"Of exam {number}: {remark}", False, "file"))
+            problems.append(PairProblem(message, False, "no date"))
     return problems
+
+
+def of_exam(number: int, remarks: Sequence[str]) -> list[str]:
+    """Return the sentences for the user on what was guessed of an exam's file, by its number."""
+    return [f"Of exam {number}: {remark}" for remark in remarks]
 
 
 def in_order(dates: Sequence[datetime.date | str | None]) -> list[int]:
@@ -182,9 +186,18 @@ def one_image(first: int, second: int) -> str:
     )
 
 
+def image_key(image: Header | Mammogram) -> tuple | None:
+    """Return what only copies of an image have in common; None if its file does not tell.
+
+    That is its SOPInstanceUID, beside what else its file says: some programs give one UID to all.
+    """
+    if not image.instance_uids:
+        return None
+    return image.instance_uids[0], image.patient_id, image.laterality, image.view, image.date
+
+
 def _is_one_image(one: Header | Mammogram, other: Header | Mammogram) -> bool:
-    """Whether DICOM says that two images are one (SOPInstanceUID)."""
-    return bool(one.instance_uids) and one.instance_uids[:1] == other.instance_uids[:1]
+    return image_key(one) is not None and image_key(one) == image_key(other)
 
 
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:

@@ -252,7 +252,8 @@ class Exams(VTKObservationMixin):
         elif not all(self.pair):
             ui.pairLabel.text = _("Select a prior and a current mammogram.")
         else:
-            doubts = [problem.message for problem in problems]
+            # Where an exam without a date stands here is said apart.
+            doubts = [problem.message for problem in problems if problem.kind != "no date"]
             doubts += self._warnings if self._warned == self.pair else []
             doubts += self._unordered()
             ui.pairLabel.text = "\n".join(doubts or [self._summary()]) + self._hidden()

@@ -98,11 +98,12 @@ class Tracking:
     def _read(self, number: int, volume):
         """Read a volume's mammogram, if it has not been deleted meanwhile."""
         from MammoTrackerLib import MammoTrackerError, scene
+        from MammoTrackerLib.pair import of_exam
 
         if volume.GetScene() is None:
             raise MammoTrackerError(_("An exam was deleted: track again."))
         mammogram = scene.mammogram_of(volume)
-        self._remarks += [f"Of exam {number}: {remark}" for remark in mammogram.remarks]
+        self._remarks += of_exam(number, mammogram.remarks)
         return mammogram
 
     def _usable(self, rois: list, read) -> tuple[list, list]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import MammoTrackerError
-from .fingerprints import image_marks, marks_of, numbers_mark
+from .fingerprints import image_marks, made_from_another, marks_of, numbers_mark
 from .reviewed import plain
 from .tables import (
     BOX_COLUMNS,
@@ -133,11 +133,8 @@ class Answers:
         """
         for line, (of_row, what) in self._differing.items():
             if line not in self._taken:
-                raise MammoTrackerError(
-                    f"{self._results}, line {line}: it was made from another {what} than "
-                    f"{self._table}, line {of_row}, has now. Give the table that was tracked, or "
-                    "go on by `mammotracker batch --resume`, which tracks such rows anew."
-                )
+                where, now = f"{self._results}, line {line}", f"{self._table}, line {of_row},"
+                raise made_from_another(where, what, now)
 
     def _named(self, name: str, numbers: str = "") -> list[Row]:
         """Return the rows of a name, of which none tells other numbers if these are given."""

@@ -10,7 +10,7 @@ from ..box import Box
 from ..errors import MammoTrackerError
 from ..pair import in_order
 from ..track import Candidate, Status, Track
-from .fingerprints import marks_of, numbers_mark
+from .fingerprints import made_from_another, marks_of, numbers_mark
 from .reviewed import key_of, plain
 from .tables import (
     BOX_COLUMNS,
@@ -297,11 +297,7 @@ def _read_results(
         seen.add(key)
         made_from, _ = marks_of(row.get("fingerprint", ""))
         if made_from and made_from != marks[key]:
-            raise MammoTrackerError(
-                f"{where}: it was made from another box or spacing than {manifest} has now. Give "
-                "the manifest that was tracked, or go on by `mammotracker batch --resume`, which "
-                "tracks such rows anew."
-            )
+            raise made_from_another(where, "box or spacing", str(manifest))
         item = rows[key]
         if item is None:
             continue

@@ -153,7 +153,8 @@ def _track(arguments: argparse.Namespace) -> None:
                 [pair_history(track) for track in tracks],
                 [lesion.tracking for lesion in lesions],
                 [lesion.lesion_type for lesion in lesions],
-                pointed=[{0} if lesion.is_size_made_up else () for lesion in lesions],
+                {(k, 0): "" for k, lesion in enumerate(lesions) if lesion.is_predicted},
+                [{0} if lesion.is_size_made_up else () for lesion in lesions],
             )
     for warning in (*remarks, *alignment.warnings):
         print(f"Warning: {warning}", file=sys.stderr)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import __version__
+from ..errors import MammoTrackerError
 from ..networks.card import read_card
 from .tables import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS
 
@@ -65,6 +66,14 @@ def numbers_mark(row: Mapping[str, str]) -> str:
     """Return a mark of a row's box and spacings, however their numbers are written."""
     columns = _SERIES_NUMBERS if "exam_group" in row else _NUMBERS
     return _digest([_value(row, name) for name in columns])
+
+
+def made_from_another(where: str, what: str, now: str) -> MammoTrackerError:
+    """Return the error of a row of results whose row has another box, spacing or image now."""
+    return MammoTrackerError(
+        f"{where}: it was made from another {what} than {now} has now. Give the table that was "
+        "tracked, or go on by `mammotracker batch --resume`, which tracks such rows anew."
+    )
 
 
 def image_marks(folder: Path) -> Callable[[Sequence[str]], str]:

@@ -22,11 +22,11 @@ from ..marked import MarkedLesion, follow_marked
 from ..memory import keep_freed_memory
 from ..orientation import UNTURNED, nearest_turn
 from ..output_folder import OutputFolder
-from ..pair import in_order, one_image, series_problems
+from ..pair import in_order, of_exam, one_image, series_problems
 from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
-from ..reading.lesions import read_lesions
+from ..reading.lesions import Lesion, LesionMarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .drawing import as_range
@@ -94,15 +94,15 @@ def run_follow(
         exams = Exams(tracker, [given[k] for k in order])
         remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
-        found = [(MarkedLesion(on_exam, box), "") for box in boxes]
-        trackings: list[str | None] = [None] * len(boxes)
-        pointed: list[set[int]] = [set() for _ in boxes]
+        found = [LesionMarks(Lesion(box, on_exam)) for box in boxes]
         if lesions is not None:
-            read = _read_marks(lesions, exams, on_exam, paths[marked_as])
-            found, trackings, remarks = found + read[0], trackings + read[1], remarks + read[3]
-            pointed += read[2]
-        strips = followed(exams, found, force, pointed)
-        remarks += _doubts(exams, {lesion.exam for lesion, _ in found})
+            read, said = _read_marks(lesions, exams, on_exam, paths[marked_as])
+            found, remarks = found + read, remarks + said
+        pointed = [marks.pointed for marks in found]
+        firsts = [marks.first for marks in found]
+        marked = [(_marked(marks), marks.first.lesion_type) for marks in found]
+        strips = followed(exams, marked, force, pointed)
+        remarks += _doubts(exams, {first.exam for first in firsts})
         years = years_since_first([exam.header.date for exam in exams])
         content = history_as_json(exams, years, order, strips, remarks)
         (folder / "history.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -126,9 +126,10 @@ def run_follow(
                 [paths[k] for k in order],
                 [exam.header for exam in exams],
                 [strip.history for strip in strips],
-                trackings,
-                [lesion_type for _, lesion_type in found],
-                pointed=pointed,
+                [first.tracking for first in firsts],
+                [first.lesion_type for first in firsts],
+                {(k, first.exam): "" for k, first in enumerate(firsts) if first.is_predicted},
+                pointed,
             )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
@@ -160,7 +161,7 @@ def remarks_on(exams: Exams, force: bool) -> list[str]:
         first = seen.setdefault(exam.reduced.image.tobytes(), number)
         if first != number and one_image(first, number) not in remarks:
             remarks.append(one_image(first, number))
-    return remarks + [f"Of exam {n}: {text}" for n, e in enumerate(exams, 1) for text in e.remarks]
+    return remarks + [text for n, e in enumerate(exams, 1) for text in of_exam(n, e.remarks)]
 
 
 def _doubts(exams: Exams, marked: Collection[int]) -> list[str]:
@@ -271,27 +272,17 @@ def _place(paths: Sequence[Path], on: Path) -> int:
 
 def _read_marks(
     path: Path, exams: Exams, on_exam: int, on_path: Path
-) -> tuple[list[tuple[MarkedLesion, str]], list[str | None], list[set[int]], list[str]]:
-    """Read lesions, their identities, on which exams they are mere points, and remarks.
-
-    One marked on several exams is one lesion.
-    """
+) -> tuple[list[LesionMarks], list[str]]:
+    """Read lesions, and remarks. One that is marked on several exams is one lesion."""
     headers = [exam.header for exam in exams]
     file = read_lesions(path, headers, on_exam, Geometry.of(on_path, headers[on_exam]))
     found, remarks = file.joined()
-    lesions = [
-        (
-            MarkedLesion(
-                marks.first.exam,
-                marks.first.box,
-                {exam: mark and mark.box for exam, mark in marks.others.items()},
-            ),
-            marks.first.lesion_type,
-        )
-        for marks in found
-    ]
-    trackings = [marks.first.tracking for marks in found]
-    return lesions, trackings, [marks.pointed for marks in found], [*file.remarks, *remarks]
+    return found, [*file.remarks, *remarks]
+
+
+def _marked(marks: LesionMarks) -> MarkedLesion:
+    decided = {exam: mark and mark.box for exam, mark in marks.others.items()}
+    return MarkedLesion(marks.first.exam, marks.first.box, decided)
 
 
 def _print_strips(console: Console, strips: Sequence[Strip]) -> None:

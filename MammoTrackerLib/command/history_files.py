@@ -19,7 +19,7 @@ from .outputs import (
     is_own_picture,
     is_own_roi,
 )
-from .sr import is_own_report
+from .sr import FILE_NAME, is_own_report
 from .strip import Strip
 from .tables import BOX_COLUMNS, HISTORY_COLUMNS, box_cells, text_cell
 
@@ -157,7 +157,7 @@ def is_own_history(file: Path) -> bool:
         if file.suffix == ".png":
             return is_own_picture(file)
         if file.suffix == ".dcm":
-            return is_own_report(file)
+            return file.name == FILE_NAME and is_own_report(file)
         if file.suffix == ".csv":
             with file.open(encoding="utf-8") as text:
                 return text.readline(1000).rstrip("\n") == ",".join(COLUMNS)

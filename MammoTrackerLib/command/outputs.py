@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..box import Box
 from ..reading.geometry import Geometry
 from ..track import Status, Track, described
-from .sr import is_own_report
+from .sr import FILE_NAME, is_own_report
 
 if TYPE_CHECKING:
     from ..global_search import Alignment
@@ -145,10 +145,12 @@ def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:
 def is_own_result(file: Path) -> bool:
     """Whether `mammotracker track` wrote this file, and nobody changed it in Slicer since."""
     try:
+        if file.name == "overlay.png" and is_own_result(file.with_name("tracks.json")):
+            return True
         if file.suffix == ".png":
-            return is_own_picture(file) or is_own_result(file.with_name("tracks.json"))
+            return is_own_picture(file)
         if file.suffix == ".dcm":
-            return is_own_report(file)
+            return file.name == FILE_NAME and is_own_report(file)
         content = json.loads(file.read_bytes())
         if file.name == "tracks.json":
             return content["coordinates"] == COORDINATES
@@ -169,10 +171,16 @@ def is_own_roi(content: dict, number: str) -> bool:
 
 
 def is_own_picture(file: Path) -> bool:
+    """Whether a picture says that it is of MammoTracker, and has a name that such ones get."""
     from PIL import Image
 
-    with Image.open(file) as picture:
-        return picture.info.get("Software") == "MammoTracker"
+    if not re.fullmatch(r"[a-z]+(-[1-9][0-9]*)?\.png", file.name):
+        return False
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:
+            return picture.info.get("Software") == "MammoTracker"
+    except (OSError, ValueError, Image.DecompressionBombError):  # another's, or damaged
+        return False
 
 
 def size_mm(box: Box, mammogram: Header | Mammogram) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from .tables import (
     STATUSES,
     Layout,
     Row,
+    by_series,
     filled,
     one_line,
     read_box,
@@ -156,27 +157,14 @@ def _checked(entry: _Entry) -> _Entry:
 
 def _groups(entries: Iterator[_Entry], results: Path, layout: Layout) -> Iterator[list[_Entry]]:
     """Put together what is drawn in one go: the lesions of a pair, or a series."""
-    seen: set[str] = set()
+    if layout is SERIES:
+        yield from by_series(entries, results, lambda entry: entry.answer)
+        return
 
-    def key(entry: _Entry) -> tuple[str, ...]:
-        if layout is SERIES:
-            return (entry.answer["exam_group"],)
-        if entry.asked is None:
-            return ()
-        return tuple(entry.asked[name] for name in IMAGE_COLUMNS)
+    def images(entry: _Entry) -> tuple[str, ...]:
+        return tuple(entry.asked[name] for name in IMAGE_COLUMNS) if entry.asked else ()
 
-    for _, group in groupby(entries, key):
-        if layout is SERIES:
-            together = list(group)
-            name, line = (together[0].answer["exam_group"], together[0].answer.line)
-            if name in seen:
-                raise MammoTrackerError(
-                    f"{results}, line {line}: the series of this row is there before, too. Put the "
-                    "rows of a series one after another: sort the table by exam_group."
-                )
-            seen.add(name)
-            yield together
-            continue
+    for _, group in groupby(entries, images):
         while together := list(islice(group, _TOGETHER)):
             yield together
 

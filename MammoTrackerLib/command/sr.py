@@ -100,7 +100,8 @@ def write_sr(
     lesion_types
         "mass", "calcification" or "", for each lesion.
     decisions
-        By (lesion, exam), one of `sr_groups.DECISIONS`, where more is known than the history tells.
+        By (lesion, exam), one of `sr_groups.DECISIONS`, or "" where nobody said something, as of a
+        prediction that counts as marked; only where more is known than the history tells.
     pointed
         For each lesion, the exams on which the user pointed at it alone: such a box has no size,
         and what was found from it has none.

@@ -81,7 +81,9 @@ def lesion_groups(
         zip(history.results, headers, exams, strict=True)
     ):
         track = result.track
-        decision = decisions.get((lesion, number)) or _decision(history, number)
+        decision = decisions.get((lesion, number))
+        if decision is None:
+            decision = _decision(history, number)
         evaluations = [("STATUS", "Status of the tracking", *_STATUSES[track.status])]
         if decision:
             meaning = DECISIONS[decision]
@@ -97,7 +99,7 @@ def lesion_groups(
             ],
         }
         measurements = []
-        if not result.by_user:
+        if not (result.by_user and decision):
             common["algorithm_id"] = sr.AlgorithmIdentification("MammoTracker", __version__)
         if not result.by_user and (track.candidates or track.score):
             measurements += [

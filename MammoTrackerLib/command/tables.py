@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -160,16 +160,30 @@ def read_groups(manifest: Path, layout: Layout) -> Iterator[tuple[Row, list[Row]
     if layout is PAIRS:
         yield from ((row, []) for row in rows)
         return
+    for together in by_series(rows, manifest):
+        yield from ((row, together) for row in together)
+
+
+def by_series(
+    items: Iterable, path: Path, row_of: Callable[..., Row] = lambda row: row
+) -> Iterator[list]:
+    """Put together what is of one series, by the row of this table that each item is about.
+
+    Raises
+    ------
+    MammoTrackerError
+        If the rows of a series do not follow each other.
+    """
     seen: set[str] = set()
-    for name, group in groupby(rows, lambda row: row["exam_group"]):
+    for name, group in groupby(items, lambda item: row_of(item)["exam_group"]):
         together = list(group)
         if name in seen:
             raise MammoTrackerError(
-                f"{manifest}, line {together[0].line}: the series of this row is there before, "
+                f"{path}, line {row_of(together[0]).line}: the series of this row is there before, "
                 "too. Put the rows of a series one after another: sort the table by exam_group."
             )
         seen.add(name)
-        yield from ((row, together) for row in together)
+        yield together
 
 
 def filled(series: Sequence[dict[str, str]]) -> list[dict[str, str]]:

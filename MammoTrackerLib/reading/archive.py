@@ -154,7 +154,7 @@ def _image(path: Path, header: pydicom.Dataset, key: bytes) -> Found:
         spacing = None, None
     patient = _patient(header)
     special = [name for name in SPECIAL if name in about["modifiers"]]
-    uids = about["instance_uids"] if header.get("SOPInstanceUID") else ("", *about["instance_uids"])
+    uids = about["instance_uids"]
     date, orientation = about["date"], header.get("PatientOrientation") or ""
     kinds = image_types(header)
     return Found(

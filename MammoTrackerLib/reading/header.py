@@ -101,9 +101,12 @@ def _instance_uids(header: pydicom.Dataset) -> tuple[str, ...]:
     A clinic's CAD sees the image for processing, and radiologists the one made from it for
     presentation, which names its source (DICOM PS3.17 E.5). Only SpatialLocationsPreserved YES
     says that both have the same pixels; many files leave it out where they do. Those of an image
-    that was computed from tomosynthesis are its own.
+    that was computed from tomosynthesis are its own. The image's own UID is the first; none
+    without it.
     """
     uids = [header.get("SOPInstanceUID")]
+    if not uids[0]:
+        return ()
     try:
         for source in header.get("SourceImageSequence") or ():
             is_volume = str(source.get("ReferencedSOPClassUID")).strip() in _TOMOSYNTHESIS
@@ -111,7 +114,7 @@ def _instance_uids(header: pydicom.Dataset) -> tuple[str, ...]:
             if source.get("SpatialLocationsPreserved", unsaid) == "YES":
                 uids.append(source.get("ReferencedSOPInstanceUID"))
     except Exception:  # an image can be read without its damaged sources
-        return tuple(str(uid).strip() for uid in uids[:1] if uid)
+        return (str(uids[0]).strip(),)
     return tuple(str(uid).strip() for uid in uids if uid)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
-from ..pair import MAX_LESION_MM, MIN_LESION_MM, MIN_LESION_PX
+from ..pair import MAX_LESION_MM, MIN_LESION_MM, MIN_LESION_PX, image_key
 from .files import first_bytes
 from .geometry import Geometry
 from .image import image_format
@@ -245,6 +245,11 @@ def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) 
         raise MammoTrackerError(
             f"Whether the marks in {path} are on the exam cannot be told, since the exam has no "
             "SOPInstanceUID: give the exam's DICOM file."
+        )
+    if len({image_key(exam) for exam in exams} - {None}) > len(own):
+        raise MammoTrackerError(
+            f"Which exam the marks in {path} are on cannot be told, since two exams have one "
+            "SOPInstanceUID: mark the lesions yourself."
         )
     left_out = Counter(report.left_out)
     places = sources | own

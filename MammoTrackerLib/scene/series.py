@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from ..errors import MammoTrackerError
 from ..growth import DAYS_A_YEAR
 from ..mammogram import Header
-from ..pair import special
+from ..pair import image_key, special
 from .nodes import VOLUME, attribute, set_attribute
 from .volumes import READ_FROM, header_of
 
@@ -108,10 +108,10 @@ def proposed_exams(volume, volumes: Iterable) -> list:
     if like.date is None or None in [getattr(like, name) for name in _SAME] or special(like):
         return []
     sure = []
-    images = {like.instance_uids[:1] or volume: volume}
+    images = {image_key(like) or volume: volume}
     for other in exams_like(volume, volumes):
         header = header_of(other)
-        if images.setdefault(header.instance_uids[:1] or other, other) is not other:
+        if images.setdefault(image_key(header) or other, other) is not other:
             continue  # the same image, loaded twice
         known = header.date is not None and not special(header)
         if known and None not in [getattr(header, name) for name in _SAME]:
@@ -137,11 +137,11 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
     """
     volumes = list(volumes)
     like = exams_like(pair[0], volumes)
-    own = {header_of(volume).instance_uids[:1] for volume in pair} - {()}
+    own = {image_key(header_of(volume)) for volume in pair} - {None}
     proposed = [
         volume
         for volume in proposed_exams(pair[0], volumes)
-        if volume in pair or header_of(volume).instance_uids[:1] not in own
+        if volume in pair or image_key(header_of(volume)) not in own
     ]
     chosen = [
         volume

@@ -15,7 +15,7 @@ from slicer.util import arrayFromVolume
 
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
-from ..pair import special
+from ..pair import image_key, special
 from .nodes import attribute, set_attribute
 from .raster import Raster
 
@@ -187,9 +187,10 @@ def propose_pair(volumes: Iterable) -> tuple | None:
             header = header_of(volume)
         except MammoTrackerError:
             continue
-        if header.instance_uids[:1] in seen:  # the same image, loaded twice
+        key = image_key(header)
+        if key and key in seen:  # the same image, loaded twice
             continue
-        seen.update([header.instance_uids[:1]] if header.instance_uids else [])
+        seen.add(key)
         image = header.patient_id, header.laterality, header.view
         if header.date is not None and None not in image and not special(header):
             exams[image][header.date].append(volume)

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from command_line import COMMAND, OUTPUTS, SPACING, STATUSES, Pair, assert_refused
+from PIL import Image
 
 from MammoTrackerLib import Box, Mammogram
 from MammoTrackerLib.command import cli
@@ -213,7 +214,7 @@ def test_full_disk_leaves_the_old_results(pair: Pair, tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_rois_of_the_user_stay(pair: Pair, tmp_path: Path) -> None:
+def test_files_of_the_user_stay(pair: Pair, tmp_path: Path) -> None:
     argv = ["track", *pair.arguments, *pair.box_arguments, "--out", str(tmp_path)]
     assert main(argv) == 0
     second = tmp_path / "lesion-2.mrk.json"
@@ -230,8 +231,13 @@ def test_rois_of_the_user_stay(pair: Pair, tmp_path: Path) -> None:
     }
     for name, text in mine.items():
         (tmp_path / name).write_text(text)
+    pictures = "overlay-mine.png", "overlay-2.png", "lesion-2.png"
+    for name in pictures:
+        Image.new("L", (9, 9)).save(tmp_path / name)
+    shutil.copy(tmp_path / "overlay.png", tmp_path / "overlay-before.png")
     assert main(["track", *pair.arguments, "--out", str(tmp_path)]) == 0
-    assert {file.name for file in tmp_path.iterdir()} == OUTPUTS | set(mine)
+    kept = {*mine, *pictures, "overlay-before.png"}
+    assert {file.name for file in tmp_path.iterdir()} == OUTPUTS | kept
     assert {name: (tmp_path / name).read_text() for name in mine} == mine
 
 

@@ -166,7 +166,15 @@ def test_a_prediction_that_counts_as_marked_is_said(
     predicted = own("STATUS", "FOUND"), scoord("POLYLINE", corners(pair), uid)
     file = write_report(tmp_path / "sr.dcm", report(group(*tracking("1.2.3"), *predicted)))
     argv = [command, *exams, "--lesions", str(file), "--out", str(tmp_path / "out")]
-    assert main(argv + (["--on", exams[0]] if command == "follow" else [])) == 0
+    more = ["--on", exams[0]] if command == "follow" else []
+    assert main(argv + more) == 0
+    assert "1 box was predicted by MammoTracker" in capsys.readouterr().err
+    # Nor does a report make a user's mark of it.
+    pytest.importorskip("highdicom")
+    assert main([*argv, *more, "--sr"]) == 0
+    again = str(tmp_path / "out" / "lesions.dcm")
+    capsys.readouterr()
+    assert main(["track", *exams, "--lesions", again, "--out", str(tmp_path / "again")]) == 0
     assert "1 box was predicted by MammoTracker" in capsys.readouterr().err
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
+from PIL.PngImagePlugin import PngInfo
 
 from MammoTrackerLib import Box, Mammogram, Status, Track
 from MammoTrackerLib.command import strip as strip_module
@@ -142,9 +146,11 @@ def test_further_pictures_of_an_earlier_run_go(tmp_path):
     draw = [lambda: IMAGE] * 2, lesions, [None] * 2, [UNTURNED] * 2
     draw_strip(*draw, tmp_path / "strip.png")
     Image.new("L", (9, 9)).save(tmp_path / "strip-3.png")
+    copied = Path(shutil.copy(tmp_path / "strip.png", tmp_path / "strip-before.png"))
     with OutputFolder(tmp_path, LESION_FILES, is_own_history) as folder:
         draw_strip(draw[0], lesions[:1], *draw[2:], folder / "strip.png")
-    assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-3.png"}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"strip.png", "strip-3.png", copied.name}
 
 
 def test_further_pictures_go_also_where_they_are_drawn_in_place(tmp_path):
@@ -154,3 +160,13 @@ def test_further_pictures_go_also_where_they_are_drawn_in_place(tmp_path):
     Image.new("L", (9, 9)).save(tmp_path / "strip-4.png")
     drawn(tmp_path / "strip.png", lesions[:1])
     assert {path.name for path in tmp_path.iterdir()} == {"strip.png", "strip-4.png"}
+    about = PngInfo()
+    about.add_text("Comment", "x" * 2**21, zip=True)
+    Image.new("L", (9, 9)).save(tmp_path / "strip-2.png", pnginfo=about)
+    drawn(tmp_path / "strip.png", lesions[:1])
+    header = (tmp_path / "strip-4.png").read_bytes()[:16] + 2 * struct.pack(">I", 10**5)
+    header += b"\x08\0\0\0\0"
+    header += struct.pack(">I", zlib.crc32(header[12:]))
+    (tmp_path / "strip-2.png").write_bytes(header + struct.pack(">I", 0) + b"IDAT")
+    drawn(tmp_path / "strip.png", lesions[:1])
+    assert (tmp_path / "strip-2.png").exists()

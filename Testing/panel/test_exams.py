@@ -295,6 +295,28 @@ def test_exams_of_one_day_are_said_also_without_their_files(panel, shell, follow
         slicer.dicomDatabase.files.update(files)
 
 
+def test_an_exam_without_a_date_among_others_is_said_once(panel, shell, tmp_path):
+    import qt
+    from pydicom import dcmread
+
+    files = [write_exam(tmp_path / f"{year}.dcm", "Prior", year) for year in (2019, 2020, 2021)]
+    header = dcmread(files[0])
+    for keyword in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"):
+        header.pop(keyword, None)
+    header.save_as(files[0])
+    exams = [shell.loadDicom(path) for path in files]
+    choose(panel, shell, *exams[1:])
+    try:
+        panel.ui.examsList.item(2).setCheckState(qt.Qt.Checked)
+        shell.process(0.3)
+        assert panel.exams.series == [*exams[1:], exams[0]]
+        (said,) = panel.ui.pairLabel.text.splitlines()
+        assert said.startswith("Without a date: exam 3. Such exams come last")
+    finally:
+        shell.scene.Clear()
+        shell.process(0.3)
+
+
 def test_an_order_that_nobody_knows_is_said(panel, shell):
     import qt
     import slicer

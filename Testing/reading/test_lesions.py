@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from MammoTrackerLib.command.outputs import track_as_markup
 from MammoTrackerLib.mammogram import Header
 from MammoTrackerLib.pair import check_box_on
 from MammoTrackerLib.reading.geometry import Geometry
+from MammoTrackerLib.reading.header import facts
 from MammoTrackerLib.reading.lesions import (
     POINT_MM,
     Lesion,
@@ -105,6 +107,21 @@ def test_a_mark_on_an_image_that_is_not_named_is_said(tmp_path):
 def test_an_exam_that_is_not_known_to_dicom(tmp_path):
     with pytest.raises(MammoTrackerError, match="has no SOPInstanceUID: give the exam's DICOM"):
         read_lesions(write(tmp_path, outline()), [exam()])
+
+
+def test_two_exams_of_one_uid_are_told_apart_by_nothing(tmp_path):
+    """As of programs that give one UID to all images; copies of an image are that image."""
+    path, twin = write(tmp_path, outline(A)), replace(exam(A), view="CC")
+    assert read_lesions(path, [exam(A), exam(A)]).lesions
+    with pytest.raises(MammoTrackerError, match="two exams have one SOPInstanceUID"):
+        read_lesions(path, [exam(A), twin])
+
+
+def test_a_source_is_no_name_of_an_image_that_has_none():
+    (header,) = item(SourceImageSequence=item(ReferencedSOPInstanceUID=B), SOPInstanceUID="")
+    assert facts(header)["instance_uids"] == ()
+    header.SOPInstanceUID = A
+    assert facts(header)["instance_uids"] == (A, B)
 
 
 def test_marks_on_the_image_that_the_exam_was_made_from(tmp_path):

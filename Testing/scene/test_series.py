@@ -78,6 +78,13 @@ def test_of_an_image_that_is_loaded_twice_one_is_proposed(scene, add):
     assert bridge.series_of((again, last), all_volumes(scene)) == [again, middle, last]
 
 
+def test_exams_of_which_a_program_gave_all_one_uid_are_proposed(scene, add):
+    dates = [f"20{20 + n}0301" for n in range(3)]
+    exams = [add(date, StudyDate=date, SOPInstanceUID="1.2.1") for date in dates]
+    assert bridge.propose_pair(all_volumes(scene)) == tuple(exams[1:])
+    assert bridge.series_of(exams[1:], all_volumes(scene)) == exams
+
+
 def test_what_the_user_chose_counts_and_is_saved(scene, add, tmp_path):
     exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
     pair = exams[3], exams[2]
