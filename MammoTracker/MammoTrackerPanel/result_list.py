@@ -98,8 +98,9 @@ class ResultList(VTKObservationMixin):
         self._lesions = self._lesions if lesions is None else lesions
         isComplete = all(self._pair)
         self._predictions = []
-        for lesion in self._lesions if isComplete else ():
-            answers = scene.answers_of(lesion)
+        for lesion, answers in zip(self._lesions, scene.all_answers(self._lesions), strict=True):
+            if not isComplete:
+                break
             rois = [answers.get(volume.GetID()) for volume in self._volumes]
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
@@ -220,8 +221,9 @@ class ResultList(VTKObservationMixin):
         titles = [_("Prior"), _("Current")]
         # Where answers were, their table and labels must not go on telling of them.
         isComplete, hasAnswers = all(self._pair), bool(self._predictions)
+        known = scene.known_lesions(self._lesions, self._volumes) if hasAnswers else None
         if self._isSeries and (hasAnswers or self._volumes == self._tabled):
-            scene.update_series_table(self._volumes, self._lesions)
+            scene.update_series_table(self._volumes, self._lesions, known)
             self._tabled = list(self._volumes)
         elif self._isSeries:
             scene.remove_series_table(slicer.mrmlScene)
@@ -233,7 +235,7 @@ class ResultList(VTKObservationMixin):
             titles = scene.exam_titles(self._volumes)
         if isComplete:
             scene.update_labels(*self._pair, self._lesions if hasAnswers else [])
-        self._table.fill(listed, self._volumes if listed else [], titles)
+        self._table.fill(listed, self._volumes if listed else [], titles, known)
 
     def _onCellSelected(self, lesion, volume) -> None:
         """Select the answer in a cell; one that is about no other exam means the shown one."""
