@@ -59,12 +59,14 @@ def update_table(prior, current):
     rows = []
     rois = predictions(prior, current)
     known_of_each = known_lesions([lesion_of(roi) for roi in rois], (prior, current))
+    spacings = [header_of(volume).spacing for volume in (prior, current)] if rois else []
     for roi, (lesion, (_answers, known)) in zip(rois, known_of_each.items(), strict=True):
         roi.SetName(prediction_name(lesion))
         made_up = known.made_up if known else ()
         is_outdated = known.is_outdated_on(1) if known else is_outdated_answer(roi)
-        before = _box_mm(lesion, prior) if is_placed(lesion) and 0 not in made_up else None
-        measures = _measures(roi, before, lesion, 1 in made_up, is_outdated)
+        is_sized = is_placed(lesion) and 0 not in made_up
+        before = _box_mm(lesion, prior, spacings[0]) if is_sized else None
+        measures = _measures(roi, spacings[1], before, lesion, 1 in made_up, is_outdated)
         rows.append([lesion.GetName(), *_answer(roi, is_outdated), *measures])
     return _filled(node, COLUMNS, rows)
 
@@ -101,6 +103,7 @@ def update_series_table(volumes: Sequence, lesions: Sequence, known_of_each: dic
         if all(referenced(table, name) in volumes for name in ("Prior", "Current")):
             remove_node(table)
     titles, years = exam_titles(volumes), years_of(volumes)
+    spacings = [header_of(volume).spacing for volume in volumes]
     rows = []
     if known_of_each is None:
         known_of_each = known_lesions(lesions, volumes)
@@ -118,10 +121,11 @@ def update_series_table(volumes: Sequence, lesions: Sequence, known_of_each: dic
                 roi.SetName(prediction_name(lesion, number + 1))
                 answer = _answer(roi, is_outdated)
             year = "" if years is None else f"{years[number]:.2f}"
-            measures = _measures(roi, first, lesion, number in made_up, is_outdated)
+            spacing, is_made_up = spacings[number], number in made_up
+            measures = _measures(roi, spacing, first, lesion, is_made_up, is_outdated)
             rows.append([lesion.GetName(), titles[number], year, *answer, *measures])
             if first is None and measures[0] and _is_measured(roi):
-                first = _box_mm(roi, volume)
+                first = _box_mm(roi, volume, spacing)
     return _filled(node, SERIES_COLUMNS, rows)
 
 
@@ -173,14 +177,21 @@ def _answer(prediction, is_outdated: bool) -> list[str]:
     return [status_of(prediction), review_of(prediction), score]
 
 
-def _measures(roi, before: Box | None, lesion, is_made_up: bool, is_outdated: bool) -> list[str]:
+def _measures(
+    roi,
+    spacing: tuple[float, float] | None,
+    before: Box | None,
+    lesion,
+    is_made_up: bool,
+    is_outdated: bool,
+) -> list[str]:
     """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes.
 
     Of a size that is made up only where it is.
     """
     kind = lesion_type(lesion)
     is_known = is_placed(roi) and review_of(roi) not in ABSENT and not is_outdated
-    box = _box_mm(roi, exam_of(roi)) if is_known else None
+    box = _box_mm(roi, exam_of(roi), spacing) if is_known else None
     if box is None:
         return ["", "", "", kind, *[""] * 5]
     if is_made_up:
@@ -199,7 +210,6 @@ def _is_measured(roi) -> bool:
     return status_of(roi) != Status.REGISTRATION.value or bool(decision_of(roi))
 
 
-def _box_mm(roi, volume) -> Box | None:
+def _box_mm(roi, volume, spacing: tuple[float, float] | None) -> Box | None:
     """Return a placed ROI's box in true mm, or None where the pixel size is unknown."""
-    spacing = header_of(volume).spacing
     return None if spacing is None else bounds_of(roi, volume).scaled(*spacing)
