@@ -98,10 +98,8 @@ class ResultList(VTKObservationMixin):
 
         self._lesions = self._lesions if lesions is None else lesions
         isComplete = all(self._pair)
-        self._predictions = []
-        for lesion, answers in zip(self._lesions, scene.all_answers(self._lesions), strict=True):
-            if not isComplete:
-                break
+        self._predictions, listed = [], self._lesions if isComplete else []
+        for lesion, answers in zip(listed, scene.all_answers(listed), strict=True):
             rois = [answers.get(volume.GetID()) for volume in self._volumes]
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
