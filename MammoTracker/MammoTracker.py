@@ -78,7 +78,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.views = SideBySide(slicer.app.layoutManager())
         self.timeLine = TimeLine(slicer.app.layoutManager(), self._onTimeChosen)
         self.exams = Exams(ui, self._onExamsShown, self._enable, self.onSideBySide)
-        self.lesions = LesionList(ui, self._onLesionsChanged)
+        self.lesions = LesionList(ui, self._onLesionsChanged, self._onLesionMoved)
         self.results = ResultList(ui, self._onResultSelected, self._onBoxesChanged, self._onDecided)
         self.reading = ReadingList(ui, self.exams, self.lesions, self.results, self.views)
         self.keyboard = Keyboard(self.results.actions() | self.reading.actions())
@@ -200,6 +200,10 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.results.refresh(self.lesions.rois)
         self._onBoxesChanged()
         self._enable()
+
+    def _onLesionMoved(self, lesion) -> None:
+        self.results.showMoved(lesion)
+        self._onBoxesChanged()
 
     def _onBoxesChanged(self) -> None:
         if all(self.exams.pair):

@@ -7,20 +7,23 @@ from slicer.i18n import tr as _
 SIGNS = {"growth": "▲ ", "shrinkage": "▼ "}
 
 
-def answerOf(roi, size) -> tuple[str, str]:
+def answerOf(roi, known=None, number: int = 0) -> tuple[str, str]:
     """Return in short what is known about a lesion on an exam, and the reason.
 
     Parameters
     ----------
     roi
         That of the lesion, where it is marked, or its prediction; None if there is none.
-    size
-        Its `growth.Size` there, or None.
+    known
+        From `scene.known_of`, where it is at hand: without it, no size is said.
+    number
+        The index of the exam there.
     """
     from MammoTrackerLib import scene
 
     if roi is None:
         return "", ""
+    size = known.size_on(number) if known else None
     text, reason = _("marked"), _("Marked here.")
     if scene.is_prediction(roi):
         short = {"kept from registration": _("registered")}
@@ -32,7 +35,7 @@ def answerOf(roi, size) -> tuple[str, str]:
             if not scene.is_tracked(roi):
                 said = _("{decision}. A file told of it: the tracker has not looked here.")
             reason = said.format(decision=text[0].upper() + text[1:], reason=reason)
-        if scene.is_outdated_answer(roi):
+        if known.is_outdated_on(number) if known else scene.is_outdated_answer(roi):
             text = _("outdated")
             reason = _("A box or an exam was moved since the lesion was looked for: track again.")
     if scene.is_point(roi):
@@ -110,7 +113,7 @@ def detailsOf(prediction, sentence: str, isSeries: bool, isMadeUp: bool) -> str:
     from MammoTrackerLib import scene
 
     lesion, volume = scene.lesion_of(prediction), scene.exam_of(prediction)
-    _text, reason = answerOf(prediction, None)
+    _text, reason = answerOf(prediction)
     lines = [f"{lesion.GetName()}: {reason}"]
     box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
     if box and spacing and not scene.is_outdated_answer(prediction):

@@ -68,7 +68,7 @@ class FilmStrip:
         for number, (button, volume, roi, box) in enumerate(
             zip(self.buttons, volumes, rois, boxes, strict=True)
         ):
-            text, reason = answerOf(roi, known.size_on(number) if known else None)
+            text, reason = answerOf(roi, known, number)
             button.text = f"{titles[number]}\n{text}"
             button.toolTip = plain(reason)
             turn = scene.turn_to_lie_as(volume, marked)

@@ -23,7 +23,9 @@ class LesionList(VTKObservationMixin):
     ui
         The panel's widgets.
     onChanged
-        Called without arguments after lesions were added, removed, renamed or moved.
+        Called without arguments after lesions were added, removed or renamed.
+    onMoved
+        Called with a lesion of which the box was moved.
 
     Attributes
     ----------
@@ -31,10 +33,10 @@ class LesionList(VTKObservationMixin):
         Volumes of which nobody adds or deletes lesions: those of a reading list.
     """
 
-    def __init__(self, ui, onChanged) -> None:
+    def __init__(self, ui, onChanged, onMoved) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
-        self._onChanged = onChanged
+        self._onChanged, self._onMoved = onChanged, onMoved
         self._prior = None
         self._volumes = []
         self._rois, self._colors = [], []
@@ -338,9 +340,9 @@ class LesionList(VTKObservationMixin):
             self._fill()
             self._onChanged()
 
-    def _onRoiMoved(self, _roi=None, _event=None) -> None:
+    def _onRoiMoved(self, roi, _event=None) -> None:
         if not self._placed:
-            self._onChanged()
+            self._onMoved(roi)
 
 
 def _freeName(names: set[str]) -> str:

@@ -40,6 +40,7 @@ class ResultList(VTKObservationMixin):
         self._onDecided = onDecided
         self._volumes, self._pair, self._lesions = [], (None, None), []
         self._predictions, self._tabled = [], None
+        self._isNodeOld = False
         self._updating = self._transformPending = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         self._review = Review(ui, self._changing, onChanged, onSelected)
@@ -97,9 +98,8 @@ class ResultList(VTKObservationMixin):
 
         self._lesions = self._lesions if lesions is None else lesions
         isComplete = all(self._pair)
-        self._predictions = []
-        for lesion in self._lesions if isComplete else ():
-            answers = scene.answers_of(lesion)
+        self._predictions, listed = [], self._lesions if isComplete else []
+        for lesion, answers in zip(listed, scene.all_answers(listed), strict=True):
             rois = [answers.get(volume.GetID()) for volume in self._volumes]
             self._predictions += [roi for roi in rois if roi is not None and roi is not lesion]
         self.removeObservers()
@@ -209,8 +209,27 @@ class ResultList(VTKObservationMixin):
         """Bring the table node of a series up to date, where a box was dragged."""
         from MammoTrackerLib import scene
 
-        if self._predictions and self._isSeries:
+        if self._isNodeOld and self._isTabled:
             scene.update_series_table(self._volumes, self._lesions)
+        self._isNodeOld = False
+
+    @property
+    def _isTabled(self) -> bool:
+        """Whether there is a table node of the exams, or should be."""
+        return self._isSeries and (bool(self._predictions) or self._volumes == self._tabled)
+
+    def showMoved(self, lesion) -> None:
+        """Show what is known about a lesion of which a box was moved."""
+        from MammoTrackerLib import scene
+
+        if self._isSeries:  # the rest takes too long for each move of the mouse
+            self._isNodeOld = True
+            self._table.update(lesion)
+            if all(self._pair):
+                scene.update_labels(*self._pair, self._lesions if self._predictions else [])
+        else:
+            self._updateTable()
+        self._showDetails()
 
     def _updateTable(self) -> None:
         from MammoTrackerLib import scene
@@ -220,8 +239,9 @@ class ResultList(VTKObservationMixin):
         titles = [_("Prior"), _("Current")]
         # Where answers were, their table and labels must not go on telling of them.
         isComplete, hasAnswers = all(self._pair), bool(self._predictions)
-        if self._isSeries and (hasAnswers or self._volumes == self._tabled):
-            scene.update_series_table(self._volumes, self._lesions)
+        known = scene.known_lesions(self._lesions, self._volumes) if hasAnswers else None
+        if self._isTabled:
+            scene.update_series_table(self._volumes, self._lesions, known)
             self._tabled = list(self._volumes)
         elif self._isSeries:
             scene.remove_series_table(slicer.mrmlScene)
@@ -229,11 +249,12 @@ class ResultList(VTKObservationMixin):
             scene.remove_series_table(slicer.mrmlScene)
             if hasAnswers or scene.results_table(*self._pair):
                 scene.update_table(*self._pair)
+        self._isNodeOld = False
         if hasAnswers and self._isSeries:
             titles = scene.exam_titles(self._volumes)
         if isComplete:
             scene.update_labels(*self._pair, self._lesions if hasAnswers else [])
-        self._table.fill(listed, self._volumes if listed else [], titles)
+        self._table.fill(listed, self._volumes if listed else [], titles, known)
 
     def _onCellSelected(self, lesion, volume) -> None:
         """Select the answer in a cell; one that is about no other exam means the shown one."""
@@ -320,12 +341,6 @@ class ResultList(VTKObservationMixin):
             if scene.review_of(prediction) != "corrected" and not scene.is_as_tracked(prediction):
                 scene.set_review(prediction, "corrected")
                 self._setOutdated(scene.lesion_of(prediction))
-            if self._isSeries:  # the rest takes too long for each move of the mouse
-                self._table.update(scene.lesion_of(prediction))
-                scene.update_labels(*self._pair, self._lesions)
-            else:
-                self._updateTable()
-            if prediction is self._review.prediction:
-                self._showDetails()
+            self.showMoved(scene.lesion_of(prediction))
             self._onChanged()
         self._onDecided(prediction, False)

@@ -27,15 +27,18 @@ class ResultTable:
         self._widget = widget
         self._onSelected = onSelected
         self._lesions, self._volumes = [], []
-        self._headers, self._titles, self._known = [], [], {}
+        self._titles, self._known = [], {}
         self._isFilling = False
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
         widget.verticalHeader().visible = False
         widget.horizontalHeader().minimumSectionSize = 40
         widget.itemSelectionChanged.connect(self._onSelectionChanged)
 
-    def fill(self, lesions: list, volumes: list, titles: list[str]) -> None:
-        """Show what is known about the lesions; the selected cell stays selected."""
+    def fill(self, lesions: list, volumes: list, titles: list[str], known: dict) -> None:
+        """Show what is known about the lesions; the selected cell stays selected.
+
+        `known` is what `scene.known_lesions` returns of them on these exams.
+        """
         isOther = (lesions, volumes) != (self._lesions, self._volumes)
         self._lesions, self._volumes = lesions, volumes
         widget = self._widget
@@ -45,37 +48,32 @@ class ResultTable:
         widget.rowCount = len(lesions)
         widget.columnCount = FIRST_EXAM + len(volumes)
         widget.setHorizontalHeaderLabels([_("Lesion"), _("Change"), *titles])
-        from MammoTrackerLib import scene
-
-        self._headers = [scene.header_of(volume) for volume in volumes]
         self._titles, self._known = titles, {}
         for lesion in lesions:
-            self._fillRow(lesion)
+            self._fillRow(lesion, *known[lesion])
         widget.resizeColumnsToContents()
         widget.resizeRowsToContents()
         self._isFilling = False
 
     def update(self, lesion) -> None:
         """Show what is known now about one of the lesions."""
+        from MammoTrackerLib import scene
+
         if lesion in self._lesions:
             self._isFilling = True
-            self._fillRow(lesion)
+            self._fillRow(lesion, *scene.known_lesions([lesion], self._volumes)[lesion])
             self._widget.resizeColumnsToContents()
             self._widget.resizeRowsToContents()
             self._isFilling = False
 
-    def _fillRow(self, lesion) -> None:
-        from MammoTrackerLib import scene
-
-        row, answers = self._lesions.index(lesion), scene.answers_of(lesion)
-        known = scene.known_of(lesion, self._volumes, self._headers)
+    def _fillRow(self, lesion, answers: dict, known) -> None:
+        row = self._lesions.index(lesion)
         self._put(row, LESION, lesion.GetName(), "")
         self._known[lesion] = known
         self._put(row, CHANGE, *changeOf(known, self._titles))
         for number, volume in enumerate(self._volumes):
-            roi = answers.get(volume.GetID())
-            size = known.size_on(number) if known else None
-            self._put(row, FIRST_EXAM + number, *answerOf(roi, size))
+            answer = answerOf(answers.get(volume.GetID()), known, number)
+            self._put(row, FIRST_EXAM + number, *answer)
 
     def _put(self, row: int, column: int, text: str, toolTip: str) -> None:
         item = self._widget.item(row, column)

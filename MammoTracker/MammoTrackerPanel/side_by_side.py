@@ -154,7 +154,8 @@ class SideBySide(VTKObservationMixin):
         prior, current = (pane.volume for pane in panes)
         self._lesions = lesions
         lesions = scene.lesions(prior) if lesions is None else lesions
-        left, right = ([scene.roi_on(r, volume) for r in lesions] for volume in (prior, current))
+        answers = scene.all_answers(lesions)
+        left, right = ([own.get(v.GetID()) for own in answers] for v in (prior, current))
         ours = [pane.node.GetID() for pane in panes]
         elsewhere = [
             node.GetID()

@@ -21,6 +21,7 @@ from .history import (
     decisions,
     is_outdated,
     is_outdated_answer,
+    known_lesions,
     known_of,
     marked_lesion,
     set_outdated,
@@ -46,6 +47,7 @@ from .lesion import (
 from .nodes import exam_of, placing_kept
 from .prediction import (
     ABSENT,
+    all_answers,
     answers_of,
     best_guess,
     box_or_guess,
@@ -126,6 +128,7 @@ __all__ = [
     "add_exam",
     "add_marked",
     "add_segmented_lesions",
+    "all_answers",
     "answers_of",
     "apply_window",
     "best_guess",
@@ -164,6 +167,7 @@ __all__ = [
     "is_wall_left",
     "keep_series",
     "keep_tracking",
+    "known_lesions",
     "known_of",
     "lesion_box",
     "lesion_of",

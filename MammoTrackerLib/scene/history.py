@@ -19,6 +19,7 @@ from .lesion import is_point, lesion_type
 from .nodes import PREFIX, attribute, exam_of, set_attribute
 from .prediction import (
     ABSENT,
+    all_answers,
     answers_of,
     best_guess,
     decision_of,
@@ -102,16 +103,17 @@ def is_outdated(lesion) -> bool:
     return bool(attribute(lesion, "Outdated"))
 
 
-def is_outdated_answer(prediction) -> bool:
+def is_outdated_answer(prediction, marked: Box | None = None) -> bool:
     """Whether a box is another than when the lesion was looked for, and the user decided nothing.
 
     The lesion's own, or that of the answer, since its exam came under a transform without it. Of an
-    answer of a version that did not keep the lesion's box, nobody knows.
+    answer of a version that did not keep the lesion's box, nobody knows. `marked` is that box as
+    it is now, where it is at hand.
     """
     lesion, start = lesion_of(prediction), attribute(prediction, "From")
     if lesion is None or not start or decision_of(prediction):
         return False
-    if is_moved(box_if_placed(lesion), Box(*json.loads(start))):
+    if is_moved(marked or box_if_placed(lesion), Box(*json.loads(start))):
         return True
     if status_of(prediction) == Status.NOT_FOUND.value or not is_placed(prediction):
         return False
@@ -160,6 +162,10 @@ class KnownLesion:
         """The indices of the exams on which its size is made up, since it is marked elsewhere."""
         return {self.numbers[place] for place in made_up_sizes(self.measured, self.points)}
 
+    def is_outdated_on(self, number: int) -> bool:
+        """Whether the answer on an exam, by its index, is an outdated one, if there is one."""
+        return number not in self.numbers
+
     def size_on(self, number: int) -> Size | None:
         """Return the lesion's size on an exam, by its index."""
         if self.growth is None or number not in self.numbers:
@@ -167,7 +173,27 @@ class KnownLesion:
         return self.growth.sizes[self.numbers.index(number)]
 
 
-def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None):
+def known_lesions(lesions: Sequence, volumes: Sequence) -> dict:
+    """Return what is known about lesions, looking through the scene and the exams once.
+
+    Returns
+    -------
+    dict
+        By lesion, what `answers_of` and `known_of` return.
+    """
+    headers = [header_of(volume) for volume in volumes] if lesions else []
+    return {
+        lesion: (answers, known_of(lesion, volumes, headers, answers))
+        for lesion, answers in zip(lesions, all_answers(lesions), strict=True)
+    }
+
+
+def known_of(
+    lesion,
+    volumes: Sequence,
+    headers: Sequence[Header] | None = None,
+    answers: dict | None = None,
+):
     """Return what is known about a lesion on these exams.
 
     Parameters
@@ -176,22 +202,23 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
         Its ROI.
     volumes
         The exams, by date.
-    headers
-        Of the exams, where they are at hand.
+    headers, answers
+        Of the exams, and what `answers_of` returns, where they are at hand.
 
     Returns
     -------
     KnownLesion or None
         None if the lesion has no place, or is marked on none of the exams.
     """
-    box, marked = box_if_placed(lesion), exam_of(lesion)
-    if box is None or marked not in volumes:
+    marked = exam_of(lesion)
+    box = box_if_placed(lesion) if marked in volumes else None
+    if box is None:
         return None
-    answers = answers_of(lesion)
+    answers = answers_of(lesion) if answers is None else answers
     numbers, results = [], []
     for number, volume in enumerate(volumes):
         roi = answers.get(volume.GetID())
-        if roi is not None and not is_outdated_answer(roi):
+        if roi is not None and not is_outdated_answer(roi, box):
             numbers.append(number)
             results.append(by_user(box, box) if roi is lesion else _result(roi, box, volume))
     place = numbers.index(volumes.index(marked))
@@ -211,13 +238,6 @@ def known_of(lesion, volumes: Sequence, headers: Sequence[Header] | None = None)
 
 def _is_point(roi, lesion) -> bool:
     return is_point(roi) and (roi is lesion or decision_of(roi) not in ("", *ABSENT))
-
-
-def made_up_on(lesion, volumes: Sequence) -> set[int]:
-    """Return `KnownLesion.made_up` of a lesion, at no cost where it is marked as boxes."""
-    is_pointed = any(_is_point(roi, lesion) for roi in answers_of(lesion).values())
-    known = known_of(lesion, volumes) if is_pointed else None
-    return known.made_up if known else set()
 
 
 def _result(roi, box: Box, volume) -> ExamResult:

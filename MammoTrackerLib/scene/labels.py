@@ -11,7 +11,7 @@ from ..track import Status, as_decimals
 from .history import is_outdated_answer
 from .lesion import lesions
 from .nodes import exam_of, new_node, node_with
-from .prediction import lesion_of, prediction_of, review_of, score_of, status_of
+from .prediction import all_answers, is_prediction, lesion_of, review_of, score_of, status_of
 from .raster import Raster
 from .rois import bounds_of, display_of, is_placed, paint
 
@@ -30,10 +30,11 @@ def update_labels(prior, current, of: Sequence | None = None) -> None:
         The lesions, marked on any exam; those of the prior if None is given.
     """
     of = lesions(prior) if of is None else of
+    answers = all_answers(of)
     for volume in (prior, current):
         labels = [(roi, roi.GetName()) for roi in of if exam_of(roi) is volume]
-        found = (prediction_of(roi, volume) for roi in of if exam_of(roi) is not volume)
-        labels += [(roi, _label(roi)) for roi in found if roi is not None]
+        found = [own.get(volume.GetID()) for own in answers]
+        labels += [(roi, _label(roi)) for roi in found if roi is not None and is_prediction(roi)]
         wanted = []
         for roi, text in labels:
             if is_placed(roi) and display_of(roi).GetVisibility():

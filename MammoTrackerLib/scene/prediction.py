@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -125,8 +126,8 @@ def prediction_name(lesion, exam: int | None = None) -> str:
 
 def predictions(prior, current) -> list:
     """Return the predictions of the prior's lesions on this current, in the lesions' order."""
-    rois = (prediction_of(lesion, current) for lesion in lesions(prior))
-    return [roi for roi in rois if roi is not None]
+    rois = (answers.get(current.GetID()) for answers in all_answers(lesions(prior)))
+    return [roi for roi in rois if roi is not None and is_prediction(roi)]
 
 
 def prediction_of(lesion, current):
@@ -139,11 +140,18 @@ def answers_of(lesion) -> dict:
 
     For where many are needed: it looks through the scene once.
     """
-    found = {exam_of(lesion).GetID(): lesion} if exam_of(lesion) else {}
-    for roi in nodes_with(lesion.GetScene(), ROI, "prediction", Lesion=lesion):
-        if exam_of(roi) is not None:
-            found.setdefault(exam_of(roi).GetID(), roi)
-    return found
+    return all_answers([lesion])[0]
+
+
+def all_answers(lesions: Sequence) -> list[dict]:
+    """Return `answers_of` for each of these lesions, looking through the scene once."""
+    scene = next(filter(None, (roi.GetScene() for roi in lesions)), None)
+    found = {roi: {exam_of(roi).GetID(): roi} if exam_of(roi) else {} for roi in lesions}
+    for roi in nodes_with(scene, ROI, "prediction") if scene else ():
+        answers, exam = found.get(lesion_of(roi)), exam_of(roi)
+        if answers is not None and exam is not None:
+            answers.setdefault(exam.GetID(), roi)
+    return [found[roi] for roi in lesions]
 
 
 def roi_on(lesion, volume):

@@ -41,10 +41,10 @@ class Raster:
         return np.asarray(points, float) @ self._matrix[:3, :3].T + self._matrix[:3, 3]
 
     def to_world(self, points: np.ndarray) -> np.ndarray:
-        return _applied(_between(self.parent, None), self.to_volume(points))
+        return _between(self.parent, None, self.to_volume(points))
 
     def from_world(self, points: np.ndarray) -> np.ndarray:
-        points = _applied(_between(None, self.parent), points)
+        points = _between(None, self.parent, np.asarray(points, float))
         return points @ self._inverse[:3, :3].T + self._inverse[:3, 3]
 
 
@@ -68,14 +68,12 @@ def image_axes(volume) -> tuple[int, int, int]:
     return x, y, across[0]
 
 
-def _between(source, target) -> vtk.vtkGeneralTransform:
-    """Return the map from below one transform node to below another; None is the world."""
+def _between(source, target, points: np.ndarray) -> np.ndarray:
+    """Map points from below one transform node to below another; None is the world."""
+    if source is target:
+        return points
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
-    return transform
-
-
-def _applied(transform: vtk.vtkAbstractTransform, points: np.ndarray) -> np.ndarray:
     return np.array([transform.TransformPoint(point) for point in points]).reshape(-1, 3)
 
 

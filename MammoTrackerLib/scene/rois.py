@@ -19,7 +19,8 @@ THICKNESS_MM = 10.0
 SAME_PX = 0.1
 """So far a box may be off, by rounding, from what it was before."""
 _FLAT_PX = 1e-3
-# Pairs of a box's corners, in the order of itertools.product, that an edge joins.
+_CORNERS = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
+# Pairs of a box's corners that an edge joins.
 _EDGES = np.array([(a, b) for a, b in itertools.combinations(range(8), 2) if a ^ b in (1, 2, 4)])
 
 
@@ -44,12 +45,13 @@ def box_of(roi, volume) -> Box:
         raise MammoTrackerError(
             f"The ROI {roi.GetName()} has no place yet: draw a box around the lesion."
         )
-    box = bounds_of(roi, volume)
+    raster = Raster(volume)
+    box = bounds_of(roi, volume, raster)
     if min(box.width, box.height) <= 2 * _FLAT_PX:
         raise MammoTrackerError(
             f"The ROI {roi.GetName()} is flat: draw a box around the lesion on the image."
         )
-    columns, rows = Raster(volume).size
+    columns, rows = raster.size
     if box.x1 <= 0 or box.y1 <= 0 or box.x0 >= columns or box.y0 >= rows:
         raise MammoTrackerError(
             f"The ROI {roi.GetName()} is outside the image: move it onto the lesion."
@@ -72,11 +74,15 @@ def lesion_box(roi, volume) -> Box:
     return box
 
 
-def bounds_of(roi, volume) -> Box:
-    """Return the box that `box_of` does, also where that is off the image, or almost no box."""
+def bounds_of(roi, volume, raster: Raster | None = None) -> Box:
+    """Return the box that `box_of` does, also where that is off the image, or almost no box.
+
+    `raster` is that of the volume, where it is at hand.
+    """
     to_world = arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
-    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) * roi.GetSize()
-    corners = Raster(volume).from_world(corners @ to_world[:3, :3].T + to_world[:3, 3])
+    corners = (raster or Raster(volume)).from_world(
+        _CORNERS * roi.GetSize() @ to_world[:3, :3].T + to_world[:3, 3]
+    )
     # What a slice view shows of a tilted ROI is where its edges cross the slice. One that does
     # not cross it is seen along the slice's normal: a mammogram has no depth.
     start, end = corners[_EDGES].swapaxes(0, 1)

@@ -9,12 +9,11 @@ import vtk
 from ..box import Box
 from ..growth import signed
 from ..track import Status
-from .history import is_outdated_answer, made_up_on
+from .history import is_outdated_answer, known_lesions
 from .lesion import lesion_type
 from .nodes import exam_of, new_node, node_with, nodes_with, referenced, remove_node
 from .prediction import (
     ABSENT,
-    answers_of,
     decision_of,
     is_tracked,
     lesion_of,
@@ -58,13 +57,17 @@ def update_table(prior, current):
             Prior=prior, Current=current,
         )  # fmt: skip
     rows = []
-    for roi in predictions(prior, current):
-        lesion = lesion_of(roi)
+    rois = predictions(prior, current)
+    known_of_each = known_lesions([lesion_of(roi) for roi in rois], (prior, current))
+    spacings = [header_of(volume).spacing for volume in (prior, current)] if rois else []
+    for roi, (lesion, (_answers, known)) in zip(rois, known_of_each.items(), strict=True):
         roi.SetName(prediction_name(lesion))
-        made_up = made_up_on(lesion, (prior, current))
-        before = _box_mm(lesion, prior) if is_placed(lesion) and 0 not in made_up else None
-        measures = _measures(roi, before, lesion, 1 in made_up)
-        rows.append([lesion.GetName(), *_answer(roi), *measures])
+        made_up = known.made_up if known else ()
+        is_outdated = known.is_outdated_on(1) if known else is_outdated_answer(roi)
+        is_sized = is_placed(lesion) and 0 not in made_up
+        before = _box_mm(lesion, prior, spacings[0]) if is_sized else None
+        measures = _measures(roi, spacings[1], before, lesion, 1 in made_up, is_outdated)
+        rows.append([lesion.GetName(), *_answer(roi, is_outdated), *measures])
     return _filled(node, COLUMNS, rows)
 
 
@@ -79,10 +82,11 @@ def remove_series_table(scene) -> None:
         remove_node(node)
 
 
-def update_series_table(volumes: Sequence, lesions: Sequence):
+def update_series_table(volumes: Sequence, lesions: Sequence, known_of_each: dict | None = None):
     """Bring the table of a series, and the names of the predictions, up to date.
 
-    The tables of its pairs go.
+    The tables of its pairs go. The last argument is what `known_lesions` returns of these, where
+    that is at hand.
 
     Returns
     -------
@@ -99,24 +103,29 @@ def update_series_table(volumes: Sequence, lesions: Sequence):
         if all(referenced(table, name) in volumes for name in ("Prior", "Current")):
             remove_node(table)
     titles, years = exam_titles(volumes), years_of(volumes)
+    spacings = [header_of(volume).spacing for volume in volumes]
     rows = []
+    if known_of_each is None:
+        known_of_each = known_lesions(lesions, volumes)
     for lesion in lesions:
-        first, answers = None, answers_of(lesion)
-        made_up = made_up_on(lesion, volumes)
+        first, (answers, known) = None, known_of_each[lesion]
+        made_up = known.made_up if known else ()
         for number, volume in enumerate(volumes):
             roi = answers.get(volume.GetID())
             if roi is None:
                 continue
+            is_outdated = known.is_outdated_on(number) if known else is_outdated_answer(roi)
             if roi is lesion:
                 answer = ["marked", "", ""]
             else:
                 roi.SetName(prediction_name(lesion, number + 1))
-                answer = _answer(roi)
+                answer = _answer(roi, is_outdated)
             year = "" if years is None else f"{years[number]:.2f}"
-            measures = _measures(roi, first, lesion, number in made_up)
+            spacing, is_made_up = spacings[number], number in made_up
+            measures = _measures(roi, spacing, first, lesion, is_made_up, is_outdated)
             rows.append([lesion.GetName(), titles[number], year, *answer, *measures])
             if first is None and measures[0] and _is_measured(roi):
-                first = _box_mm(roi, volume)
+                first = _box_mm(roi, volume, spacing)
     return _filled(node, SERIES_COLUMNS, rows)
 
 
@@ -154,28 +163,35 @@ def table_rows(node) -> list[list[str]]:
     ]
 
 
-def _answer(prediction) -> list[str]:
+def _answer(prediction, is_outdated: bool) -> list[str]:
     """Return status, review and score; of an outdated answer, that it is one.
 
     Where the tracker has not answered, there is the review alone.
     """
     if not is_tracked(prediction):
         return ["", review_of(prediction), ""]
-    if is_outdated_answer(prediction):
+    if is_outdated:
         return ["outdated", review_of(prediction), ""]
     is_registration = status_of(prediction) == Status.REGISTRATION.value
     score = "" if is_registration else f"{score_of(prediction):.4f}"
     return [status_of(prediction), review_of(prediction), score]
 
 
-def _measures(roi, before: Box | None, lesion, is_made_up: bool) -> list[str]:
+def _measures(
+    roi,
+    spacing: tuple[float, float] | None,
+    before: Box | None,
+    lesion,
+    is_made_up: bool,
+    is_outdated: bool,
+) -> list[str]:
     """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes.
 
     Of a size that is made up only where it is.
     """
     kind = lesion_type(lesion)
-    is_known = is_placed(roi) and review_of(roi) not in ABSENT and not is_outdated_answer(roi)
-    box = _box_mm(roi, exam_of(roi)) if is_known else None
+    is_known = is_placed(roi) and review_of(roi) not in ABSENT and not is_outdated
+    box = _box_mm(roi, exam_of(roi), spacing) if is_known else None
     if box is None:
         return ["", "", "", kind, *[""] * 5]
     if is_made_up:
@@ -194,7 +210,6 @@ def _is_measured(roi) -> bool:
     return status_of(roi) != Status.REGISTRATION.value or bool(decision_of(roi))
 
 
-def _box_mm(roi, volume) -> Box | None:
+def _box_mm(roi, volume, spacing: tuple[float, float] | None) -> Box | None:
     """Return a placed ROI's box in true mm, or None where the pixel size is unknown."""
-    spacing = header_of(volume).spacing
     return None if spacing is None else bounds_of(roi, volume).scaled(*spacing)

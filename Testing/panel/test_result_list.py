@@ -334,6 +334,44 @@ def test_answers_take_over_the_colour_that_the_lesion_gets(panel, shell, pair):
     assert (swatch.red(), swatch.green(), swatch.blue()) == (51, 153, 26)
 
 
+def test_a_lesion_that_is_moved_makes_its_own_answers_outdated(panel, shell, followed):
+    from MammoTrackerLib import scene
+
+    exams, (mass, calcs) = followed
+    panel.results.selectOn(mass, exams[1])
+
+    def statuses() -> list[list[str]]:
+        return [[cell.split("\n")[0] for cell in row[2:]] for row in rows_of(panel)]
+
+    def tabled() -> list[str]:
+        table = scene.series_table(shell.scene).GetTable()
+        cells = range(table.GetNumberOfRows())
+        return [table.GetValueByName(row, "Status").ToString() for row in cells]
+
+    before = statuses()
+    box = scene.box_of(mass, exams[3])
+    scene.place_roi(mass, exams[3], Box(box.x0 + 20, box.y0, box.x1 + 20, box.y1))
+    assert statuses() == [before[0], ["outdated"] * 3 + ["marked"]]
+    assert "track again" in panel.ui.reasonLabel.text
+    shell.process(0.3)
+    assert tabled() == [*before[0], *["outdated"] * 3, "marked"]
+    assert "Mass  outdated" in texts_in_views(shell)
+    # The table tells of the marked lesions, also when all answers are gone.
+    for roi in (mass, calcs):
+        for volume in exams:
+            answer = scene.prediction_of(roi, volume)
+            if answer:
+                shell.scene.RemoveNode(answer)
+    shell.process(0.5)
+    table = scene.series_table(shell.scene).GetTable()
+    assert tabled() == ["marked"] * 2
+    was = table.GetValueByName(1, "Longest (mm)").ToDouble()
+    larger = Box(box.x0, box.y0, box.x1 + 40, box.y1 + 40)
+    scene.place_roi(mass, exams[3], larger)
+    shell.process(0.3)
+    assert table.GetValueByName(1, "Longest (mm)").ToDouble() > was + 3
+
+
 def test_what_was_just_deleted_is_in_no_ones_way(panel, shell, followed):
     """The panel looks at the scene somewhat later, and an answer may come before that."""
     exams, (lesion, other) = followed

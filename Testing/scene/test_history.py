@@ -15,6 +15,7 @@ from MammoTrackerLib.growth import growth  # noqa: E402
 from MammoTrackerLib.history import ExamResult, LesionHistory, by_user  # noqa: E402
 from MammoTrackerLib.scene.history import _repeatability  # noqa: E402
 from MammoTrackerLib.scene.lesion import keep_as_point  # noqa: E402
+from MammoTrackerLib.scene.nodes import nodes_with  # noqa: E402
 
 LARGER = Box(8, 10, 26, 28)
 
@@ -55,6 +56,24 @@ def test_a_history_becomes_a_prediction_on_each_other_exam(scene, exams):
         assert (now.track.status, now.track.score) == (was.track.status, was.track.score)
         assert_same_box(now.track.box, was.track.box)
     assert again.new == history.new and again.gone == history.gone
+
+
+def test_the_scene_is_looked_through_once_for_all_lesions(scene, exams, monkeypatch):
+    lesions = [add_lesion(scene, exam, SQUARE, exam.GetName()) for exam in exams]
+    bridge.show_history(lesions[2], exams, history_on_four())
+    bridge.show_track(lesions[0], exams[3], make_track())
+    bridge.unplace(lesions[1])
+    one_by_one = {roi: (bridge.answers_of(roi), bridge.known_of(roi, exams)) for roi in lesions}
+    calls = []
+
+    def counted(*arguments, **references) -> list:
+        calls.append(arguments)
+        return nodes_with(*arguments, **references)
+
+    monkeypatch.setattr("MammoTrackerLib.scene.prediction.nodes_with", counted)
+    assert bridge.known_lesions(lesions, exams) == one_by_one and len(calls) == 1
+    assert one_by_one[lesions[1]][1] is None
+    assert bridge.known_lesions([], exams) == {} and bridge.all_answers([]) == []
 
 
 def test_what_the_user_decided_is_handed_on_and_never_overwritten(scene, exams):
