@@ -124,10 +124,11 @@ def _dicom_seeds(folder: Path, grey: np.ndarray, small: np.ndarray):
             grey, level=0, codecformat="J2K", reversible=True, bitspersample=12
         ),
         uid.JPEG2000: imagecodecs.jpeg2k_encode(grey, level=60, codecformat="J2K"),
-        uid.HTJ2KLossless: imagecodecs.htj2k_encode(grey),
         uid.JPEGExtended12Bit: imagecodecs.jpeg8_encode(grey, level=95, bitspersample=12),
         uid.JPEGBaseline8Bit: imagecodecs.jpeg8_encode(small, level=95),
     }
+    if hasattr(imagecodecs, "htj2k_encode"):  # not for Python 3.10
+        frames[uid.HTJ2KLossless] = imagecodecs.htj2k_encode(grey)
     plain = (
         uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian,
         uid.DeflatedExplicitVRLittleEndian, uid.RLELossless,
