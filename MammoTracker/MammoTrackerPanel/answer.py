@@ -25,6 +25,10 @@ def answerOf(roi, known=None, number: int = 0) -> tuple[str, str]:
         return "", ""
     size = known.size_on(number) if known else None
     text, reason = _("marked"), _("Marked here.")
+    if scene.is_only_predicted(roi):
+        reason = _(
+            "Predicted here by MammoTracker, and loaded as a lesion: change its box to mark it."
+        )
     if scene.is_prediction(roi):
         short = {"kept from registration": _("registered")}
         status = scene.review_of(roi) or scene.status_of(roi)

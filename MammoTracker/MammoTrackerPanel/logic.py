@@ -185,7 +185,8 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
                 if decision:
                     absent = decision == "not there"
                     decisions[len(rois), number] = "absent" if absent else decision
-            decisions[len(rois), known.history.marked] = "marked"
+            marked = "" if scene.is_only_predicted(roi) else "marked"
+            decisions[len(rois), known.history.marked] = marked
             scene.keep_tracking(roi, scene.tracking_of(roi) or generate_uid())
             rois.append(roi)
             histories.append(known.measured)

@@ -8,11 +8,22 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 
+from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Status
 from .nodes import PREFIX, ROI, attribute, exam_of, nodes_with, set_attribute
 from .raster import Raster
-from .rois import SAME_PX, bounds_of, box_of, display_of, draw_as_outline, is_placed, paint
+from .rois import (
+    SAME_PX,
+    bounds_of,
+    box_if_placed,
+    box_of,
+    display_of,
+    draw_as_outline,
+    is_moved,
+    is_placed,
+    paint,
+)
 from .volumes import keep_spacing, source_file
 
 LESION_TYPES = ("mass", "calcification")
@@ -148,6 +159,17 @@ def is_point(roi) -> bool:
     box = bounds_of(roi, exam)
     pairs = zip((box.width, box.height), json.loads(made_up), strict=True)
     return all(abs(now - before) <= SAME_PX for now, before in pairs)
+
+
+def keep_as_predicted(roi) -> None:
+    """Remember that a lesion's box was predicted: nobody has marked it, says its file."""
+    set_attribute(roi, "PredictedBox", json.dumps(bounds_of(roi, exam_of(roi)).as_tuple()))
+
+
+def is_only_predicted(roi) -> bool:
+    """Whether a lesion still has the box that was predicted; who changes it marks the lesion."""
+    predicted = attribute(roi, "PredictedBox")
+    return bool(predicted) and not is_moved(box_if_placed(roi), Box(*json.loads(predicted)))
 
 
 def lesion_type(roi) -> str:

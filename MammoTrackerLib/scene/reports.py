@@ -12,7 +12,7 @@ from ..errors import MammoTrackerError
 from ..reading.lesions import Lesion, LesionMarks, read_lesions
 from ..reading.sr import read_report
 from .history import set_outdated
-from .lesion import claim_lesion, keep_as_point
+from .lesion import claim_lesion, keep_as_point, keep_as_predicted
 from .nodes import ROI, attribute, exam_of, nodes_with, placing_kept, set_attribute
 from .prediction import review_of, roi_on, set_review, show_decision
 from .rois import box_if_placed, is_moved, place_roi
@@ -102,6 +102,8 @@ def _add(name: str, lesion: Lesion, volume):
     claim_lesion(roi, volume, lesion.lesion_type)
     if lesion.is_size_made_up:
         keep_as_point(roi)
+    if lesion.is_predicted:
+        keep_as_predicted(roi)
     return roi
 
 

@@ -94,6 +94,24 @@ def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):
     shell.messages.clear()
 
 
+def test_a_report_makes_no_users_mark_of_what_was_only_predicted(panel, shell, followed, tmp_path):
+    from MammoTrackerLib import scene
+    from MammoTrackerLib.reading.sr import read_report
+    from MammoTrackerLib.scene.lesion import keep_as_predicted
+
+    exams, (mass, calcs) = followed
+    keep_as_predicted(mass)
+    panel.logic.exportReport(exams, [mass, calcs], tmp_path / "report.dcm")
+    for roi, exam, decision in ((mass, exams[3], ""), (calcs, exams[0], "MARKED")):
+        uid = scene.header_of(exam).instance_uids[0]
+        (mark,) = [
+            mark
+            for mark in read_report(tmp_path / "report.dcm").marks
+            if (mark.tracking, mark.instance_uid) == (scene.tracking_of(roi), uid)
+        ]
+        assert mark.decision == decision and mark.is_predicted == (decision == "")
+
+
 def test_what_a_report_lacks_is_said(panel, shell, followed, tmp_path):
     from MammoTrackerLib import scene
 

@@ -208,6 +208,10 @@ def test_our_own_report_brings_back_what_the_user_said(exams, tmp_path):
         assert_same_box(box, wanted)
     assert [text for text, _ in decided(drawn, volumes)] == ["", "marked", "rejected"]
     assert [text for text, _ in decided(predicted, volumes)] == ["", "marked", ""]
+    unmarked = [bridge.is_only_predicted(one) for one in (roi, drawn, predicted)]
+    assert unmarked == [False, False, True]
+    predicted.SetSize(2 * predicted.GetSize()[0], *predicted.GetSize()[1:])
+    assert not bridge.is_only_predicted(predicted), "the user has changed its box"
     assert remarks == (
         "Of the marks, these were left out: 2 rejected by the user of MammoTracker, without "
         "another place.",
