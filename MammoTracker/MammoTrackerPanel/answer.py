@@ -39,7 +39,7 @@ def answerOf(roi, known=None, number: int = 0) -> tuple[str, str]:
             if not scene.is_tracked(roi):
                 said = _("{decision}. A file told of it: the tracker has not looked here.")
             reason = said.format(decision=text[0].upper() + text[1:], reason=reason)
-        if known.is_outdated_on(number) if known else scene.is_outdated_answer(roi):
+        if scene.is_outdated_on(roi, known, number):
             text = _("outdated")
             reason = _("A box or an exam was moved since the lesion was looked for: track again.")
     if scene.is_point(roi):

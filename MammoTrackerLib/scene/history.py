@@ -162,15 +162,19 @@ class KnownLesion:
         """The indices of the exams on which its size is made up, since it is marked elsewhere."""
         return {self.numbers[place] for place in made_up_sizes(self.measured, self.points)}
 
-    def is_outdated_on(self, number: int) -> bool:
-        """Whether the answer on an exam, by its index, is an outdated one, if there is one."""
-        return number not in self.numbers
-
     def size_on(self, number: int) -> Size | None:
         """Return the lesion's size on an exam, by its index."""
         if self.growth is None or number not in self.numbers:
             return None
         return self.growth.sizes[self.numbers.index(number)]
+
+
+def is_outdated_on(roi, known: KnownLesion | None, number: int) -> bool:
+    """Whether what is answered about a lesion on an exam, by its index, is outdated.
+
+    `known` is what `known_of` returned of the lesion; without it, the answer's boxes are compared.
+    """
+    return is_outdated_answer(roi) if known is None else number not in known.numbers
 
 
 def known_lesions(lesions: Sequence, volumes: Sequence) -> dict:

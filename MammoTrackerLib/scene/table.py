@@ -9,7 +9,7 @@ import vtk
 from ..box import Box
 from ..growth import signed
 from ..track import Status
-from .history import is_outdated_answer, known_lesions
+from .history import is_outdated_on, known_lesions
 from .lesion import lesion_type
 from .nodes import exam_of, new_node, node_with, nodes_with, referenced, remove_node
 from .prediction import (
@@ -63,7 +63,7 @@ def update_table(prior, current):
     for roi, (lesion, (_answers, known)) in zip(rois, known_of_each.items(), strict=True):
         roi.SetName(prediction_name(lesion))
         made_up = known.made_up if known else ()
-        is_outdated = known.is_outdated_on(1) if known else is_outdated_answer(roi)
+        is_outdated = is_outdated_on(roi, known, 1)
         is_sized = is_placed(lesion) and 0 not in made_up
         before = _box_mm(lesion, prior, spacings[0]) if is_sized else None
         measures = _measures(roi, spacings[1], before, lesion, 1 in made_up, is_outdated)
@@ -114,7 +114,7 @@ def update_series_table(volumes: Sequence, lesions: Sequence, known_of_each: dic
             roi = answers.get(volume.GetID())
             if roi is None:
                 continue
-            is_outdated = known.is_outdated_on(number) if known else is_outdated_answer(roi)
+            is_outdated = is_outdated_on(roi, known, number)
             if roi is lesion:
                 answer = ["marked", "", ""]
             else:
