@@ -53,8 +53,8 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
     """Compare two reviewed tables of the same results, lesion by lesion, and print it.
 
     A lesion is known by its pair_id and lesion_id, and must have one box and the same images in
-    both. Intervals are from drawing patients; where a
-    table does not name one, a pair counts as a patient.
+    both. Intervals are from drawing patients; where a table does not name one, a pair counts as a
+    patient.
 
     Parameters
     ----------

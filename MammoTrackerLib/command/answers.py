@@ -33,7 +33,7 @@ class Answers:
     """A table of results, of which rows are found by names, boxes, spacings and images.
 
     Results of an earlier version do not tell their boxes, spacings and images: there, names must
-    do. They are in a temporary database, so that memory does not grow with them.
+    do. They are in a temporary database; in memory are the lines of those that were found.
 
     Parameters
     ----------

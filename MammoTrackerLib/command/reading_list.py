@@ -13,14 +13,7 @@ from ..track import Status, Track
 from .cases import Case, Cases, Exam, Item
 from .fingerprints import image_comparer
 from .reviewed import UNDECIDED, ReviewedTable, plain, reviewed_row, table_of
-from .tables import (
-    PRIOR_BOX_COLUMNS,
-    TRUTH_COLUMNS,
-    read_box,
-    read_date,
-    read_spacing,
-    text_cell,
-)
+from .tables import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS, read_box, read_date, read_spacing, text_cell
 
 WORST_FIRST, AS_LISTED = "worst first", "as listed"
 _SAME_PLACE_PX = 0.001

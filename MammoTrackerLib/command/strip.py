@@ -93,6 +93,7 @@ def draw_strip(
     count, written = len(readers), []
     fit = max(1, (MOST_HIGH - _HEAD) // _block(count))
     at_once = max(1, _MOST_TILES // count // fit) * fit
+    fields = [_field_mm(strip) for strip in strips]
     for first in range(0, len(strips), at_once):
         chosen = range(first, min(first + at_once, len(strips)))
         tiles = {}
@@ -100,7 +101,7 @@ def draw_strip(
             mammogram = read()
             for k in chosen:
                 result = strips[k].history.results[exam]
-                tiles[k, exam] = _tile(mammogram, result, _field_mm(strips[k]), turns[exam])
+                tiles[k, exam] = _tile(mammogram, result, fields[k], turns[exam])
         for start in chosen[::fit]:
             shown = chosen[start - first : start - first + fit]
             canvas = _picture(strips, shown, years, tiles)
