@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from .history import LesionHistory
+from .networks.card import ANY_TYPE, UNMEASURED
 from .track import Status
 
 DAYS_A_YEAR = 365.25
@@ -16,11 +17,8 @@ LEAST_DAYS = 30
 """Between exams of which a growth per year and a doubling time are told: on nearer ones, such as
 those of a recall, a lesion differs by how the breast was laid."""
 GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
-ANY_TYPE = "any"
 UNSIZED = (Status.NOT_FOUND, Status.REGISTRATION)
 """Of answers whose box says nothing of the lesion's size."""
-UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5, "shared": 0.0}}
-"""Of weights on whose card there is no repeatability."""
 
 
 @dataclass(frozen=True)

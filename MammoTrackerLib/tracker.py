@@ -9,10 +9,9 @@ from .box import Box
 from .breast import breast_share
 from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, offset_mm, probability, rival_share
 from .global_search import Alignment, align
-from .growth import UNMEASURED
 from .local_search import Layers, search
 from .mammogram import Mammogram
-from .networks.card import WEIGHTS, read_card, settings_of
+from .networks.card import UNMEASURED, WEIGHTS, read_card, settings_of
 from .networks.runtime import Networks, asked_for, open_networks
 from .pair import check_box, check_pair
 from .score_refinement import refine

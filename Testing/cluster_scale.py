@@ -27,11 +27,12 @@ for folder in (ROOT, ROOT / "Testing"):  # before the installed copy, and for wo
     sys.path.insert(0, str(folder))
 
 from MammoTrackerLib.box import Box  # noqa: E402
-from MammoTrackerLib.command import cluster  # noqa: E402
-from MammoTrackerLib.command.fingerprints import fingerprints  # noqa: E402
-from MammoTrackerLib.command.results import Journal, Results  # noqa: E402
-from MammoTrackerLib.command.tables import PAIRS, candidates_cell, text_cell  # noqa: E402
-from MammoTrackerLib.command.units import Answer, Unit  # noqa: E402
+from MammoTrackerLib.command.batch import cluster  # noqa: E402
+from MammoTrackerLib.command.batch.results import Journal, Results  # noqa: E402
+from MammoTrackerLib.command.batch.units import Answer, Unit  # noqa: E402
+from MammoTrackerLib.command.tables.cells import candidates_cell, text_cell  # noqa: E402
+from MammoTrackerLib.command.tables.columns import PAIRS  # noqa: E402
+from MammoTrackerLib.command.tables.fingerprints import fingerprints  # noqa: E402
 from MammoTrackerLib.track import Candidate  # noqa: E402
 
 WORKERS_A_PROCESS = 250

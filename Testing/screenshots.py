@@ -15,7 +15,7 @@ from sample_pair import SAMPLE, box_in
 from scipy.ndimage import gaussian_filter
 
 from MammoTrackerLib import Box, Mammogram
-from MammoTrackerLib.command.batch import run_batch
+from MammoTrackerLib.command.batch.run import run_batch
 from MammoTrackerLib.command.cli import main as mammotracker
 from MammoTrackerLib.command.simulate import simulate_follow_up, write_dicom
 

@@ -17,8 +17,8 @@ from rich.table import Table
 from scipy.optimize import minimize
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
-from MammoTrackerLib.command.reviewed import NOT_THERE
-from MammoTrackerLib.command.tables import is_present
+from MammoTrackerLib.command.readers.reviewed import NOT_THERE
+from MammoTrackerLib.command.tables.cells import is_present
 from MammoTrackerLib.confidence import EVIDENCE, evidence, probability
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.memory import keep_freed_memory

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.command.tables import MANIFEST_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.command.tables.columns import MANIFEST_COLUMNS, TRUTH_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.output_folder import OutputFolder
 from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable

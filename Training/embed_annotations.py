@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.command.reviewed import REVIEWED_COLUMNS
-from MammoTrackerLib.command.tables import (
-    PRIOR_BOX_COLUMNS,
-    TRUTH_COLUMNS,
-    Row,
-    is_present,
-    read_box,
-    read_rows,
-)
+from MammoTrackerLib.command.readers.reviewed import REVIEWED_COLUMNS
+from MammoTrackerLib.command.tables.cells import is_present, read_box
+from MammoTrackerLib.command.tables.columns import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.command.tables.rows import Row, read_rows
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.reading.embed import LESION_TYPES, Unusable, image_key
 

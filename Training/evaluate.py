@@ -26,7 +26,7 @@ from MammoTrackerLib.command.scores import (
     print_found,
     print_scores,
 )
-from MammoTrackerLib.command.tables import FAILED, STATUSES
+from MammoTrackerLib.command.tables.columns import FAILED, STATUSES
 from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
 

@@ -13,15 +13,9 @@ from rich.progress import track as progress
 
 from MammoTrackerLib import Box, LesionTracker, MammoTrackerError
 from MammoTrackerLib.command.follow import read_date, read_exam
-from MammoTrackerLib.command.tables import (
-    BOX_COLUMNS,
-    SERIES,
-    Row,
-    is_present,
-    read_box,
-    read_rows,
-    read_spacing,
-)
+from MammoTrackerLib.command.tables.cells import is_present, read_box, read_spacing
+from MammoTrackerLib.command.tables.columns import BOX_COLUMNS, SERIES
+from MammoTrackerLib.command.tables.rows import Row, read_rows
 from MammoTrackerLib.exams import Exams
 from MammoTrackerLib.history import LesionHistory, follow
 from MammoTrackerLib.metrics import center_distance

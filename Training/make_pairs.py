@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from MammoTrackerLib.command.tables import BOX_COLUMNS
+from MammoTrackerLib.command.tables.columns import BOX_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.growth import DAYS_A_YEAR
 

@@ -7,16 +7,14 @@ from itertools import groupby
 from pathlib import Path
 
 from MammoTrackerLib import Box, Mammogram, MammoTrackerError
-from MammoTrackerLib.command.tables import (
+from MammoTrackerLib.command.tables.cells import is_present, read_box, read_spacing
+from MammoTrackerLib.command.tables.columns import (
     BOX_COLUMNS,
     IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     TRUTH_COLUMNS,
-    is_present,
-    read_box,
-    read_rows,
-    read_spacing,
 )
+from MammoTrackerLib.command.tables.rows import read_rows
 
 Row = dict[str, str]
 

@@ -15,7 +15,8 @@ from rich.progress import track as progress
 
 from MammoTrackerLib import Box, LesionTracker, Mammogram, MammoTrackerError, Track
 from MammoTrackerLib.command.scores import Lesion, lesion_of
-from MammoTrackerLib.command.tables import FAILED, is_present
+from MammoTrackerLib.command.tables.cells import is_present
+from MammoTrackerLib.command.tables.columns import FAILED
 from MammoTrackerLib.global_search import Alignment, align
 
 from .manifest import Row, box_of, pairs_of, read_exam, read_manifest

@@ -28,7 +28,7 @@ from MammoTrackerLib.command.scores import (
     number_and_interval,
     print_what_intervals_are,
 )
-from MammoTrackerLib.command.tables import is_present
+from MammoTrackerLib.command.tables.cells import is_present
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.metrics import bootstrap, score
 

@@ -21,16 +21,14 @@ from rich.console import Console
 from rich.progress import track
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.command.tables import (
+from MammoTrackerLib.command.tables.cells import is_present, read_box, read_spacing
+from MammoTrackerLib.command.tables.columns import (
     IMAGE_COLUMNS,
     MANIFEST_COLUMNS,
     PRIOR_BOX_COLUMNS,
     TRUTH_COLUMNS,
-    is_present,
-    read_box,
-    read_rows,
-    read_spacing,
 )
+from MammoTrackerLib.command.tables.rows import read_rows
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.global_search import align
 from MammoTrackerLib.local_search import Layers

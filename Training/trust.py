@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib import Status
-from MammoTrackerLib.command.reviewed import NOT_THERE
+from MammoTrackerLib.command.readers.reviewed import NOT_THERE
 from MammoTrackerLib.command.scores import Lesion, number_and_interval
-from MammoTrackerLib.command.tables import read_spacing
+from MammoTrackerLib.command.tables.cells import read_spacing
 from MammoTrackerLib.metrics import interval_of, mean_interval
 
 from .manifest import Row, box_of

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from MammoTrackerLib import Box, Mammogram
-from MammoTrackerLib.command.drawing import draw_box, draw_zoom
+from MammoTrackerLib.command.drawings.drawing import draw_box, draw_zoom
 from MammoTrackerLib.command.scores import Lesion
 from MammoTrackerLib.output_folder import OutputFolder
 

@@ -214,8 +214,8 @@ def _drawHistories(volumes: list, lesionROIs: list, folder: Path) -> list[Path]:
     from MammoTrackerLib import scene
 
     try:
-        from MammoTrackerLib.command.growth_plot import draw_growth
-        from MammoTrackerLib.command.strip import Strip, draw_strip
+        from MammoTrackerLib.command.drawings.growth_plot import draw_growth
+        from MammoTrackerLib.command.drawings.strip import Strip, draw_strip
     except ImportError:
         return []
     strips, marked = [], None

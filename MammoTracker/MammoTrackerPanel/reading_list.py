@@ -67,7 +67,7 @@ class ReadingList:
             self.close()
             return
         from MammoTrackerLib import MammoTrackerError, scene
-        from MammoTrackerLib.command import reading_list
+        from MammoTrackerLib.command.readers import reading_list
 
         ui = self._ui
         edits = ui.manifestPathLineEdit, ui.readingResultsPathLineEdit
@@ -141,7 +141,7 @@ class ReadingList:
             self._showItem(None)
 
     def _onOrder(self) -> None:
-        from MammoTrackerLib.command.reading_list import AS_LISTED, WORST_FIRST
+        from MammoTrackerLib.command.readers.reading_list import AS_LISTED, WORST_FIRST
 
         if self._list is not None:
             order = (WORST_FIRST, AS_LISTED)[self._ui.readingOrderComboBox.currentIndex]

@@ -200,7 +200,7 @@ def _load(load, path: Path, *options):
 def drawOverlay(priorVolume, currentVolume, predictions: Sequence, path: Path) -> None:
     """Draw both mammograms with the tracker's boxes, and registration's, into one PNG."""
     from MammoTrackerLib import Status, Track, scene
-    from MammoTrackerLib.command.overlay import draw_overlay
+    from MammoTrackerLib.command.drawings.overlay import draw_overlay
     from MammoTrackerLib.global_search import align
 
     prior, current = scene.mammogram_of(priorVolume), scene.mammogram_of(currentVolume)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from .. import __version__
-from .tables import MANIFEST_COLUMNS, RESULT_COLUMNS, SERIES
+from .tables.columns import MANIFEST_COLUMNS, RESULT_COLUMNS, SERIES
 
 
 def make_parser() -> argparse.ArgumentParser:

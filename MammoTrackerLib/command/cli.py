@@ -17,7 +17,7 @@ from ..temporary import private_temporary_files, tidy_end
 from .arguments import make_parser
 from .console import standard_streams
 from .packages import check_packages
-from .tables import one_line
+from .tables.cells import one_line
 
 # Nothing else is imported here: a Python package that does not start is to be said in a sentence.
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def _track(arguments: argparse.Namespace) -> None:
     from ..reading.geometry import Geometry
     from ..reading.lesions import Lesion, absence_remarks, predicted_remarks, read_lesions
     from ..tracker import LesionTracker
-    from .drawing import as_range
+    from .drawings.drawing import as_range
+    from .drawings.overlay import draw_overlay
     from .outputs import is_own_result, quiet_framework, track_as_markup, tracks_as_json
-    from .overlay import draw_overlay
     from .sr import FILE_NAME, check_files, pair_history, write_sr
 
     _check_lesions(arguments)
@@ -198,7 +198,7 @@ def _follow(arguments: argparse.Namespace) -> None:
 
 
 def _batch(arguments: argparse.Namespace) -> None:
-    from .batch import run_batch
+    from .batch.run import run_batch
 
     if arguments.workers < 0:
         raise MammoTrackerError("The number of workers is negative: give 1 or more, or 0 for all.")
@@ -215,7 +215,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from .report import run_report
+    from .report.page import run_report
 
     run_report(arguments.results, arguments.manifest, arguments.out)
 
@@ -239,7 +239,7 @@ def _benchmark(arguments: argparse.Namespace) -> None:
 
 
 def _manifest(arguments: argparse.Namespace) -> None:
-    from .manifest import run_manifest
+    from .archive.manifest import run_manifest
 
     run_manifest(
         arguments.folder, arguments.out, _console(), arguments.series, arguments.boxes,
@@ -249,7 +249,7 @@ def _manifest(arguments: argparse.Namespace) -> None:
 
 
 def _agreement(arguments: argparse.Namespace) -> None:
-    from .agreement import print_agreement
+    from .readers.agreement import print_agreement
 
     print_agreement(_console(), arguments.first, arguments.second)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
-from .answers import Answers
 from .outputs import quiet_framework
 from .scores import (
     Lesion,
@@ -20,7 +19,9 @@ from .scores import (
     print_scores,
     print_statuses,
 )
-from .tables import (
+from .tables.answers import Answers
+from .tables.cells import is_present, read_box, read_spacing
+from .tables.columns import (
     ANSWER_COLUMNS,
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
@@ -29,12 +30,8 @@ from .tables import (
     SERIES,
     STATUSES,
     TRUTH_COLUMNS,
-    is_present,
-    layout_of,
-    read_box,
-    read_rows,
-    read_spacing,
 )
+from .tables.rows import layout_of, read_rows
 
 if TYPE_CHECKING:
     from rich.console import Console

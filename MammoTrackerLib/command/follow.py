@@ -29,13 +29,13 @@ from ..reading.header import other_spacing
 from ..reading.lesions import Lesion, LesionMarks, read_lesions
 from ..track import Status, as_percent
 from ..tracker import LesionTracker
-from .drawing import as_range
-from .growth_plot import draw_growth
+from .drawings.drawing import as_range
+from .drawings.growth_plot import draw_growth
+from .drawings.strip import Strip, draw_strip, summary
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
 from .sr import FILE_NAME, check_files, write_sr
-from .strip import Strip, draw_strip, summary
-from .tables import one_line, read_date
+from .tables.cells import one_line, read_date
 
 _MOST_IN_A_LINE = 8
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import __version__
 from ..exams import Exam
 from ..growth import Change
+from .drawings.strip import Strip
 from .outputs import (
     COORDINATES,
     box_as_json,
@@ -20,8 +21,8 @@ from .outputs import (
     is_own_roi,
 )
 from .sr import FILE_NAME, is_own_report
-from .strip import Strip
-from .tables import BOX_COLUMNS, HISTORY_COLUMNS, box_cells, text_cell
+from .tables.cells import box_cells, text_cell
+from .tables.columns import BOX_COLUMNS, HISTORY_COLUMNS
 
 COLUMNS = ("lesion", "exam", *HISTORY_COLUMNS)
 """Of history.csv."""

@@ -24,7 +24,8 @@ from ..metrics import (
 from ..output_folder import cannot_write
 from ..track import Status
 from .packages import require
-from .tables import FAILED, STATUSES, one_line
+from .tables.cells import one_line
+from .tables.columns import FAILED, STATUSES
 
 if TYPE_CHECKING:
     from rich.console import Console

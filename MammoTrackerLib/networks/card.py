@@ -13,6 +13,9 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 TRACKING_FILE, SIMILARITY_FILE = "tracking.weights.h5", "similarity.weights.h5"
 CONVERTED = {TRACKING_FILE: "tracking.tflite", SIMILARITY_FILE: "similarity.tflite"}
 """What LiteRT reads, made of the weights that Keras reads."""
+ANY_TYPE = "any"
+UNMEASURED = {ANY_TYPE: {"mm": 1.0, "share": 0.5, "shared": 0.0}}
+"""The repeatability, by type of lesion (`growth.error_mm`), where the card has none."""
 
 
 def read_card(folder: Path = WEIGHTS) -> dict:

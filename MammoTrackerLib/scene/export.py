@@ -56,7 +56,7 @@ def export_series(volumes: Sequence, of: Sequence, folder: str | Path) -> list[P
 
 
 def _written(rows: Sequence[Sequence[str]], rois: Sequence, folder: Path) -> list[Path]:
-    from ..command.tables import text_cell
+    from ..command.tables.cells import text_cell
 
     names: list[str] = []
     with OutputFolder(folder) as temporary:

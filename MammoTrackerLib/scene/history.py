@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from ..box import Box
 from ..errors import MammoTrackerError
-from ..growth import UNMEASURED, Growth, Size, growth, made_up_sizes
+from ..growth import Growth, Size, growth, made_up_sizes
 from ..history import ExamResult, LesionHistory, by_user
 from ..mammogram import Header
 from ..marked import MarkedLesion
-from ..networks.card import read_card
+from ..networks.card import UNMEASURED, read_card
 from ..track import Status, Track
 from .lesion import is_point, lesion_type
 from .nodes import PREFIX, attribute, exam_of, set_attribute

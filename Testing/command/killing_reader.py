@@ -29,7 +29,7 @@ def read(cls, path, spacing=None):
     return real(cls, path, spacing)
 
 Mammogram.read = classmethod(read)
-from MammoTrackerLib.command import rows
+from MammoTrackerLib.command.batch import rows
 rows.LONGEST_ROW_S = 3.0 if os.environ.get("HURRY") else rows.LONGEST_ROW_S
 """
 

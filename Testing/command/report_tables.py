@@ -5,7 +5,7 @@ from __future__ import annotations
 from command_line import SPACING, Pair
 
 from MammoTrackerLib import Box
-from MammoTrackerLib.command.tables import MANIFEST_COLUMNS, RESULT_COLUMNS
+from MammoTrackerLib.command.tables.columns import MANIFEST_COLUMNS, RESULT_COLUMNS
 
 CORNERS = ("x0", "y0", "x1", "y1")
 SHOWN = {

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from command_line import assert_refused, cells, read_table, write_table
 
 from MammoTrackerLib.command.cli import main
-from MammoTrackerLib.command.tables import SERIES
+from MammoTrackerLib.command.tables.columns import SERIES
 
 
 def evaluation(tmp_path: Path) -> tuple[Path, Path]:

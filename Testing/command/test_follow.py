@@ -16,9 +16,9 @@ from rich.console import Console
 from MammoTrackerLib import Box, Mammogram, Status, Track
 from MammoTrackerLib.command import follow
 from MammoTrackerLib.command.cli import main
+from MammoTrackerLib.command.drawings.strip import Strip
 from MammoTrackerLib.command.history_files import COLUMNS
 from MammoTrackerLib.command.simulate import simulate_follow_up, write_dicom
-from MammoTrackerLib.command.strip import Strip
 from MammoTrackerLib.growth import growth
 from MammoTrackerLib.history import ExamResult, LesionHistory, by_user
 from MammoTrackerLib.metrics import center_distance

@@ -8,8 +8,9 @@ from pathlib import Path
 from sample_pair import SAMPLE, SPACING_MM, TRUTH, box_in
 
 from MammoTrackerLib import Box
-from MammoTrackerLib.command.reviewed import REVIEWED_COLUMNS
-from MammoTrackerLib.command.tables import BOX_COLUMNS, MANIFEST_COLUMNS, PAIRS, read_rows
+from MammoTrackerLib.command.readers.reviewed import REVIEWED_COLUMNS
+from MammoTrackerLib.command.tables.columns import BOX_COLUMNS, MANIFEST_COLUMNS, PAIRS
+from MammoTrackerLib.command.tables.rows import read_rows
 
 PRIOR_BOX = box_in(SAMPLE / "MammoTrackerLesion.mrk.json")
 OTHER = Box(150, 600, 220, 680)

@@ -419,7 +419,7 @@ def test_memory_is_flat(panel, shell, listed):
 
 def test_a_series_is_decided_exam_by_exam(panel, shell, folder, exam_files):
     from MammoTrackerLib import scene
-    from MammoTrackerLib.command.tables import BOX_COLUMNS, SERIES
+    from MammoTrackerLib.command.tables.columns import BOX_COLUMNS, SERIES
 
     rows, results = [], []
     for year in (2019, 2022, 2024):

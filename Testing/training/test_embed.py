@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from MammoTrackerLib.command.tables import MANIFEST_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.command.tables.columns import MANIFEST_COLUMNS, TRUTH_COLUMNS
 from Training.embed import split_place
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from MammoTrackerLib.command.tables import BOX_COLUMNS
+from MammoTrackerLib.command.tables.columns import BOX_COLUMNS
 from MammoTrackerLib.errors import MammoTrackerError
 from Training import make_pairs, train_tracking
 from Training.sources import (
@@ -188,7 +188,8 @@ def test_all_that_is_pasted_can_be_gone(tmp_path: Path):
 
 
 def test_series_are_written_with_a_row_a_lesion_and_exam(tmp_path: Path):
-    from MammoTrackerLib.command.tables import SERIES, layout_of
+    from MammoTrackerLib.command.tables.columns import SERIES
+    from MammoTrackerLib.command.tables.rows import layout_of
 
     images = tmp_path / "images"
     images.mkdir()

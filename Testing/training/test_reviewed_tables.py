@@ -17,9 +17,9 @@ from tiny_training import KERAS_WARNINGS, TINY, parsed
 
 from MammoTrackerLib import Box, Mammogram
 from MammoTrackerLib.command.cli import main
-from MammoTrackerLib.command.reviewed import REVIEWED_COLUMNS
+from MammoTrackerLib.command.readers.reviewed import REVIEWED_COLUMNS
 from MammoTrackerLib.command.simulate import write_dicom
-from MammoTrackerLib.command.tables import BOX_COLUMNS, RESULT_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.command.tables.columns import BOX_COLUMNS, RESULT_COLUMNS, TRUTH_COLUMNS
 from MammoTrackerLib.reading.embed import CLINICAL, METADATA
 from Training import calibrate, program
 from Training.manifest import read_manifest

@@ -1,0 +1,1 @@
+"""The command `batch`: the rows of a manifest tracked, here or on other machines."""

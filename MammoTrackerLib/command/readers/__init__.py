@@ -1,0 +1,1 @@
+"""What readers decide about results, and how far two of them agree."""

@@ -1,0 +1,1 @@
+"""The command `report`: a page that shows a table of results."""

@@ -1,0 +1,1 @@
+"""Tables of lesions and results: columns, cells and rows, in CSV or Parquet."""

@@ -1,0 +1,211 @@
+"""The rows of results, found for those of a table by all that tells them apart, in any order."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import sqlite3
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...errors import MammoTrackerError
+from .cells import plain, read_box, text_cell
+from .columns import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS, SERIES
+from .fingerprints import image_marks, made_from_another, marks_of, numbers_mark
+from .rows import Row, layout_of, read_rows
+
+_SAME_PLACE_PX = 0.002
+_SAID = ("status", "score", *BOX_COLUMNS)
+
+
+class Answers:
+    """A table of results, of which rows are found by names, boxes, spacings and images.
+
+    Results of an earlier version do not tell their boxes, spacings and images: there, names must
+    do. They are in a temporary database; in memory are the lines of those that were found.
+
+    Parameters
+    ----------
+    results
+        Written by `mammotracker batch`, perhaps not to the end; in any order since.
+    columns
+        Those that it must have.
+    table
+        The manifest, or reviewed table, whose rows are answered.
+
+    Attributes
+    ----------
+    layout
+        That of the results.
+    total
+        How many rows the results have.
+
+    Raises
+    ------
+    MammoTrackerError
+        As `read_rows`, if the results cannot be read; or if there is no room for the database.
+    """
+
+    def __init__(self, results: Path, columns: Sequence[str], table: Path) -> None:
+        self._results, self._table = results, table
+        self._folder = os.path.realpath(table.parent)
+        self._marks = image_marks(table.parent)
+        self._taken: dict[int, int] = {}
+        self._differing: dict[int, tuple[int, str]] = {}
+        self._doubted: set[str] = set()
+        self.layout = layout_of(results)
+        self._columns: list[str] = []
+        self._database = sqlite3.connect("")  # on the disk, and gone with the connection
+        rows = map(self._record, read_rows(results, columns, complete=True))
+        try:
+            self._database.execute("CREATE TABLE answer (name, numbers, line INTEGER, cells)")
+            self._database.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", rows)
+            self._database.execute("CREATE INDEX by_name ON answer (name, numbers)")
+        except sqlite3.Error:
+            raise MammoTrackerError(
+                "There is no room for a temporary file: make room on the disk."
+            ) from None
+        (self.total,) = self._database.execute("SELECT count(*) FROM answer").fetchone()
+
+    def _record(self, row: Row) -> tuple[str, str, int, str]:
+        self._columns = list(row)
+        numbers, _ = marks_of(row.get("fingerprint", ""))
+        name = _name(*(row[name] for name in self.layout.ids[:2]))
+        return name, numbers, row.line, json.dumps(list(row.values()))
+
+    @property
+    def unused(self) -> int:
+        """How many rows of the results `find` has not returned so far."""
+        return self.total - len(self._taken)
+
+    def find(self, row: Row) -> Row | None:
+        """Return the row of results that answers a row; None if there is none.
+
+        A reviewed table has the rows of a series as pairs, of which the pair_id is ``GROUP: A>B``.
+        Of a row that has none, `check` tells in the end whether it was changed since.
+
+        Raises
+        ------
+        MammoTrackerError
+            If several rows of results may be its answer, or a box cannot be read.
+        """
+        if self.layout is SERIES:
+            is_pair = "exam_group" not in row
+            group = row["pair_id"].rpartition(": ")[0] if is_pair else row["exam_group"]
+            named = self._named(_name(group, row["lesion_id"]))
+            found = _of_image(named, self._steps(row["current" if is_pair else "exam"]))
+            lines = [answer.line for answer in found]
+        else:
+            name = _name(row["pair_id"], row["lesion_id"])
+            named = found = self._named(name, numbers_mark(row))
+            lines = []
+        differences = [self._difference(answer, row, named) for answer in found]
+        fitting = [answer for answer, what in zip(found, differences, strict=True) if not what]
+        if fitting:
+            return self._chosen(fitting, row)
+        if self.layout is not SERIES and name not in self._doubted:
+            self._doubted.add(name)
+            of_name = "SELECT line FROM answer WHERE name = ?"
+            lines = [line for (line,) in self._database.execute(of_name, (name,))]
+        for line in lines:
+            what = differences[0] if differences else "box or spacing"
+            self._differing.setdefault(line, (row.line, what))
+        return None
+
+    def check(self) -> None:
+        """Refuse rows of results that are of no row that was asked for, only of one of that name.
+
+        Raises
+        ------
+        MammoTrackerError
+            If there is one: its row has another box, other spacings or other images now.
+        """
+        for line, (of_row, what) in self._differing.items():
+            if line not in self._taken:
+                where, now = f"{self._results}, line {line}", f"{self._table}, line {of_row},"
+                raise made_from_another(where, what, now)
+
+    def _named(self, name: str, numbers: str = "") -> list[Row]:
+        """Return the rows of a name, of which none tells other numbers if these are given."""
+        with_numbers = "AND numbers IN (?, '')" if numbers else ""
+        found = self._database.execute(
+            f"SELECT line, cells FROM answer WHERE name = ? {with_numbers} ORDER BY line",
+            (name, numbers)[: 1 + bool(numbers)],
+        )
+        rows = []
+        for line, cells in found:
+            rows.append(Row(zip(self._columns, json.loads(cells), strict=True)))
+            rows[-1].line = line
+        return rows
+
+    def _difference(self, answer: Row, row: Row, named: Sequence[Row]) -> str:
+        """Say in what a row differs from the one that was answered; "" if in nothing."""
+        numbers, images = marks_of(answer.get("fingerprint", ""))
+        names = [row["exam"]] if "exam_group" in row else [row["prior"], row["current"]]
+        if self.layout is SERIES and "exam_group" not in row:
+            names = names[1:]
+            try:
+                is_marked_so = _is_marked_so(row, named)
+            except MammoTrackerError as error:
+                where = f"{self._table}, line {row.line}, or its lesion in {self._results}"
+                raise MammoTrackerError(f"{where}: {error}") from None
+            if not is_marked_so:
+                return "box"
+        elif numbers and numbers != numbers_mark(row):
+            return "box or spacing"
+        now = self._marks(names) if images else ""
+        return "image" if now and now != images else ""
+
+    def _chosen(self, fitting: list[Row], row: Row) -> Row:
+        images = [row[name] for name in ("exam", *IMAGE_COLUMNS[:2]) if name in row]
+        known = self._marks(images) or tuple(map(self._steps, images))
+        identity = hash((known, numbers_mark(row)))
+        is_one = all(fitting[0][name] == other[name] for other in fitting for name in _SAID)
+        if is_one:
+            fitting.sort(key=lambda answer: answer.line in self._taken)
+            for answer in fitting:
+                if self._taken.setdefault(answer.line, identity) == identity:
+                    return answer
+        lines = ", ".join(str(answer.line) for answer in sorted(fitting, key=lambda one: one.line))
+        raise MammoTrackerError(
+            f"{self._table}, line {row.line}: nothing tells whether {self._results}, line {lines}, "
+            "is the answer to it or to another row, or which of them is. Delete rows that are "
+            f"there twice, or give each lesion a {' and '.join(self.layout.ids[:2])} of its own, "
+            "and track it again."
+        )
+
+    def _steps(self, name: str) -> tuple[str, ...]:
+        return _steps(posixpath.join(self._folder, name.replace("\\", "/")))
+
+
+def _name(*names: str) -> str:
+    return json.dumps([text_cell(plain(name)) for name in names])
+
+
+def _steps(path: str) -> tuple[str, ...]:
+    """Return a path's folders and name, in whatever way they are written."""
+    path = posixpath.normpath(unicodedata.normalize("NFC", path).replace("\\", "/"))
+    return tuple(step for step in path.split("/") if step not in ("", ".", ".."))
+
+
+def _of_image(answers: Sequence[Row], image: tuple[str, ...]) -> list[Row]:
+    """Return those of an image: its path ends as theirs, as far up as they say it."""
+    ends = {answer.line: _steps(plain(answer["exam"])) for answer in answers}
+    fitting = {end for end in ends.values() if end and image[-len(end) :] == end}
+    longest = max(fitting, key=len, default=None)
+    return [answer for answer in answers if ends[answer.line] == longest]
+
+
+def _is_marked_so(row: Mapping[str, str], of_lesion: Sequence[Row]) -> bool:
+    """Whether a reviewed row's lesion is marked as its results say, where they do."""
+    asked = read_box(row, PRIOR_BOX_COLUMNS)
+    marked = [read_box(answer, BOX_COLUMNS) for answer in of_lesion if answer["by_user"] == "1"]
+    marked = [box.as_tuple() for box in marked if box is not None]
+    if asked is None or not marked:
+        return True
+    return any(
+        max(abs(a - b) for a, b in zip(asked.as_tuple(), box, strict=True)) < _SAME_PLACE_PX
+        for box in marked
+    )
