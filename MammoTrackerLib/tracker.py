@@ -267,13 +267,9 @@ class LesionTracker:
         self, score: float, why: str, candidates: tuple[Candidate, ...], alignment: Alignment
     ) -> tuple[Status, str]:
         """Say the status and its reason; `why` one may doubt is the end of a sentence."""
-        found, uncertain = self.settings.found_score, self.settings.uncertain_score
-        calibration = self._card.get("calibration")
-        what = f"score {score:.2f}"
-        if calibration is not None:
-            found = calibration["found_score"]
-            uncertain = calibration["uncertain_score"]
-            what = f"probability {as_percent(score)}"
+        uncertain, found = self.thresholds
+        is_calibrated = "calibration" in self._card
+        what = f"probability {as_percent(score)}" if is_calibrated else f"score {score:.2f}"
         remarks = list(alignment.warnings)
         best, *others = candidates
         if rival_share(best, others) > RIVAL_SHARE:
@@ -286,6 +282,6 @@ class LesionTracker:
         if score < found:
             unsure = f"Not sure ({what}): {why}."
             return Status.UNCERTAIN, " ".join([unsure, *remarks])
-        if calibration is None and remarks:
+        if not is_calibrated and remarks:
             return Status.UNCERTAIN, " ".join(remarks)
         return Status.FOUND, " ".join([f"One place looks like the lesion ({what}).", *remarks])

@@ -57,7 +57,7 @@ class Image(NamedTuple):
     Attributes
     ----------
     id
-        Its number, for `command.marks`.
+        Its number, for `marks`.
     patient
         The patient's running number, from 1.
     side, view, date
@@ -113,7 +113,7 @@ def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool
     Parameters
     ----------
     database
-        After `gather_images` and, if there are marks, the table ``mark`` of `command.marks`.
+        After `gather_images` and, if there are marks, the table ``mark`` of `marks`.
     has_marks
         Whether only breasts and views with a mark are wanted.
     is_series

@@ -54,7 +54,7 @@ def run_batch(
     Parameters
     ----------
     manifest
-        Table with the columns of `tables.PAIRS` or `tables.SERIES`; paths in it are relative to it.
+        Table with the columns of `PAIRS` or of `SERIES`; paths in it are relative to it.
     out
         The table to write, as Parquet if its name ends so, else as CSV. While a run writes it, it
         is locked.

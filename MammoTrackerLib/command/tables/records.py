@@ -25,7 +25,7 @@ def records(path: Path, at_once: bool = False) -> Iterator[tuple[int, list[str],
     Raises
     ------
     MammoTrackerError
-        As `tables.read_rows`, which says what `at_once` is, if the file cannot be read.
+        As `rows.read_rows`, which says what `at_once` is, if the file cannot be read.
     """
     try:
         if path.exists() and not path.is_file():
