@@ -11,7 +11,7 @@ from .errors import MammoTrackerError
 from .global_search import Alignment, align_reduced
 from .local_search import Layers
 from .mammogram import Header, Mammogram
-from .pictures import Reduced
+from .reduced import Reduced
 from .track import Track
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from .likeness import Overlay
 from .likeness import dice as dice_of
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
-from .pictures import Picture, Reduced, side
+from .reduced import Picture, Reduced, side
 from .start import Rotated, rotations, usual_start, wide_starts
 
 SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from .pictures import Picture
+from .reduced import Picture
 
 ANCHOR_PX, REACH_PX, STEP_PX, MAX_ANCHORS = 11, 6, 5, 400
 NEAR_PX, AGREEING_PX, MIN_NEAR, MIN_ANCHORS = 10.0, 2.0, 3, 20

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy import fft
 
 from .orientation import TURNS, Turn, turned, turned_size
-from .pictures import Picture
+from .reduced import Picture
 
 START_MM = 4.5
 START_ANGLES = (-14.0, -7.0, 0.0, 7.0, 14.0)
