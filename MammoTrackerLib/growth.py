@@ -6,9 +6,11 @@ import datetime
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from .history import LesionHistory
+import numpy as np
+
+from .history import ABSENT, LesionHistory
 from .networks.card import ANY_TYPE, UNMEASURED
 from .track import Status
 
@@ -17,6 +19,8 @@ LEAST_DAYS = 30
 """Between exams of which a growth per year and a doubling time are told: on nearer ones, such as
 those of a recall, a lesion differs by how the breast was laid."""
 GROWTH, SHRINKAGE, NO_CHANGE = "growth", "shrinkage", "no change that can be measured"
+EXACT = 1e-4
+"""Stands for the error of the marked size, as a share of it, which is 0."""
 UNSIZED = (Status.NOT_FOUND, Status.REGISTRATION)
 """Of answers whose box says nothing of the lesion's size."""
 
@@ -58,7 +62,8 @@ class Change:
         Change of the area.
     verdict
         "growth" or "shrinkage" where the change is beyond its error, else "no change that can be
-        measured".
+        measured"; as is a change over several exams where the trend through them does not confirm
+        it.
     years, percent_per_year
         Between the exams, and growth of the longest side per year; None if a date is unknown, and
         the latter if they are less than `LEAST_DAYS` apart.
@@ -88,11 +93,13 @@ class Growth:
     Attributes
     ----------
     sizes
-        One an exam; None where the lesion was not found, or the registration's box was kept.
+        One an exam; None where the lesion was not found or is probably not there, or the
+        registration's box was kept.
     steps
-        The changes between exams that follow each other, of those with a size.
+        The changes between exams that follow each other, of those with a sure size: the answer is
+        found, or the user's.
     overall
-        The change from the first to the last exam with a size; None with fewer than two.
+        The change from the first to the last exam with a sure size; None with fewer than two.
     """
 
     sizes: tuple[Size | None, ...]
@@ -184,8 +191,9 @@ def growth(
 ) -> Growth:
     """Measure a lesion on all exams on which it was found, and compare.
 
-    Boxes of the user count before predicted ones. Uncertain answers are measured, too; a box that
-    was kept from the registration is as large as the lesion was marked, so it measures nothing.
+    Boxes of the user count before predicted ones. An uncertain answer has a size, too, but no
+    change is told of it, since it may be on another place, or on nothing. A box that was kept from
+    the registration is as large as the lesion was marked, so it measures nothing.
 
     Parameters
     ----------
@@ -207,20 +215,53 @@ def growth(
         Sizes and changes.
     """
     parts, made_up = parts_of(repeatability, lesion_type), made_up_sizes(history, pointed)
+    is_sure = [result.track.status is Status.FOUND for result in history.results]
     sizes: list[Size | None] = []
     for k, (result, (x, y)) in enumerate(zip(history.results, spacings, strict=True)):
         box = result.track.box
-        if k in made_up or result.track.status in UNSIZED:
+        is_absent = not is_sure[k] and result.there < ABSENT
+        if k in made_up or result.track.status in UNSIZED or is_absent:
             sizes.append(None)
             continue
         longest = float(box.longest_side((x, y)))
         error = 0.0 if k == history.marked else error_mm(longest, parts)
         area = float(math.pi / 4 * box.width * x * box.height * y)
         sizes.append(Size(longest, area, error, result.by_user))
-    seen = [k for k, size in enumerate(sizes) if size is not None]
-    steps = tuple(_change(sizes, dates, *pair, parts) for pair in itertools.pairwise(seen))
-    overall = _change(sizes, dates, seen[0], seen[-1], parts) if len(seen) > 1 else None
+    sure = [k for k, size in enumerate(sizes) if size is not None and is_sure[k]]
+    steps = tuple(_change(sizes, dates, *pair, parts) for pair in itertools.pairwise(sure))
+    overall = _change(sizes, dates, sure[0], sure[-1], parts) if len(sure) > 1 else None
+    if overall is not None and overall.verdict != _trend(sizes, dates, sure, parts):
+        overall = replace(overall, verdict=NO_CHANGE, doubling_days=None)
     return Growth(tuple(sizes), steps, overall)
+
+
+def _trend(
+    sizes: Sequence[Size | None],
+    dates: Sequence[datetime.date | None],
+    sure: Sequence[int],
+    parts: Mapping[str, float],
+) -> str:
+    """Say what the trend through all exams with a sure size is, or that it is within its error.
+
+    It is the line through the logarithms of the sizes over time (over the exams' order where dates
+    are unknown) by generalised least squares, with the errors that `error_between` gives to two
+    sizes: between two exams it is their change.
+    """
+    sides = np.array([sizes[k].longest_mm for k in sure])
+    errors = np.array([sizes[k].error_mm for k in sure]) / sides
+    known = [dates[k] for k in sure]
+    times = np.arange(len(sure), dtype=float)
+    if None not in known and known[-1] > known[0]:
+        times = np.array([(date - known[0]).days for date in known], float)
+    line = np.stack([np.ones_like(times), times / np.ptp(times)], axis=1)
+    covariance = np.outer(errors, errors) * parts.get("shared", 0.0)
+    np.fill_diagonal(covariance, np.maximum(errors, EXACT) ** 2)
+    weights = np.linalg.inv(covariance)
+    spread = np.linalg.inv(line.T @ weights @ line)
+    slope = (spread @ line.T @ weights @ np.log(sides))[1]
+    if abs(slope) <= math.sqrt(spread[1, 1]):
+        return NO_CHANGE
+    return GROWTH if slope > 0 else SHRINKAGE
 
 
 def _change(

@@ -162,3 +162,34 @@ def test_a_box_around_a_point_measures_nothing_nor_what_was_found_from_it(pointe
 def test_what_is_rounded_to_nothing_is_no_loss():
     assert [signed(v, 1) for v in (-0.04, 0.04, -0.06)] == ["+0.0", "+0.0", "-0.1"]
     assert [signed(v) for v in (-0.4, 12.4, -12.6)] == ["+0", "+12", "-13"]
+
+
+def unsure(result: ExamResult, there: float) -> ExamResult:
+    return replace(result, track=replace(result.track, status=Status.UNCERTAIN), there=there)
+
+
+def test_of_an_unsure_answer_no_change_is_told_and_of_an_unlikely_one_no_size():
+    """A lesion that was probably not there before is new, and did not grow since."""
+    one = history(5, 5, 10, 10, marked=3)
+    results = (unsure(one.results[0], 0.2), unsure(one.results[1], 0.6), *one.results[2:])
+    dates = [*DATES, datetime.date(2023, 1, 1)]
+    grown = growth(replace(one, results=results), [SPACING] * 4, dates, REPEATABILITY)
+    assert [size and round(size.longest_mm) for size in grown.sizes] == [None, 5, 10, 10]
+    assert [(step.first, step.last) for step in grown.steps] == [(2, 3)]
+    assert (grown.overall.first, grown.overall.verdict) == (2, NO_CHANGE)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_size_that_is_off_is_no_growth(known):
+    """The trend through all exams must confirm the change from the first to the last."""
+    dates = [datetime.date(2018 + k, 1, 1) if known else None for k in range(5)]
+    for widths, verdict in (
+        ((9, 10, 10, 10, 10), NO_CHANGE),
+        ((11.1, 10, 10, 10, 10), NO_CHANGE),
+        ((9, 9.3, 9.5, 9.8, 10), GROWTH),
+        ((11.1, 10.8, 10.5, 10.2, 10), SHRINKAGE),
+    ):
+        overall = growth(history(*widths, marked=4), [SPACING] * 5, dates, REPEATABILITY).overall
+        assert overall.verdict == verdict, widths
+        assert (overall.doubling_days is not None) == (known and verdict == GROWTH)
+        assert overall.percent_low > 0 or overall.percent_high < 0

@@ -206,8 +206,8 @@ def _measures(
 
 
 def _is_measured(roi) -> bool:
-    """Whether a ROI's size is its own: what the registration gave is as large as was marked."""
-    return status_of(roi) != Status.REGISTRATION.value or bool(decision_of(roi))
+    """Whether changes are told of a ROI's size: it is marked, found, or decided by the user."""
+    return status_of(roi) in ("", Status.FOUND.value) or bool(decision_of(roi))
 
 
 def _box_mm(roi, volume, spacing: tuple[float, float] | None) -> Box | None:

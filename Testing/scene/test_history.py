@@ -32,7 +32,7 @@ def history_on_four(track=None) -> LesionHistory:
         ExamResult(missing, (1, 2), False, 0.1),
         ExamResult(track or make_track(), (2,), False, 0.8),
         by_user(SQUARE, SQUARE),
-        ExamResult(make_track(LARGER, Status.UNCERTAIN), (2,), False, 0.4),
+        ExamResult(make_track(LARGER, Status.UNCERTAIN), (2,), False, 0.6),
     )
     return LesionHistory(2, results)
 
@@ -114,8 +114,10 @@ def test_growth_by_what_the_boxes_are_now(scene, exams):
     assert known.size_on(1) is growth.sizes[1]
     longest = [size and round(size.longest_mm, 3) for size in growth.sizes]
     assert longest == [None, 1.6, 1.8, 3.6]
-    assert growth.overall.mm == pytest.approx(2.0)
+    assert growth.overall.mm == pytest.approx(0.2), "of what is not sure no change is told"
     roi = bridge.prediction_of(lesion, exams[3])
+    bridge.set_review(roi, "accepted")
+    assert bridge.known_of(lesion, exams).growth.overall.mm == pytest.approx(2.0)
     bridge.place_roi(roi, exams[3], SQUARE)
     bridge.set_review(roi, "corrected")
     assert bridge.known_of(lesion, exams).growth.overall.mm == pytest.approx(0.2)
