@@ -110,11 +110,6 @@ def print_evaluation(
             raise MammoTrackerError(f"{path}, line {at.line}: {error}") from None
         lesions.append(lesion_of(row, truth, spacing, result["status"], boxes))
     answers.check()
-    if answers.unused == answers.total > 0:
-        raise MammoTrackerError(
-            f"{results} does not belong to {manifest}: they have no row in common. Give the "
-            "results of this table, or of the one that was reviewed."
-        )
     if not lesions:
         raise MammoTrackerError(
             "No row has both a result and the true box in current_x0 to current_y1: "
@@ -136,8 +131,8 @@ def print_evaluation(
         )
     if answers.unused:
         print(
-            f"{answers.unused} rows of the results were skipped, because {manifest} does not have "
-            "them."
+            f"{len(answers.unused)} rows of the results were skipped, because {manifest} does not "
+            "have them."
         )
     print_statuses(console, lesions, "tracker")
     if plot is not None:

@@ -18,12 +18,11 @@ from ... import __version__
 from ...errors import MammoTrackerError
 from ...output_folder import cannot_write
 from ...temporary import lock
-from ..tables.answers import Answers
 from ..tables.cells import one_line
 from ..tables.columns import SERIES
-from ..tables.rows import layout_of, read_groups, read_rows
+from ..tables.rows import layout_of
 from .pictures import TILE, shown_by
-from .rows import COLUMNS, PICTURES, needed, page_rows
+from .rows import COLUMNS, PICTURES, page_rows, read_entries
 
 PAGE = "index.html"
 _OWN_PAGE = "<!doctype html>\n<!-- MammoTracker report -->\n"
@@ -33,9 +32,8 @@ _OWN_PICTURE = re.compile(r"[0-9a-f]{20}\.(jpg|part)")
 def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     """Write a folder with a page that shows results; it needs neither a server nor a network.
 
-    Pictures are made as rows are read, so that tables may be long. They stay when the program is
-    ended, and the next run goes on; the page is written last. Only what an earlier run wrote is
-    replaced or removed.
+    Pictures stay when the program is ended, and the next run goes on; the page is written last.
+    Only what an earlier run wrote is replaced or removed.
 
     Parameters
     ----------
@@ -54,19 +52,8 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
         cannot be written, holds an ``index.html`` of somebody else, or another run is writing it.
     """
     layout = layout_of(results)
-    answers, left, unused = None, 0, 0
-    if manifest is None:
-        total = sum(1 for _ in read_rows(results, needed(layout), complete=True))
-    else:
-        answers = Answers(results, needed(layout), manifest)
-        found = [answers.find(row) is not None for row, _ in read_groups(manifest, layout)]
-        answers.check()
-        total, left, unused = sum(found), found.count(False), answers.unused
-        if answers.total and not total:
-            raise MammoTrackerError(
-                f"{results} does not belong to {manifest}: they have no row in common. Give the "
-                "manifest that was tracked."
-            )
+    entries, left, unused = read_entries(results, manifest, layout)
+    folder = Path() if manifest is None else manifest.parent
     about = {
         "made": datetime.date.today().isoformat(),
         "version": __version__,
@@ -84,11 +71,11 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with (
             _own_file(part) as file,
-            closing(page_rows(results, manifest, answers, layout, out)) as rows,
+            closing(page_rows(entries, folder, layout, out)) as rows,
         ):
             before, after = _frame(about)
             file.write(before)
-            for row in _with_progress(rows, total):
+            for row in _with_progress(rows, len(entries)):
                 file.write((",\n" if count else "\n") + _json(row))
                 count += 1
                 kept.add(row[COLUMNS.index("picture")])

@@ -55,7 +55,7 @@ _FARTHEST_PX = 1e6
 
 
 @dataclass
-class _Entry:
+class Entry:
     """A row of results, the manifest's row that it answers, and that one's place, from 0."""
 
     place: int
@@ -89,58 +89,59 @@ class _Entry:
         )
 
 
-def needed(layout: Layout) -> tuple[str, ...]:
-    if layout is PAIRS:
-        return ANSWER_COLUMNS
-    own = ("number", "status", "score", "by_user", "reached_from", "message")
-    return (*SERIES.ids, *own, *BOX_COLUMNS)
-
-
-def page_rows(
-    results: Path, manifest: Path | None, answers: Answers | None, layout: Layout, out: Path
-) -> Iterator[list]:
-    """Make the page's rows, in the manifest's order; pictures are drawn meanwhile."""
+def page_rows(entries: Sequence[Entry], folder: Path, layout: Layout, out: Path) -> Iterator[list]:
+    """Make the page's rows; pictures are drawn meanwhile, of images in the manifest's folder."""
 
     def groups() -> Iterator[tuple[list[tuple[dict, Card | None]], list[Card | None]]]:
-        for entries in _groups(_entries(results, manifest, answers, layout), results, layout):
+        for group in _groups(entries, layout):
             if layout is SERIES:
-                made = _of_series(entries, out)
+                made = _of_series(group, out)
             else:
-                made = [_of_pair(entry, out) for entry in entries]
+                made = [_of_pair(entry, out) for entry in group]
             yield made, [card for _, card in made]
 
-    folder = Path() if manifest is None else manifest.parent
     with closing(draw_cards(folder, groups())) as drawn:
         for made, shown in drawn:
             for (values, card), what in zip(made, shown, strict=True):
                 yield _finished(values, card, what or {}, out)
 
 
-def _entries(
-    results: Path, manifest: Path | None, answers: Answers | None, layout: Layout
-) -> Iterator[_Entry]:
-    """Read the results, with the manifest's rows if there is one.
+def read_entries(
+    results: Path, manifest: Path | None, layout: Layout
+) -> tuple[list[Entry], int, int]:
+    """Read the results, with the manifest's rows, and in their order, if there is one.
+
+    Returns
+    -------
+    tuple
+        What the page is about; how many rows of the manifest, and of the results, are left over.
 
     Raises
     ------
     MammoTrackerError
-        If a row of results is none of `mammotracker batch`, or `Answers.find` refuses it.
+        If a row of results is none of `mammotracker batch`, or `Answers` refuses it.
     """
+    own = ("number", "status", "score", "by_user", "reached_from", "message")
+    needed = ANSWER_COLUMNS if layout is PAIRS else (*SERIES.ids, *own, *BOX_COLUMNS)
     if manifest is None:
-        for number, answer in enumerate(read_rows(results, needed(layout), complete=True)):
-            yield _checked(_Entry(number, results, answer, None))
-        return
+        rows = enumerate(read_rows(results, needed, complete=True))
+        return [_checked(Entry(number, results, row, None)) for number, row in rows], 0, 0
+    answers, entries, without = Answers(results, needed, manifest), [], 0
     known, said = [], {}
     for number, (row, group) in enumerate(read_groups(manifest, layout)):
         if group is not known:
             known = group
             said = {other.line: whole for other, whole in zip(group, filled(group), strict=True)}
         answer = answers.find(row)
-        if answer is not None:
-            yield _checked(_Entry(number, results, answer, said.get(row.line, row)))
+        if answer is None:
+            without += 1
+        else:
+            entries.append(_checked(Entry(number, results, answer, said.get(row.line, row))))
+    answers.check()
+    return entries, without, len(answers.unused)
 
 
-def _checked(entry: _Entry) -> _Entry:
+def _checked(entry: Entry) -> Entry:
     if entry.answer["status"] not in STATUSES:
         raise MammoTrackerError(
             f"{entry.results}, line {entry.answer.line}, column status: it is none of "
@@ -149,13 +150,13 @@ def _checked(entry: _Entry) -> _Entry:
     return entry
 
 
-def _groups(entries: Iterator[_Entry], results: Path, layout: Layout) -> Iterator[list[_Entry]]:
+def _groups(entries: Sequence[Entry], layout: Layout) -> Iterator[list[Entry]]:
     """Put together what is drawn in one go: the lesions of a pair, or a series."""
-    if layout is SERIES:
-        yield from by_series(entries, results, lambda entry: entry.answer)
+    if layout is SERIES and entries:
+        yield from by_series(entries, entries[0].results, lambda entry: entry.answer)
         return
 
-    def images(entry: _Entry) -> tuple[str, ...]:
+    def images(entry: Entry) -> tuple[str, ...]:
         return tuple(entry.asked[name] for name in IMAGE_COLUMNS) if entry.asked else ()
 
     for _, group in groupby(entries, images):
@@ -163,7 +164,7 @@ def _groups(entries: Iterator[_Entry], results: Path, layout: Layout) -> Iterato
             yield together
 
 
-def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
+def _of_pair(entry: Entry, out: Path) -> tuple[dict, Card | None]:
     """Return what is shown of a lesion, and what is drawn."""
     asked = entry.asked
     values = _common(entry, "pair_id", [asked[name] for name in IMAGE_COLUMNS[:2]] if asked else [])
@@ -181,9 +182,9 @@ def _of_pair(entry: _Entry, out: Path) -> tuple[dict, Card | None]:
     )  # fmt: skip
 
 
-def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None]]:
+def _of_series(entries: list[Entry], out: Path) -> list[tuple[dict, Card | None]]:
     """Return the same of each lesion on each exam but the one on which it is marked."""
-    marked: dict[str, _Entry] = {}
+    marked: dict[str, Entry] = {}
     for entry in entries:
         lesion, asked = entry.answer["lesion_id"], entry.asked
         is_marked = entry.answer["by_user"] == "1"
@@ -223,7 +224,7 @@ def _of_series(entries: list[_Entry], out: Path) -> list[tuple[dict, Card | None
     return made
 
 
-def _common(entry: _Entry, name: str, files: Sequence[str]) -> dict:
+def _common(entry: Entry, name: str, files: Sequence[str]) -> dict:
     """Return what is shown of every row; texts are shown as texts, whatever they hold."""
     answer, ids = entry.answer, entry.asked or entry.answer
     has_score = answer["status"] not in (Status.REGISTRATION.value, FAILED)
@@ -261,7 +262,7 @@ def _finished(values: dict, card: Card | None, shown: Shown, out: Path) -> list:
     return [values.get(name) for name in COLUMNS]
 
 
-def _picture(out: Path, entry: _Entry, *asked: dict[str, str]) -> Path:
+def _picture(out: Path, entry: Entry, *asked: dict[str, str]) -> Path:
     """Name a picture after all that it is made from, so that one that is there can be kept."""
     cells = [sorted(row.items()) for row in (entry.answer, *asked)]
     made_from = [_VERSION_OF_PICTURES, TILE, entry.place, *cells]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import posixpath
-import sqlite3
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import MammoTrackerError
 from .cells import plain, read_box, text_cell
 from .columns import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS, SERIES
-from .fingerprints import image_marks, made_from_another, marks_of, numbers_mark
+from .fingerprints import image_marks, made_from_another, marks_of, numbers_mark, steps_of
 from .rows import Row, layout_of, read_rows
 
 _SAME_PLACE_PX = 0.002
@@ -24,7 +20,7 @@ class Answers:
     """A table of results, of which rows are found by names, boxes, spacings and images.
 
     Results of an earlier version do not tell their boxes, spacings and images: there, names must
-    do. They are in a temporary database; in memory are the lines of those that were found.
+    do.
 
     Parameters
     ----------
@@ -34,51 +30,39 @@ class Answers:
         Those that it must have.
     table
         The manifest, or reviewed table, whose rows are answered.
+    reads_images
+        Whether images are read, which takes milliseconds each, to see whether they are the same.
 
     Attributes
     ----------
     layout
         That of the results.
-    total
-        How many rows the results have.
 
     Raises
     ------
     MammoTrackerError
-        As `read_rows`, if the results cannot be read; or if there is no room for the database.
+        As `read_rows`, if the results cannot be read.
     """
 
-    def __init__(self, results: Path, columns: Sequence[str], table: Path) -> None:
+    def __init__(
+        self, results: Path, columns: Sequence[str], table: Path, reads_images: bool = True
+    ) -> None:
         self._results, self._table = results, table
         self._folder = os.path.realpath(table.parent)
-        self._marks = image_marks(table.parent)
+        self._marks = image_marks(table.parent) if reads_images else lambda names: ""
         self._taken: dict[int, int] = {}
         self._differing: dict[int, tuple[int, str]] = {}
-        self._doubted: set[str] = set()
         self.layout = layout_of(results)
-        self._columns: list[str] = []
-        self._database = sqlite3.connect("")  # on the disk, and gone with the connection
-        rows = map(self._record, read_rows(results, columns, complete=True))
-        try:
-            self._database.execute("CREATE TABLE answer (name, numbers, line INTEGER, cells)")
-            self._database.executemany("INSERT INTO answer VALUES (?, ?, ?, ?)", rows)
-            self._database.execute("CREATE INDEX by_name ON answer (name, numbers)")
-        except sqlite3.Error:
-            raise MammoTrackerError(
-                "There is no room for a temporary file: make room on the disk."
-            ) from None
-        (self.total,) = self._database.execute("SELECT count(*) FROM answer").fetchone()
-
-    def _record(self, row: Row) -> tuple[str, str, int, str]:
-        self._columns = list(row)
-        numbers, _ = marks_of(row.get("fingerprint", ""))
-        name = _name(*(row[name] for name in self.layout.ids[:2]))
-        return name, numbers, row.line, json.dumps(list(row.values()))
+        self._named: dict[tuple[str, ...], list[Row]] = {}
+        for row in read_rows(results, columns, complete=True):
+            name = _name(*(row[name] for name in self.layout.ids[:2]))
+            self._named.setdefault(name, []).append(row)
 
     @property
-    def unused(self) -> int:
-        """How many rows of the results `find` has not returned so far."""
-        return self.total - len(self._taken)
+    def unused(self) -> list[int]:
+        """The lines of results that `find` has not returned so far."""
+        lines = (answer.line for answers in self._named.values() for answer in answers)
+        return sorted(line for line in lines if line not in self._taken)
 
     def find(self, row: Row) -> Row | None:
         """Return the row of results that answers a row; None if there is none.
@@ -94,23 +78,15 @@ class Answers:
         if self.layout is SERIES:
             is_pair = "exam_group" not in row
             group = row["pair_id"].rpartition(": ")[0] if is_pair else row["exam_group"]
-            named = self._named(_name(group, row["lesion_id"]))
+            named = self._named.get(_name(group, row["lesion_id"]), [])
             found = _of_image(named, self._steps(row["current" if is_pair else "exam"]))
-            lines = [answer.line for answer in found]
         else:
-            name = _name(row["pair_id"], row["lesion_id"])
-            named = found = self._named(name, numbers_mark(row))
-            lines = []
-        differences = [self._difference(answer, row, named) for answer in found]
-        fitting = [answer for answer, what in zip(found, differences, strict=True) if not what]
+            found = named = self._named.get(_name(row["pair_id"], row["lesion_id"]), [])
+        differences = {answer.line: self._difference(answer, row, named) for answer in found}
+        fitting = [answer for answer in found if not differences[answer.line]]
         if fitting:
             return self._chosen(fitting, row)
-        if self.layout is not SERIES and name not in self._doubted:
-            self._doubted.add(name)
-            of_name = "SELECT line FROM answer WHERE name = ?"
-            lines = [line for (line,) in self._database.execute(of_name, (name,))]
-        for line in lines:
-            what = differences[0] if differences else "box or spacing"
+        for line, what in differences.items():
             self._differing.setdefault(line, (row.line, what))
         return None
 
@@ -120,25 +96,18 @@ class Answers:
         Raises
         ------
         MammoTrackerError
-            If there is one: its row has another box, other spacings or other images now.
+            If there is one: its row has another box, other spacings or other images now. Or if
+            there are results, but of no row that was asked for.
         """
         for line, (of_row, what) in self._differing.items():
             if line not in self._taken:
                 where, now = f"{self._results}, line {line}", f"{self._table}, line {of_row},"
                 raise made_from_another(where, what, now)
-
-    def _named(self, name: str, numbers: str = "") -> list[Row]:
-        """Return the rows of a name, of which none tells other numbers if these are given."""
-        with_numbers = "AND numbers IN (?, '')" if numbers else ""
-        found = self._database.execute(
-            f"SELECT line, cells FROM answer WHERE name = ? {with_numbers} ORDER BY line",
-            (name, numbers)[: 1 + bool(numbers)],
-        )
-        rows = []
-        for line, cells in found:
-            rows.append(Row(zip(self._columns, json.loads(cells), strict=True)))
-            rows[-1].line = line
-        return rows
+        if self._named and not self._taken:
+            raise MammoTrackerError(
+                f"{self._results} does not belong to {self._table}: they have no row in common. "
+                "Give the results of this table, or of the one that was reviewed."
+            )
 
     def _difference(self, answer: Row, row: Row, named: Sequence[Row]) -> str:
         """Say in what a row differs from the one that was answered; "" if in nothing."""
@@ -168,7 +137,7 @@ class Answers:
             for answer in fitting:
                 if self._taken.setdefault(answer.line, identity) == identity:
                     return answer
-        lines = ", ".join(str(answer.line) for answer in sorted(fitting, key=lambda one: one.line))
+        lines = ", ".join(map(str, sorted(answer.line for answer in fitting)))
         raise MammoTrackerError(
             f"{self._table}, line {row.line}: nothing tells whether {self._results}, line {lines}, "
             "is the answer to it or to another row, or which of them is. Delete rows that are "
@@ -177,22 +146,16 @@ class Answers:
         )
 
     def _steps(self, name: str) -> tuple[str, ...]:
-        return _steps(posixpath.join(self._folder, name.replace("\\", "/")))
+        return steps_of(name, self._folder)
 
 
-def _name(*names: str) -> str:
-    return json.dumps([text_cell(plain(name)) for name in names])
-
-
-def _steps(path: str) -> tuple[str, ...]:
-    """Return a path's folders and name, in whatever way they are written."""
-    path = posixpath.normpath(unicodedata.normalize("NFC", path).replace("\\", "/"))
-    return tuple(step for step in path.split("/") if step not in ("", ".", ".."))
+def _name(*names: str) -> tuple[str, ...]:
+    return tuple(text_cell(plain(name)) for name in names)
 
 
 def _of_image(answers: Sequence[Row], image: tuple[str, ...]) -> list[Row]:
     """Return those of an image: its path ends as theirs, as far up as they say it."""
-    ends = {answer.line: _steps(plain(answer["exam"])) for answer in answers}
+    ends = {answer.line: steps_of(plain(answer["exam"])) for answer in answers}
     fitting = {end for end in ends.values() if end and image[-len(end) :] == end}
     longest = max(fitting, key=len, default=None)
     return [answer for answer in answers if ends[answer.line] == longest]

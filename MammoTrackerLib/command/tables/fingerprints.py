@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import posixpath
 import stat
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -92,15 +93,21 @@ def image_comparer() -> Callable[[str | Path, str | Path], bool]:
     mark = image_marks(Path())
 
     def is_one_image(*paths: str | Path) -> bool:
-        first, second = (os.path.normpath(str(path).replace("\\", "/")) for path in paths)
+        first, second = (steps_of(os.path.abspath(path)) for path in paths)
         if first == second:
             return True
-        names = (os.path.basename(path) for path in (first, second))
-        if len({unicodedata.normalize("NFC", name) for name in names}) == 2:
+        if first[-1:] != second[-1:]:
             return False
-        return len({mark([path]) for path in (first, second)} - {""}) < 2
+        return len({mark([str(path).replace("\\", "/")]) for path in paths} - {""}) < 2
 
     return is_one_image
+
+
+def steps_of(path: str, folder: str = "") -> tuple[str, ...]:
+    """Return the steps of a path, in a folder if it is relative, however they are written."""
+    path = os.path.join(folder, path.replace("\\", "/")).replace("\\", "/")
+    path = posixpath.normpath(unicodedata.normalize("NFC", path))
+    return tuple(step for step in path.split("/") if step not in ("", ".", ".."))
 
 
 def _mark(sample: Callable[[str], list[str]], images: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -218,15 +217,3 @@ def test_a_reviewed_series_is_matched_by_its_images(tmp_path, capsys):
     write_table(results, answers)
     write_table(reviewed, [row | {"prior_x0": "12"} for row in rows])
     assert_refused(argv, capsys, "another box")
-
-
-def test_without_room_for_the_temporary_database_it_is_said(tables, monkeypatch):
-    manifest, results = tables
-
-    class Full:
-        def execute(self, *_):
-            raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(sqlite3, "connect", lambda name: Full())
-    with pytest.raises(MammoTrackerError, match="make room on the disk"):
-        Answers(results, RESULT_COLUMNS, manifest)
