@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from ...box import Box
 from ...errors import MammoTrackerError
 from ...pair import in_order
 from ...track import Candidate, Status, Track
+from ..tables.answers import Answers
 from ..tables.cells import plain, read_box, read_candidates, text_cell
 from ..tables.columns import (
     BOX_COLUMNS,
@@ -21,25 +22,10 @@ from ..tables.columns import (
     REGISTRATION_COLUMNS,
     SERIES,
     STATUSES,
-    Layout,
 )
-from ..tables.fingerprints import made_from_another, marks_of, numbers_mark
 from ..tables.rows import Row, filled, layout_of, read_rows
-from .reviewed import key_of
 
 NOT_TRACKED = "not tracked yet"
-
-
-@dataclass(slots=True, eq=False)
-class Answer:
-    """What the results say about a lesion on an exam, in the words of their cells."""
-
-    status: str
-    score: str
-    box: tuple[str, ...]
-    registration: tuple[str, ...]
-    candidates: str
-    message: str
 
 
 @dataclass(slots=True, eq=False)
@@ -64,19 +50,19 @@ class Item:
     marked: int
     exam: int
     box: tuple[str, ...]
-    answer: Answer | None = None
+    answer: Row | None = None
 
     @property
     def status(self) -> str:
         """The tracker's answer, or that it failed or has not been given yet."""
-        return NOT_TRACKED if self.answer is None else self.answer.status
+        return NOT_TRACKED if self.answer is None else self.answer["status"]
 
     @property
     def score(self) -> float | None:
         """The probability that the answer is right; None without one."""
-        if self.answer is None or not self.answer.score or self.answer.status == FAILED:
+        if self.answer is None or not self.answer["score"] or self.answer["status"] == FAILED:
             return None
-        return float(self.answer.score)
+        return float(self.answer["score"])
 
     @property
     def prior_box(self) -> Box:
@@ -93,24 +79,23 @@ class Item:
             If the results hold something else than boxes and candidates.
         """
         answer = self.answer
-        if answer is None or answer.status == FAILED:
+        if answer is None or answer["status"] == FAILED:
             return None
-        box = read_box(dict(zip(BOX_COLUMNS, answer.box, strict=True)), BOX_COLUMNS)
+        box = read_box(answer, BOX_COLUMNS)
         if box is None:
             raise MammoTrackerError(
                 "The results have no box for this lesion: give the file that `mammotracker batch` "
                 "wrote."
             )
-        cells = dict(zip(BOX_COLUMNS, answer.registration, strict=True))
-        candidates = tuple(Candidate(*one) for one in read_candidates(answer.candidates))
+        candidates = read_candidates(answer.get("candidates", ""))
         return Track(
             self.prior_box,
             box,
             self.score or 0.0,
-            Status(answer.status),
-            plain(answer.message),
-            candidates,
-            read_box(cells, BOX_COLUMNS) or box,
+            Status(answer["status"]),
+            plain(answer["message"]),
+            tuple(Candidate(*one) for one in candidates),
+            read_box(answer, REGISTRATION_COLUMNS) or box,
         )
 
 
@@ -130,7 +115,7 @@ class Case:
 
 
 class Cases:
-    """A manifest's cases with their results; only short records of both are kept.
+    """A manifest's cases with their results.
 
     Of a series, a lesion is marked on the last exam for which it has a box, and is to be decided on
     each other one. Which is the last say the results, since a batch knows the files' dates, too;
@@ -148,6 +133,8 @@ class Cases:
     ----------
     cases, items
         In the manifest's order.
+    places
+        Where an item is, by its `key_of` in a reviewed table.
     left_out
         How many rows have no box to start from.
 
@@ -158,56 +145,67 @@ class Cases:
     """
 
     def __init__(self, manifest: Path, results: Path) -> None:
-        self._manifest = manifest
+        self._manifest, self._results = manifest, results
         self.cases: list[Case] = []
         self.items: list[Item] = []
+        self.places: dict[tuple[str, str], int] = {}
         self.left_out = 0
         layout = layout_of(manifest)
-        rows: dict[tuple[str, ...], Item | None] = {}
-        marks: dict[tuple[str, ...], str] = {}
+        columns = (*layout.ids, "status", *BOX_COLUMNS, "score", "message")
+        self._answers = Answers(results, columns, manifest, reads_images=False)
         if layout is PAIRS:
-            self._read_pairs(rows, marks)
+            self._read_pairs()
         else:
-            self._read_series(rows, marks, _order_of(results))
-        _read_results(results, manifest, layout, rows, marks)
+            self._read_series()
+        self._answers.check()
+        if self._answers.unused:
+            raise MammoTrackerError(
+                f"{results}, line {self._answers.unused[0]}: the lesion is not in {manifest}, or "
+                "is there twice. Give the manifest and the results that `mammotracker batch` made "
+                "of it."
+            )
 
-    def _read_pairs(self, rows: dict, marks: dict) -> None:
+    def _read_pairs(self) -> None:
         cases: dict[tuple[str, ...], Case] = {}
         columns = ("pair_id", *IMAGE_COLUMNS)
         for row in read_rows(self._manifest, MANIFEST_COLUMNS):
-            key = key_of(row)
-            _check_new(key, rows, self._manifest, row)
-            rows[key], marks[key] = None, numbers_mark(row)
-            box = tuple(row[name] for name in PRIOR_BOX_COLUMNS)
-            if not _is_box(box):
+            box, item = tuple(row[name] for name in PRIOR_BOX_COLUMNS), None
+            if _is_box(box):
+                values = tuple(row[name] for name in columns)
+                case = cases.get(values)
+                if case is None:
+                    name, prior, current, *spacings = values
+                    exams = [Exam(prior, spacings[0]), Exam(current, spacings[1])]
+                    case = cases[values] = Case(name, exams)
+                    self.cases.append(case)
+                item = self._add(case, case.name, row, (0, 1), box)
+            else:
                 self.left_out += 1
-                continue
-            values = tuple(row[name] for name in columns)
-            case = cases.get(values)
-            if case is None:
-                name, prior, current, *spacings = values
-                exams = [Exam(prior, spacings[0]), Exam(current, spacings[1])]
-                case = cases[values] = Case(name, exams)
-                self.cases.append(case)
-            rows[key] = self._add(case, case.name, row, (0, 1), box)
+            answer = self._answers.find(row)
+            if item is not None:
+                item.answer = self._checked(answer)
 
-    def _read_series(self, rows: dict, marks: dict, order: Mapping[tuple[str, str], int]) -> None:
-        groups: dict[str, list[Mapping[str, str]]] = {}
+    def _read_series(self) -> None:
+        groups: dict[str, list[Row]] = {}
         for row in read_rows(self._manifest, SERIES.manifest):
-            key = tuple(text_cell(row[name]) for name in SERIES.ids)
-            _check_new(key, rows, self._manifest, row)
-            rows[key], marks[key] = None, numbers_mark(row)
             groups.setdefault(row["exam_group"], []).append(row)
         for name, group in groups.items():
-            self._add_series(name, filled(group), rows, order)
+            self._add_series(name, group)
 
-    def _add_series(self, name: str, group: list, rows: dict, order: Mapping) -> None:
+    def _add_series(self, name: str, group: list[Row]) -> None:
+        answers = [self._answers.find(row) for row in group]
+        for row, whole in zip(group, filled(group), strict=True):
+            row.update(whole)
         exams = {row["exam"]: Exam(row["exam"], row["spacing_mm"], row["date"]) for row in group}
         numbers = {exam: number for number, exam in enumerate(exams)}
         case = Case(name, list(exams.values()))
         names = list(exams)
-        places = {exam: order.get((text_cell(name), text_cell(exam))) for exam in exams}
-        if None not in places.values():
+        places = {}
+        for row, answer in zip(group, answers, strict=True):
+            place = answer.get("number", "") if answer else ""
+            if place.isdecimal() and len(place) < 9:
+                places[row["exam"]] = int(place)
+        if len(places) == len(names):
             names.sort(key=places.get)
         else:
             names = [names[k] for k in in_order([exam.date for exam in case.exams])]
@@ -216,20 +214,19 @@ class Cases:
             box = tuple(row[column] for column in BOX_COLUMNS)
             if _is_box(box):  # on the last exam with one, as for the batch
                 marked[row["lesion_id"]] = numbers[row["exam"]], box
-        for row in group:
+        for row, answer in zip(group, answers, strict=True):
             number = numbers[row["exam"]]
             on, box = marked.get(row["lesion_id"], (None, ()))
             if on is None:
                 self.left_out += 1
             elif on != number:
-                key = tuple(text_cell(row[column]) for column in SERIES.ids)
-                pair = f"{name}: {on + 1}>{number + 1}"
-                rows[key] = self._add(case, pair, row, (on, number), box)
+                item = self._add(case, f"{name}: {on + 1}>{number + 1}", row, (on, number), box)
+                item.answer = self._checked(answer)
         if case.items:
             self.cases.append(case)
 
     def _add(
-        self, case: Case, pair_id: str, row: Mapping, exams: tuple[int, int], box: tuple[str, ...]
+        self, case: Case, pair_id: str, row: Row, exams: tuple[int, int], box: tuple[str, ...]
     ) -> Item:
         item = Item(
             len(self.items),
@@ -241,17 +238,27 @@ class Cases:
             *exams,
             box,
         )
+        key = text_cell(pair_id), text_cell(row["lesion_id"])
+        if self.places.setdefault(key, item.place) != item.place:
+            names = "exam_group, lesion_id and exam" if "exam" in row else "pair_id and lesion_id"
+            raise MammoTrackerError(
+                f"{self._manifest}, line {row.line}: {names} are those of a row before. Give each "
+                "lesion a name of its own, so that decisions can be told apart."
+            )
         self.items.append(item)
         case.items.append(item)
         return item
 
-
-def _check_new(key: tuple[str, ...], rows: Iterable, manifest: Path, row: Row) -> None:
-    if key in rows:
-        names = "pair_id and lesion_id" if len(key) == 2 else "exam_group, lesion_id and exam"
+    def _checked(self, answer: Row | None) -> Row | None:
+        """Return an answer; refuse one that `batch` did not write so."""
+        with suppress(ValueError):
+            if answer is None or answer["status"] == FAILED:
+                return answer
+            if answer["status"] in STATUSES and 0 <= float(answer["score"]) <= 1:
+                return answer
         raise MammoTrackerError(
-            f"{manifest}, line {row.line}: {names} are those of a row before. Give each lesion a "
-            "name of its own, so that decisions can be told apart."
+            f"{self._results}, line {answer.line}: status or score is not as `mammotracker batch` "
+            "writes it. Give the file that it wrote."
         )
 
 
@@ -260,61 +267,3 @@ def _is_box(cells: tuple[str, ...]) -> bool:
         return read_box(dict(zip(BOX_COLUMNS, cells, strict=True)), BOX_COLUMNS) is not None
     except MammoTrackerError:  # the batch said so in its results
         return False
-
-
-def _order_of(results: Path) -> dict[tuple[str, str], int]:
-    """Return the places of exams in their series, in time, by the names of both."""
-    order = {}
-    for row in read_rows(results, SERIES.ids, complete=True):
-        number = row.get("number", "")
-        if number.isdecimal() and len(number) < 9:
-            order[tuple(text_cell(plain(row[name])) for name in ("exam_group", "exam"))] = int(
-                number
-            )
-    return order
-
-
-def _read_results(
-    results: Path, manifest: Path, layout: Layout, rows: dict, marks: Mapping
-) -> None:
-    """Give the items their answers; `marks` are of the manifest's rows."""
-    columns = (*layout.ids, "status", *BOX_COLUMNS, "score", "message")
-    seen = set()
-    for row in read_rows(results, columns, complete=True):
-        key = tuple(text_cell(plain(row[name])) for name in layout.ids)
-        where = f"{results}, line {row.line}"
-        if key not in rows or key in seen:
-            what = "is there twice" if key in seen else f"is not in {manifest}"
-            raise MammoTrackerError(
-                f"{where}: the lesion {what}. Give the manifest and the results that "
-                "`mammotracker batch` made of it."
-            )
-        seen.add(key)
-        made_from, _ = marks_of(row.get("fingerprint", ""))
-        if made_from and made_from != marks[key]:
-            raise made_from_another(where, "box or spacing", str(manifest))
-        item = rows[key]
-        if item is None:
-            continue
-        _check_answer(row, where)
-        item.answer = Answer(
-            row["status"],
-            row["score"],
-            tuple(row[name] for name in BOX_COLUMNS),
-            tuple(row.get(name, "") for name in REGISTRATION_COLUMNS),
-            row.get("candidates", ""),
-            row["message"],
-        )
-
-
-def _check_answer(row: Mapping[str, str], where: str) -> None:
-    status, score = row["status"], row["score"]
-    try:
-        is_right = status == FAILED or 0 <= float(score) <= 1
-    except ValueError:
-        is_right = False
-    if status not in STATUSES or not is_right:
-        raise MammoTrackerError(
-            f"{where}: status or score is not as `mammotracker batch` writes it. Give the file "
-            "that it wrote."
-        )

@@ -12,7 +12,7 @@ from ...errors import MammoTrackerError
 from ...track import Status, Track
 from ..tables.cells import plain, read_box, read_date, read_spacing, text_cell
 from ..tables.columns import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS
-from ..tables.fingerprints import image_comparer
+from ..tables.fingerprints import image_comparer, steps_of
 from .cases import Case, Cases, Exam, Item
 from .reviewed import UNDECIDED, ReviewedTable, reviewed_row, table_of
 
@@ -46,11 +46,10 @@ class ReadingList:
         read = Cases(manifest, results)
         self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
         self._is_one_image = image_comparer()
-        places = self._places()
-        self._by_images: dict[tuple[str, ...], list[int]] = {}
+        self._by_images: dict[tuple, list[int]] = {}
         path = table_of(results, reader)
         self._folder = os.path.dirname(os.path.realpath(path))
-        self._table = ReviewedTable(path, reader, places, self._fits, self._find)
+        self._table = ReviewedTable(path, reader, read.places, self._fits, self._find)
         for case in self.cases:
             case.undecided = sum(not self.is_decided(item) for item in case.items)
 
@@ -202,18 +201,6 @@ class ReadingList:
         """Let others open the decisions."""
         self._table.close()
 
-    def _places(self) -> dict[tuple[str, str], int]:
-        places: dict[tuple[str, str], int] = {}
-        for item in self.items:
-            key = text_cell(item.pair_id), text_cell(item.lesion_id)
-            if key in places:
-                raise MammoTrackerError(
-                    f"{self.manifest} has two rows that would have one name in the table of "
-                    "decisions: give each series and lesion a name of its own."
-                )
-            places[key] = item.place
-        return places
-
     def _row(self, item: Item) -> dict[str, str]:
         """Return what the table of decisions says about an item before it is decided."""
         prior, current = item.case.exams[item.marked], item.case.exams[item.exam]
@@ -228,8 +215,8 @@ class ReadingList:
             "lesion_type": text_cell(item.lesion_type),
             **dict(zip(PRIOR_BOX_COLUMNS, item.box, strict=True)),
             "patient": text_cell(item.patient),
-            "status": answer.status if answer else "",
-            "score": answer.score if answer else "",
+            "status": answer["status"] if answer else "",
+            "score": answer["score"] if answer else "",
         }
 
     def _path_cell(self, name: str) -> str:
@@ -272,15 +259,10 @@ class ReadingList:
         if not self._by_images:
             for item in self.items:
                 exams = item.case.exams[item.marked], item.case.exams[item.exam]
-                images = (_full(self._home, exam.name) for exam in exams)
+                images = (steps_of(exam.name, self._home) for exam in exams)
                 key = (text_cell(item.lesion_id), *images)
                 self._by_images.setdefault(key, []).append(item.place)
-        images = (_full(self._folder, row[column]) for column in ("prior", "current"))
+        images = (steps_of(row[column], self._folder) for column in ("prior", "current"))
         key = (text_cell(plain(row["lesion_id"])), *images)
         places = [place for place in self._by_images.get(key, []) if self._fits(place, row)]
         return places[0] if len(places) == 1 else None
-
-
-def _full(folder: str, name: str) -> str:
-    """Return a path by which a file is known, with whatever separators a table has it."""
-    return os.path.normpath(os.path.join(folder, name.replace("\\", "/")))

@@ -321,6 +321,7 @@ def exam(group: str, name: str, number: int, box: tuple[str, ...] = ("",) * 4, *
 @pytest.fixture
 def series(tmp_path):
     rows = [exam("g", "m", k, PRIOR if k == 2 else ("",) * 4) for k in (1, 2, 3)]
+    rows[1]["lesion_type"] = "mass"
     rows += [exam("g", "n", k, PRIOR if k in (1, 3) else ("",) * 4) for k in (1, 2, 3)]
     rows += [exam("g", "nowhere", k) for k in (1, 2, 3)]
     rows += [exam("h", "m", k, PRIOR if k == 1 else ("",) * 4) for k in (1, 2)]
@@ -337,8 +338,9 @@ def test_a_series_is_a_case_and_each_other_exam_is_decided(series):
     assert ids == [
         ("g: 2>1", "m"), ("g: 2>3", "m"), ("g: 3>1", "n"), ("g: 3>2", "n"), ("h: 1>2", "m"),
     ]  # fmt: skip
+    assert [item.lesion_type for item in series.items] == ["mass", "mass", "", "", ""]
     assert series.left_out == 3
-    assert [item.answer.score if item.answer else "" for item in series.items] == [
+    assert [item.answer["score"] if item.answer else "" for item in series.items] == [
         "0.9000", "0.8800", "0.8700", "0.8600", "",
     ]  # fmt: skip
     assert series.date(series.cases[0].exams[2]).isoformat() == "2013-01-02"
