@@ -135,6 +135,8 @@ class Cases:
         In the manifest's order.
     places
         Where an item is, by its `key_of` in a reviewed table.
+    answers
+        The results, of which no image has been compared.
     left_out
         How many rows have no box to start from.
 
@@ -152,15 +154,15 @@ class Cases:
         self.left_out = 0
         layout = layout_of(manifest)
         columns = (*layout.ids, "status", *BOX_COLUMNS, "score", "message")
-        self._answers = Answers(results, columns, manifest, reads_images=False)
+        self.answers = Answers(results, columns, manifest, reads_images=False)
         if layout is PAIRS:
             self._read_pairs()
         else:
             self._read_series()
-        self._answers.check()
-        if self._answers.unused:
+        self.answers.check()
+        if self.answers.unused:
             raise MammoTrackerError(
-                f"{results}, line {self._answers.unused[0]}: the lesion is not in {manifest}, or "
+                f"{results}, line {self.answers.unused[0]}: the lesion is not in {manifest}, or "
                 "is there twice. Give the manifest and the results that `mammotracker batch` made "
                 "of it."
             )
@@ -181,7 +183,7 @@ class Cases:
                 item = self._add(case, case.name, row, (0, 1), box)
             else:
                 self.left_out += 1
-            answer = self._answers.find(row)
+            answer = self.answers.find(row)
             if item is not None:
                 item.answer = self._checked(answer)
 
@@ -193,7 +195,7 @@ class Cases:
             self._add_series(name, group)
 
     def _add_series(self, name: str, group: list[Row]) -> None:
-        answers = [self._answers.find(row) for row in group]
+        answers = [self.answers.find(row) for row in group]
         for row, whole in zip(group, filled(group), strict=True):
             row.update(whole)
         exams = {row["exam"]: Exam(row["exam"], row["spacing_mm"], row["date"]) for row in group}

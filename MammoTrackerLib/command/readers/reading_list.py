@@ -45,7 +45,7 @@ class ReadingList:
         self.manifest, self._home = manifest, os.path.realpath(manifest.parent)
         read = Cases(manifest, results)
         self.cases, self.items, self.left_out = read.cases, read.items, read.left_out
-        self._is_one_image = image_comparer()
+        self._answers, self._is_one_image = read.answers, image_comparer()
         self._by_images: dict[tuple, list[int]] = {}
         path = table_of(results, reader)
         self._folder = os.path.dirname(os.path.realpath(path))
@@ -116,11 +116,17 @@ class ReadingList:
         Raises
         ------
         MammoTrackerError
-            As `Item.track`.
+            As `Item.track`, or if it was made from other images than the manifest has now.
         """
+        track = item.track
+        if track is not None:
+            images = [item.case.exams[k].name for k in (item.marked, item.exam)]
+            is_series = "exam" in item.answer  # whose row is of one exam
+            self._answers.check_images(item.answer, images[1:] if is_series else images)
+            return track
         box = self.decision_of(item)[1]
-        if item.track is not None or box is None:
-            return item.track
+        if box is None:
+            return None
         row = self._table.rows[item.place]
         known = [status for status in Status if status.value == row["status"]]
         status = known[0] if known else Status.UNCERTAIN

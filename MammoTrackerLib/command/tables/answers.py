@@ -31,7 +31,8 @@ class Answers:
     table
         The manifest, or reviewed table, whose rows are answered.
     reads_images
-        Whether images are read, which takes milliseconds each, to see whether they are the same.
+        Whether `find` reads images, which takes milliseconds each, to see whether they are the
+        same; else `check_images` is to be called before an answer is shown.
 
     Attributes
     ----------
@@ -49,7 +50,7 @@ class Answers:
     ) -> None:
         self._results, self._table = results, table
         self._folder = os.path.realpath(table.parent)
-        self._marks = image_marks(table.parent) if reads_images else lambda names: ""
+        self._marks, self._reads_images = image_marks(table.parent), reads_images
         self._taken: dict[int, int] = {}
         self._differing: dict[int, tuple[int, str]] = {}
         self.layout = layout_of(results)
@@ -109,9 +110,25 @@ class Answers:
                 "Give the results of this table, or of the one that was reviewed."
             )
 
+    def check_images(self, answer: Row, images: Sequence[str]) -> None:
+        """Refuse an answer that was made from others than the images of these names are now.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it was.
+        """
+        if self._is_of_others(answer, images):
+            where = f"{self._results}, line {answer.line}"
+            raise made_from_another(where, "image", str(self._table))
+
+    def _is_of_others(self, answer: Row, images: Sequence[str]) -> bool:
+        _, known = marks_of(answer.get("fingerprint", ""))
+        return bool(known) and self._marks(images) not in ("", known)
+
     def _difference(self, answer: Row, row: Row, named: Sequence[Row]) -> str:
         """Say in what a row differs from the one that was answered; "" if in nothing."""
-        numbers, images = marks_of(answer.get("fingerprint", ""))
+        numbers, _ = marks_of(answer.get("fingerprint", ""))
         names = [row["exam"]] if "exam_group" in row else [row["prior"], row["current"]]
         if self.layout is SERIES and "exam_group" not in row:
             names = names[1:]
@@ -124,12 +141,11 @@ class Answers:
                 return "box"
         elif numbers and numbers != numbers_mark(row):
             return "box or spacing"
-        now = self._marks(names) if images else ""
-        return "image" if now and now != images else ""
+        return "image" if self._reads_images and self._is_of_others(answer, names) else ""
 
     def _chosen(self, fitting: list[Row], row: Row) -> Row:
         images = [row[name] for name in ("exam", *IMAGE_COLUMNS[:2]) if name in row]
-        known = self._marks(images) or tuple(map(self._steps, images))
+        known = self._reads_images and self._marks(images) or tuple(map(self._steps, images))
         identity = hash((known, numbers_mark(row)))
         is_one = all(fitting[0][name] == other[name] for other in fitting for name in _SAID)
         if is_one:

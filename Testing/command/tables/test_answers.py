@@ -10,7 +10,7 @@ from command_line import assert_refused, cells, read_table, write_table
 
 from MammoTrackerLib import MammoTrackerError
 from MammoTrackerLib.command.cli import main
-from MammoTrackerLib.command.readers.cases import Cases
+from MammoTrackerLib.command.readers.reading_list import ReadingList
 from MammoTrackerLib.command.tables.answers import Answers
 from MammoTrackerLib.command.tables.columns import (
     BOX_COLUMNS,
@@ -119,11 +119,14 @@ def test_an_answer_to_another_row_of_that_name_is_refused(tables, capsys, change
     argv = ["report", str(results), "--manifest", str(manifest), "--out"]
     assert_refused([*argv, str(manifest.parent / "report")], capsys, *words)
     assert not (manifest.parent / "report").exists()
-    if "box" in what:
-        write_table(manifest, read_table(manifest)[1:])
-        write_table(results, read_table(results)[1:])
-        with pytest.raises(MammoTrackerError, match="another box or spacing"):
-            Cases(manifest, results)
+    write_table(manifest, read_table(manifest)[1:])
+    write_table(results, read_table(results)[1:])
+    with pytest.raises(MammoTrackerError, match=what):
+        opened = ReadingList(manifest, results)
+        try:
+            opened.track_of(opened.items[0])
+        finally:
+            opened.close()
 
 
 def test_images_that_are_not_at_hand_leave_names_and_numbers_to_tell(tables):
