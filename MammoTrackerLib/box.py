@@ -80,6 +80,11 @@ class Box:
         y = min(max(y, height / 2), rows - height / 2)
         return Box.from_center(x, y, width, height)
 
+    def is_at(self, other: Box, within: float = 0.002) -> bool:
+        """Whether no coordinate differs by more than some pixels, such as what tables round."""
+        pairs = zip(self.as_tuple(), other.as_tuple(), strict=True)
+        return all(abs(a - b) <= within for a, b in pairs)
+
     def iou(self, other: Box) -> float:
         """Intersection over union, 0 to 1."""
         width = min(self.x1, other.x1) - max(self.x0, other.x0)

@@ -105,10 +105,7 @@ def box_if_placed(roi) -> Box | None:
 
 def is_moved(box: Box | None, before: Box) -> bool:
     """Whether a box is another than before, by more than rounding; none is another one."""
-    if box is None:
-        return True
-    off = np.subtract(box.as_tuple(), before.as_tuple())
-    return bool(np.abs(off).max() > SAME_PX)
+    return box is None or not box.is_at(before, SAME_PX)
 
 
 def center_mm(box: Box, volume) -> tuple[float, float] | None:

@@ -65,6 +65,11 @@ class Item:
         return float(self.answer["score"])
 
     @property
+    def pair(self) -> tuple[Exam, Exam]:
+        """The exams on which it is marked, and to be decided."""
+        return self.case.exams[self.marked], self.case.exams[self.exam]
+
+    @property
     def prior_box(self) -> Box:
         """Where the lesion is marked."""
         return read_box(dict(zip(BOX_COLUMNS, self.box, strict=True)), BOX_COLUMNS)

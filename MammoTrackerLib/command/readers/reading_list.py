@@ -17,7 +17,6 @@ from .cases import Case, Cases, Exam, Item
 from .reviewed import UNDECIDED, ReviewedTable, reviewed_row, table_of
 
 WORST_FIRST, AS_LISTED = "worst first", "as listed"
-_SAME_PLACE_PX = 0.001
 
 
 class ReadingList:
@@ -120,7 +119,7 @@ class ReadingList:
         """
         track = item.track
         if track is not None:
-            images = [item.case.exams[k].name for k in (item.marked, item.exam)]
+            images = [exam.name for exam in item.pair]
             is_series = "exam" in item.answer  # whose row is of one exam
             self._answers.check_images(item.answer, images[1:] if is_series else images)
             return track
@@ -209,8 +208,7 @@ class ReadingList:
 
     def _row(self, item: Item) -> dict[str, str]:
         """Return what the table of decisions says about an item before it is decided."""
-        prior, current = item.case.exams[item.marked], item.case.exams[item.exam]
-        answer = item.answer
+        (prior, current), answer = item.pair, item.answer
         return {
             "pair_id": text_cell(item.pair_id),
             "lesion_id": text_cell(item.lesion_id),
@@ -246,26 +244,21 @@ class ReadingList:
             box = read_box(row, PRIOR_BOX_COLUMNS)
         except MammoTrackerError:
             return False
-        if box is None:
+        if box is None or not box.is_at(item.prior_box):
             return False
-        pairs = zip(box.as_tuple(), item.prior_box.as_tuple(), strict=True)
-        if any(abs(a - b) > _SAME_PLACE_PX for a, b in pairs):
-            return False
-        exams = item.case.exams[item.marked], item.case.exams[item.exam]
         return all(
             self._is_one_image(
                 os.path.join(self._folder, row[column]),
                 os.path.join(self._home, exam.name),
             )
-            for column, exam in zip(("prior", "current"), exams, strict=True)
+            for column, exam in zip(("prior", "current"), item.pair, strict=True)
         )
 
     def _find(self, row: Mapping[str, str]) -> int | None:
         """Find the item of a row of decisions by its images, whatever its pair is called now."""
         if not self._by_images:
             for item in self.items:
-                exams = item.case.exams[item.marked], item.case.exams[item.exam]
-                images = (steps_of(exam.name, self._home) for exam in exams)
+                images = (steps_of(exam.name, self._home) for exam in item.pair)
                 key = (text_cell(item.lesion_id), *images)
                 self._by_images.setdefault(key, []).append(item.place)
         images = (steps_of(row[column], self._folder) for column in ("prior", "current"))

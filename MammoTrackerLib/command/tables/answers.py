@@ -12,7 +12,6 @@ from .columns import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS, SERIES
 from .fingerprints import image_marks, made_from_another, marks_of, numbers_mark, steps_of
 from .rows import Row, layout_of, read_rows
 
-_SAME_PLACE_PX = 0.002
 _SAID = ("status", "score", *BOX_COLUMNS)
 
 
@@ -181,10 +180,5 @@ def _is_marked_so(row: Mapping[str, str], of_lesion: Sequence[Row]) -> bool:
     """Whether a reviewed row's lesion is marked as its results say, where they do."""
     asked = read_box(row, PRIOR_BOX_COLUMNS)
     marked = [read_box(answer, BOX_COLUMNS) for answer in of_lesion if answer["by_user"] == "1"]
-    marked = [box.as_tuple() for box in marked if box is not None]
-    if asked is None or not marked:
-        return True
-    return any(
-        max(abs(a - b) for a, b in zip(asked.as_tuple(), box, strict=True)) < _SAME_PLACE_PX
-        for box in marked
-    )
+    marked = [box for box in marked if box is not None]
+    return asked is None or not marked or any(map(asked.is_at, marked))
