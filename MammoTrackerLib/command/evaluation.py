@@ -28,7 +28,6 @@ from .tables.columns import (
     PAIRS,
     REGISTRATION_COLUMNS,
     SERIES,
-    STATUSES,
     TRUTH_COLUMNS,
 )
 from .tables.rows import layout_of, read_rows
@@ -83,11 +82,6 @@ def print_evaluation(
         if result is None:
             counts["without result"] += 1
             continue
-        if result["status"] not in STATUSES:
-            raise MammoTrackerError(
-                f"{results}, line {result.line}, column status: it is none of "
-                f"{', '.join(STATUSES)}. Give the file that `mammotracker batch` wrote."
-            )
         where = manifest, row
         try:
             truth = spacing = None

@@ -21,7 +21,6 @@ from ..tables.columns import (
     PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
     SERIES,
-    STATUSES,
 )
 from ..tables.rows import Row, filled, layout_of, read_rows
 
@@ -261,10 +260,10 @@ class Cases:
         with suppress(ValueError):
             if answer is None or answer["status"] == FAILED:
                 return answer
-            if answer["status"] in STATUSES and 0 <= float(answer["score"]) <= 1:
+            if 0 <= float(answer["score"]) <= 1:
                 return answer
         raise MammoTrackerError(
-            f"{self._results}, line {answer.line}: status or score is not as `mammotracker batch` "
+            f"{self._results}, line {answer.line}, column score: it is not as `mammotracker batch` "
             "writes it. Give the file that it wrote."
         )
 

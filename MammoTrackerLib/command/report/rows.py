@@ -16,7 +16,7 @@ from ...box import Box
 from ...errors import MammoTrackerError
 from ...metrics import center_distance
 from ...track import Status
-from ..tables.answers import Answers
+from ..tables.answers import Answers, read_results
 from ..tables.cells import one_line, read_box, read_spacing
 from ..tables.columns import (
     ANSWER_COLUMNS,
@@ -27,10 +27,9 @@ from ..tables.columns import (
     PRIOR_BOX_COLUMNS,
     REGISTRATION_COLUMNS,
     SERIES,
-    STATUSES,
     Layout,
 )
-from ..tables.rows import Row, by_series, filled, read_groups, read_rows
+from ..tables.rows import Row, by_series, filled, read_groups
 from .pictures import TILE, Card, Shown, draw_cards
 
 PICTURES = "pictures"
@@ -119,13 +118,13 @@ def read_entries(
     Raises
     ------
     MammoTrackerError
-        If a row of results is none of `mammotracker batch`, or `Answers` refuses it.
+        As `read_results`, or if `Answers` refuses a row.
     """
     own = ("number", "status", "score", "by_user", "reached_from", "message")
     needed = ANSWER_COLUMNS if layout is PAIRS else (*SERIES.ids, *own, *BOX_COLUMNS)
     if manifest is None:
-        rows = enumerate(read_rows(results, needed, complete=True))
-        return [_checked(Entry(number, results, row, None)) for number, row in rows], 0, 0
+        rows = enumerate(read_results(results, needed))
+        return [Entry(number, results, row, None) for number, row in rows], 0, 0
     answers, entries, without = Answers(results, needed, manifest), [], 0
     known, said = [], {}
     for number, (row, group) in enumerate(read_groups(manifest, layout)):
@@ -136,18 +135,9 @@ def read_entries(
         if answer is None:
             without += 1
         else:
-            entries.append(_checked(Entry(number, results, answer, said.get(row.line, row))))
+            entries.append(Entry(number, results, answer, said.get(row.line, row)))
     answers.check()
     return entries, without, len(answers.unused)
-
-
-def _checked(entry: Entry) -> Entry:
-    if entry.answer["status"] not in STATUSES:
-        raise MammoTrackerError(
-            f"{entry.results}, line {entry.answer.line}, column status: it is none of "
-            f"{', '.join(STATUSES)}. Give a file that `mammotracker batch` wrote."
-        )
-    return entry
 
 
 def _groups(entries: Sequence[Entry], layout: Layout) -> Iterator[list[Entry]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import MammoTrackerError
 from .cells import plain, read_box, text_cell
-from .columns import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS, SERIES
+from .columns import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS, SERIES, STATUSES
 from .fingerprints import image_marks, made_from_another, marks_of, numbers_mark, steps_of
 from .rows import Row, layout_of, read_rows
 
@@ -41,7 +41,7 @@ class Answers:
     Raises
     ------
     MammoTrackerError
-        As `read_rows`, if the results cannot be read.
+        As `read_results`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Answers:
         self._differing: dict[int, tuple[int, str]] = {}
         self.layout = layout_of(results)
         self._named: dict[tuple[str, ...], list[Row]] = {}
-        for row in read_rows(results, columns, complete=True):
+        for row in read_results(results, columns):
             name = _name(*(row[name] for name in self.layout.ids[:2]))
             self._named.setdefault(name, []).append(row)
 
@@ -162,6 +162,23 @@ class Answers:
 
     def _steps(self, name: str) -> tuple[str, ...]:
         return steps_of(name, self._folder)
+
+
+def read_results(results: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Read the rows of results, perhaps of a batch that is still at work.
+
+    Raises
+    ------
+    MammoTrackerError
+        As `read_rows`, or if a row has no status.
+    """
+    for row in read_rows(results, columns, complete=True):
+        if row["status"] not in STATUSES:
+            raise MammoTrackerError(
+                f"{results}, line {row.line}, column status: it is none of "
+                f"{', '.join(STATUSES)}. Give the file that `mammotracker batch` wrote."
+            )
+        yield row
 
 
 def _name(*names: str) -> tuple[str, ...]:

@@ -198,10 +198,10 @@ def test_a_new_answer_is_the_one_that_was_decided_on(listed):
     [
         (lambda rows: rows.append(answer(lesion("z", "1"), "found", "0.5")), "is not in"),
         (lambda rows: rows.append(rows[0]), "there twice"),
-        (lambda rows: rows[0].update(status="perhaps"), "line 2: status or score"),
-        (lambda rows: rows[0].update(score="nan"), "line 2: status or score"),
-        (lambda rows: rows[0].update(score="1.5"), "line 2: status or score"),
-        (lambda rows: rows[0].update(score=""), "line 2: status or score"),
+        (lambda rows: rows[0].update(status="perhaps"), "line 2, column status"),
+        (lambda rows: rows[0].update(score="nan"), "line 2, column score"),
+        (lambda rows: rows[0].update(score="1.5"), "line 2, column score"),
+        (lambda rows: rows[0].update(score=""), "line 2, column score"),
     ],
 )
 def test_results_of_another_manifest_or_damaged_ones_are_refused(files, change, said):
