@@ -92,10 +92,6 @@ class CaseTable:
         self._actions[name].checked = True
         self._isFilling = False
 
-    def columnActions(self) -> dict:
-        """Return the actions of the menu of columns, by the columns' names."""
-        return dict(self._actions)
-
     def show(self, items: list, readingList) -> None:
         """List these items of a `ReadingList`."""
         self._items, self._list = items, readingList

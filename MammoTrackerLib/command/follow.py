@@ -62,7 +62,7 @@ def run_follow(
     on
         Which of them the boxes, or a mask or .mrk.json file of lesions, are of.
     boxes, lesions
-        The lesions: boxes in pixels, or a file that marks them (see `reading.read_lesions`).
+        The lesions: boxes in pixels, or a file that marks them (see `read_lesions`).
     spacings, dates
         Spacings in mm: one for all exams whose files do not say it, or one for each, which counts
         before the file's. Dates, YYYY-MM-DD: one for each; an empty text leaves the file's. Both

@@ -39,26 +39,11 @@ FILE_NAME = "lesions.dcm"
 DESCRIPTION = "MammoTracker: lesions, for research only"
 
 
-def pair_history(track: Track, decision: str = "") -> LesionHistory:
-    """Return a track of a pair as a history of two exams, marked on the prior.
-
-    Parameters
-    ----------
-    track
-        From `LesionTracker.track`, with the user's box if the user drew or corrected one.
-    decision
-        One of `sr_groups.DECISIONS`, if the user decided.
-    """
+def pair_history(track: Track) -> LesionHistory:
+    """Return a track of a pair as a history of two exams, marked on the prior."""
     box = track.prior_box
-    on_prior = Track(box, box, 1.0, Status.FOUND, "", (), box)
-    decided = decision not in ("", "rejected")
-    return LesionHistory(
-        0,
-        (
-            ExamResult(on_prior, (), True, 1.0),
-            ExamResult(track, () if decided else (0,), decided, track.score),
-        ),
-    )
+    on_prior = ExamResult(Track(box, box, 1.0, Status.FOUND, "", (), box), (), True, 1.0)
+    return LesionHistory(0, (on_prior, ExamResult(track, (0,), False, track.score)))
 
 
 def is_own_report(file: Path) -> bool:

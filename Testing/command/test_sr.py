@@ -390,11 +390,11 @@ def test_a_box_over_the_edge_is_cut(tmp_path, files, exams):
     ],
 )
 def test_a_pair(tmp_path, files, exams, decision, count, has_score):
-    track = Track(MARKED, FOUND, 0.5, Status.FOUND, "", (), FOUND)
-    write_sr(
-        tmp_path / "a.dcm", files[:2], exams[:2], [pair_history(track, decision)],
-        decisions={(0, 1): decision},
-    )  # fmt: skip
+    marked, found = pair_history(Track(MARKED, FOUND, 0.5, Status.FOUND, "", (), FOUND)).results
+    if decision not in ("", "rejected"):
+        found = result(by_user=True)
+    pair = LesionHistory(0, (marked, found))
+    write_sr(tmp_path / "a.dcm", files[:2], exams[:2], [pair], decisions={(0, 1): decision})
     groups = groups_of(tmp_path / "a.dcm")
     assert [own(group, "DECISION") for group in groups] == ["MARKED", decision.upper() or None]
     names = [one.name.meaning for one in groups[1].get_measurements()]

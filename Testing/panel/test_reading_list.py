@@ -228,7 +228,7 @@ def test_a_comment_on_what_is_not_decided_is_kept_and_comes_back(panel, shell, f
     ui, files = panel.ui, write_pairs(folder)
     table = folder / "reviewed.csv"
     open_list(panel, shell, *files)
-    panel.reading._table.columnActions()["comment"].trigger()
+    panel.reading._table._actions["comment"].trigger()
     try:
         comment(panel, "ask the others")
         shell.click(ui.nextCaseButton)
@@ -269,11 +269,11 @@ def test_a_comment_on_what_is_not_decided_is_kept_and_comes_back(panel, shell, f
         assert decided(table)["two", "mass"] == ""
         assert row_of(table, "two")["comment"] == ui.commentLineEdit.text == "ask the others"
     finally:
-        panel.reading._table.columnActions()["comment"].trigger()
+        panel.reading._table._actions["comment"].trigger()
 
 
 def test_the_user_chooses_columns(panel, shell, listed):
-    actions = panel.reading._table.columnActions()
+    actions = panel.reading._table._actions
     chosen = {name: action.checked for name, action in actions.items()}
     try:
         actions["type"].trigger()
