@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,16 +36,18 @@ class View:
         self.area = _area(mammogram, boxes)
         self.width_mm = self.area.width * mammogram.spacing[0]
         self.height_mm = self.area.height * mammogram.spacing[1]
-        self.frame = (0.0, 0.0, 0.0, 0.0)
+        self.frame = (0, 0, 0, 0)
 
-    def place(self, canvas: Image.Image, frame: tuple[float, float, float, float]) -> None:
+    def place(
+        self, canvas: Image.Image, frame: tuple[int, int, int, int], local: bool = False
+    ) -> None:
         """Paste the area into a frame (x0, y0, x1, y1) of the canvas."""
         self.frame = frame
-        size = round(frame[2] - frame[0]), round(frame[3] - frame[1])
-        image = _render(self.mammogram, self.area, size)
+        size = frame[2] - frame[0], frame[3] - frame[1]
+        image = _render(self.mammogram, self.area, size, local)
         if self.mirrored:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        canvas.paste(image, (round(frame[0]), round(frame[1])))
+        canvas.paste(image, frame[:2])
 
     def on_canvas(self, box: Box) -> tuple[float, float, float, float]:
         """Map a box of the mammogram to (x0, y0, x1, y1) on the canvas, kept in the frame."""
@@ -79,12 +81,7 @@ def draw_zoom(
     """
     view = View(mammogram, mirrored=mirrored)
     view.area = _square(mammogram, center, side_mm)
-    view.frame = frame
-    size = frame[2] - frame[0], frame[3] - frame[1]
-    image = _render(mammogram, view.area, size, local=True)
-    if mirrored:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    canvas.paste(image, frame[:2])
+    view.place(canvas, frame, local=True)
     return view
 
 
@@ -97,6 +94,11 @@ def zoom(
     """
     image = _render(mammogram, _square(mammogram, center, side_mm), (size, size), local=True)
     return Image.fromarray(np.ascontiguousarray(turned(np.asarray(image)[..., 0], turn)))
+
+
+def field_mm(sides_mm: Iterable[float]) -> float:
+    """Return how wide a zoom on a lesion is to be, by its longest sides on all that is shown."""
+    return max(30.0, 2.2 * max(sides_mm))
 
 
 def _square(mammogram: Mammogram, center: tuple[float, float], side_mm: float) -> Box:

@@ -21,6 +21,7 @@ from .drawing import (
     View,
     draw_box,
     draw_zoom,
+    field_mm,
     font,
     lesion_color,
     part_of,
@@ -163,7 +164,6 @@ def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: st
     left = x if view.wall_is_left else x + width - w
     top = y + (height - h) // 2
     view.place(canvas, (left, top, left + w, top + h))
-    view.frame = (float(left), float(top), float(left + w), float(top + h))
 
     mammogram = view.mammogram
     name = " ".join(part for part in (mammogram.laterality, mammogram.view) if part)
@@ -263,7 +263,7 @@ def _draw_lesion(
     draw = ImageDraw.Draw(canvas)
     line_color = lesion_color(number)
     sizes = [size_mm(track.prior_box, left.mammogram), size_mm(_answer(track), right.mammogram)]
-    side_mm = max(30.0, 2.2 * max(max(size) for size in sizes))
+    side_mm = field_mm(map(max, sizes))
     for offset, view, box, boxes, title in (
         (0, left, track.prior_box, _prior_boxes(track), "prior"),
         (_ZOOM + _GAP, right, _answer(track), _current_boxes(track), "current"),

@@ -20,6 +20,7 @@ from .drawing import (
     MUTED,
     TEXT,
     draw_box,
+    field_mm,
     font,
     lesion_color,
     part_of,
@@ -37,7 +38,6 @@ _CAPTION = 58
 _HEAD = 40
 _TITLE = 46
 _MOST_IN_A_LINE = 8
-_LEAST_FIELD_MM = 30.0
 _MOST_TILES = 3000
 """That are in memory at once, 34 kB each."""
 _Tile = tuple[Image.Image, "np.ndarray | None", bool]
@@ -180,8 +180,7 @@ def summary(strip: Strip) -> str:
 
 
 def _field_mm(strip: Strip) -> float:
-    longest = [size.longest_mm for size in strip.growth.sizes if size is not None]
-    return max(_LEAST_FIELD_MM, 2.2 * max(longest))
+    return field_mm(size.longest_mm for size in strip.growth.sizes if size is not None)
 
 
 def _tile(mammogram: Mammogram, result: ExamResult, field_mm: float, turn: Turn) -> _Tile:

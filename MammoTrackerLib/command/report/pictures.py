@@ -24,13 +24,12 @@ from ...errors import MammoTrackerError
 from ...mammogram import Mammogram
 from ...orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
 from ..child import Child
-from ..drawings.drawing import thumbnail, zoom
+from ..drawings.drawing import field_mm, thumbnail, zoom
 from ..outputs import quiet_framework
 from ..tables.cells import read_spacing
 
 TILE = 360
 """Pixels of each of a picture's two squares."""
-LEAST_FIELD_MM, FIELD_PER_LESION = 30.0, 2.2
 LONGEST_START_S, LONGEST_PICTURES_S = 120.0, 60.0
 """Those of a pair take seconds; after this time, and one more for each, a file is taken to hang."""
 _MOST_PROCESSES = 4
@@ -234,7 +233,7 @@ def _drawn(card: Card, prior: Mammogram | None, current: Mammogram | None) -> Sh
         sides.append(card.place.longest_side(current.spacing))
     if not sides:
         return {"note": " ".join(missing) or "Nothing says where the lesion is."}
-    field = max(LEAST_FIELD_MM, FIELD_PER_LESION * max(sides))
+    field = field_mm(sides)
     turn = _turn(card.message, prior, current)
     picture = Image.new("L", (2 * TILE, TILE))
     boxes: list[list[float] | None | bool] = [None, None, None, False]
