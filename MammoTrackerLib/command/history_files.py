@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .. import __version__
@@ -17,10 +16,8 @@ from .outputs import (
     box_as_json,
     candidates_as_json,
     image_as_json,
-    is_own_picture,
-    is_own_roi,
+    is_own_output,
 )
-from .sr import FILE_NAME, is_own_report
 from .tables.cells import box_cells, text_cell
 from .tables.columns import BOX_COLUMNS, HISTORY_COLUMNS
 
@@ -154,18 +151,9 @@ def history_rows(strip: Strip, years: Sequence[float | None]) -> list[dict[str, 
 
 def is_own_history(file: Path) -> bool:
     """Whether `mammotracker follow` wrote this file, and nobody changed it in Slicer since."""
-    try:
-        if file.suffix == ".png":
-            return is_own_picture(file)
-        if file.suffix == ".dcm":
-            return file.name == FILE_NAME and is_own_report(file)
-        if file.suffix == ".csv":
-            with file.open(encoding="utf-8") as text:
-                return text.readline(1000).rstrip("\n") == ",".join(COLUMNS)
-        content = json.loads(file.read_bytes())
-        if file.name == "history.json":
-            return content["coordinates"] == COORDINATES and "lesions" in content
-        number = re.fullmatch(r"lesion-([1-9][0-9]*)-exam-[1-9][0-9]*\.mrk\.json", file.name)[1]
-        return is_own_roi(content, number)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    if file.suffix == ".csv":
+        with suppress(OSError, ValueError), file.open(encoding="utf-8") as text:
+            return text.readline(1000).rstrip("\n") == ",".join(COLUMNS)
         return False
+    roi = r"lesion-([1-9][0-9]*)-exam-[1-9][0-9]*\.mrk\.json"
+    return is_own_output(file, "history.json", "lesions", roi)

@@ -144,23 +144,30 @@ def track_as_markup(number: int, track: Track, geometry: Geometry) -> dict:
 
 def is_own_result(file: Path) -> bool:
     """Whether `mammotracker track` wrote this file, and nobody changed it in Slicer since."""
+    if file.name == "overlay.png" and is_own_result(file.with_name("tracks.json")):
+        return True
+    return is_own_output(file, "tracks.json", "tracks", r"lesion-([1-9][0-9]*)\.mrk\.json")
+
+
+def is_own_output(file: Path, record: str, key: str, roi: str) -> bool:
+    """Whether a file is a picture, report, record or ROI of the command.
+
+    The record has a name and a key in it; a pattern has the ROIs' names, and a lesion's number.
+    """
     try:
-        if file.name == "overlay.png" and is_own_result(file.with_name("tracks.json")):
-            return True
         if file.suffix == ".png":
             return is_own_picture(file)
         if file.suffix == ".dcm":
             return file.name == FILE_NAME and is_own_report(file)
         content = json.loads(file.read_bytes())
-        if file.name == "tracks.json":
-            return content["coordinates"] == COORDINATES
-        number = re.fullmatch(r"lesion-([1-9][0-9]*)\.mrk\.json", file.name)[1]
-        return is_own_roi(content, number)
+        if file.name == record:
+            return content["coordinates"] == COORDINATES and key in content
+        return _is_own_roi(content, re.fullmatch(roi, file.name)[1])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
-def is_own_roi(content: dict, number: str) -> bool:
+def _is_own_roi(content: dict, number: str) -> bool:
     """Whether this is what `track_as_markup` made of a lesion; other content raises an error."""
     (markup,) = content["markups"]
     return (
