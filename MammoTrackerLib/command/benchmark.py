@@ -179,12 +179,7 @@ def _cells(measurement: Measurement) -> tuple[str, ...]:
 
 
 def machine() -> str:
-    packages = []
-    for name in _PROGRAMS:
-        try:
-            packages.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
+    packages = [f"{name} {version(name)}" for name in _PROGRAMS if _is_installed(name)]
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, "
         f"Python {platform.python_version()}, {', '.join(packages)}"

@@ -18,7 +18,7 @@ from ...errors import MammoTrackerError
 from ...output_folder import OutputFolder
 from ...reading.lesions import POINT_MM
 from ..readers.reviewed import NOT_THERE
-from ..tables.cells import box_cells, text_cell
+from ..tables.cells import box_cells, path_cell, text_cell
 from ..tables.columns import (
     BOX_COLUMNS,
     MANIFEST_COLUMNS,
@@ -344,9 +344,7 @@ def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -
 
 
 def _cell(base: str, image: Image) -> str:
-    """Write a path so that a table keeps it as it is, and no spreadsheet runs it."""
-    path = str(PurePosixPath(base, image.path))
-    return path if text_cell(path) == path else f"./{path}"
+    return path_cell(str(PurePosixPath(base, image.path)))
 
 
 def _write(out: Path, columns: Sequence[str], rows: Iterable[Row], inventory: Inventory) -> None:

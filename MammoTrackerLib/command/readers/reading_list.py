@@ -10,7 +10,7 @@ from pathlib import Path
 from ...box import Box
 from ...errors import MammoTrackerError
 from ...track import Status, Track
-from ..tables.cells import plain, read_box, read_date, read_spacing, text_cell
+from ..tables.cells import path_cell, plain, read_box, read_date, read_spacing, text_cell
 from ..tables.columns import PRIOR_BOX_COLUMNS, TRUTH_COLUMNS
 from ..tables.fingerprints import image_comparer, steps_of
 from .cases import Case, Cases, Exam, Item
@@ -235,7 +235,7 @@ class ReadingList:
             path = os.path.relpath(path, self._table.path.parent).replace(os.sep, "/")
         except ValueError:  # on another drive
             return path
-        return path if text_cell(path) == path else f"./{path}"
+        return path_cell(path)
 
     def _fits(self, place: int, row: Mapping[str, str]) -> bool:
         """Whether a row of decisions has the boxes and exams of an item, wherever these lie now."""

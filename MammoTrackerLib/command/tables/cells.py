@@ -157,6 +157,11 @@ def text_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+def path_cell(path: str) -> str:
+    """Write a path, with / in it, so that a table keeps it as it is and no spreadsheet runs it."""
+    return path if text_cell(path) == path else f"./{path}"
+
+
 def plain(cell: str) -> str:
     """Return the text of which `text_cell` made a cell."""
     return cell[1:] if cell.startswith("'") and text_cell(cell[1:]) == cell else cell
