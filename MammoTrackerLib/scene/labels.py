@@ -79,10 +79,7 @@ def _label(prediction) -> str:
 
 
 def _new_label_node(volume):
-    node = new_node(
-        volume.GetScene(), _LABELS, "MammoTracker labels", "label",
-        Volume=volume,
-    )  # fmt: skip
+    node = new_node(volume.GetScene(), _LABELS, "MammoTracker labels", "label", Volume=volume)
     node.HideFromEditorsOn()
     node.SetLocked(True)
     _draw_as_text(node)

@@ -118,12 +118,10 @@ def show_registration(prior, current, grid: np.ndarray):
     transform.Concatenate(vtkMatrixFromArray(linear))
     transform.Concatenate(bend)
 
-    node = _kept(prior, current)
-    if node is None:
-        node = new_node(
-            prior.GetScene(), TRANSFORM, "Prior to current registration", "registration",
-            Prior=prior, Current=current,
-        )  # fmt: skip
+    node = _kept(prior, current) or new_node(
+        prior.GetScene(), TRANSFORM, "Prior to current registration", "registration",
+        Prior=prior, Current=current,
+    )  # fmt: skip
     node.SetAndObserveTransformToParent(transform)
     set_attribute(node, "Places", json.dumps(_places(prior, current)))
     return node

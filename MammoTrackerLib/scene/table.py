@@ -50,12 +50,9 @@ def update_table(prior, current):
         top-left corner. A prediction without a place, or a rejected or outdated one, has no
         measures, nor has any where a pixel size is unknown.
     """
-    node = results_table(prior, current)
-    if node is None:
-        node = new_node(
-            prior.GetScene(), _TABLE, "MammoTracker results", "results",
-            Prior=prior, Current=current,
-        )  # fmt: skip
+    node = results_table(prior, current) or new_node(
+        prior.GetScene(), _TABLE, "MammoTracker results", "results", Prior=prior, Current=current
+    )
     rows = []
     rois = predictions(prior, current)
     known_of_each = known_lesions([lesion_of(roi) for roi in rois], (prior, current))
@@ -95,10 +92,9 @@ def update_series_table(volumes: Sequence, lesions: Sequence, known_of_each: dic
         measures in true mm from that exam's top-left corner; the change is that from the first
         exam on which the lesion has a size.
     """
-    node = series_table(volumes[0].GetScene())
-    if node is None:
-        node = new_node(volumes[0].GetScene(), _TABLE, "MammoTracker exams", "series")
-    for table in nodes_with(node.GetScene(), _TABLE, "results"):
+    scene = volumes[0].GetScene()
+    node = series_table(scene) or new_node(scene, _TABLE, "MammoTracker exams", "series")
+    for table in nodes_with(scene, _TABLE, "results"):
         # It would say what its pair's answers were before they became those of the series.
         if all(referenced(table, name) in volumes for name in ("Prior", "Current")):
             remove_node(table)
