@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from ...box import Box
 from ...breast import breast_mask, wall_is_left
-from ...errors import MammoTrackerError
 from ...mammogram import Mammogram
 from ...orientation import Turn, turned
+from ...output_folder import cannot_write
 from ..outputs import is_own_picture
 
 COLORS = ("#ffd23f", "#4cc9f0", "#7ae582", "#ff8fab", "#ff9f1c", "#b8a1ff")
@@ -189,7 +189,7 @@ def save(canvas: Image.Image, path: Path) -> None:
     try:
         canvas.save(path, format="PNG", pnginfo=about)
     except OSError as error:
-        raise MammoTrackerError(f"Cannot write {path}: {error.strerror or error}.") from None
+        raise cannot_write(path, error) from None
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
