@@ -165,7 +165,6 @@ def read_cells(file: BinaryIO, path: Path) -> Iterator[list[str]]:
             page_checksum_verification=True,
         ) as table:
             names = [name.strip() for name in table.schema_arrow.names]
-            _check_names(names, path)
             _check_size(table.metadata, path)
             yield names
             is_results = "fingerprint" in names
@@ -184,15 +183,6 @@ def read_cells(file: BinaryIO, path: Path) -> Iterator[list[str]]:
             f"Cannot read {path}: it is damaged, or no Parquet file. Make it anew, or give it "
             "as CSV."
         ) from None
-
-
-def _check_names(names: list[str], path: Path) -> None:
-    for number, name in enumerate(names):
-        if name and name in names[:number]:
-            raise MammoTrackerError(
-                f"{path}: column {number + 1} has the name of column {names.index(name) + 1}. "
-                "Delete one."
-            )
 
 
 def _check_size(about: pa.parquet.FileMetaData, path: Path) -> None:

@@ -144,8 +144,8 @@ def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> 
     for index, name in enumerate(header):
         if name and name in header[:index]:
             raise MammoTrackerError(
-                f"{path}, line 1: the column {name} is there twice, as column "
-                f"{header.index(name) + 1} and {index + 1}. Delete one."
+                f"{path}, line 1: column {index + 1} has the name of column "
+                f"{header.index(name) + 1}. Delete one."
             )
     missing = [name for name in columns if name not in header]
     if missing:
