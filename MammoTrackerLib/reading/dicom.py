@@ -203,7 +203,7 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return (
             "damaged",
-            "In {}, PhotometricInterpretation is ",
+            "{}: PhotometricInterpretation is ",
             f"{'unknown' if photometric else 'missing'}, so nobody can tell whether low values "
             "are bright: export or copy the file again.",
         )

@@ -242,7 +242,7 @@ def breast_spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float]:
         return spacing
     if found:
         raise MammoTrackerError(
-            f"In {path}, {' and '.join(found)} cannot be a mammogram's: give the spacing in mm."
+            f"{path}: {' and '.join(found)} cannot be a mammogram's: give the spacing in mm."
         )
     raise no_spacing(path)
 

@@ -87,7 +87,7 @@ def check_pixels(header: pydicom.Dataset, path: Path) -> None:
     for keyword in ("Rows", "Columns", "BitsAllocated"):
         if not isinstance(header.get(keyword), int) or header[keyword].value < 1:
             raise MammoTrackerError(
-                f"In {path}, {keyword} is missing or damaged: export or copy the file again."
+                f"{path}: {keyword} is missing or damaged: export or copy the file again."
             )
     if header.BitsAllocated not in (8, 16):
         raise MammoTrackerError(
@@ -291,7 +291,7 @@ def _of_their_bits(
     allocated = 8 * values.dtype.itemsize
     stored = header.get("BitsStored") or allocated
     if not isinstance(stored, int) or not 1 <= stored <= header.BitsAllocated:
-        raise MammoTrackerError(f"In {path}, BitsStored is damaged: export or copy the file again.")
+        raise MammoTrackerError(f"{path}: BitsStored is damaged: export or copy the file again.")
     high_bit = header.get("HighBit")
     is_shifted = isinstance(high_bit, int) and stored <= high_bit < allocated
     shift = high_bit + 1 - stored if is_shifted else 0

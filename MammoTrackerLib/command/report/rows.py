@@ -45,10 +45,10 @@ _TOGETHER = 256
 _PATH = re.compile(
     r"(?<![^\s'\"(])(?:[A-Za-z]:)?[/\\](?=\S)"
     r"(?:.*[/\\](?=\S))?"  # names have spaces, too, so up to the last separator that there is
-    r"(?:[^/\\]*?\.[A-Za-z]\w{0,7}(?=\.?(?:[\s,:;)'\"]|$))"
-    r"|[^/\\]*?(?=[,;'\")]|: |\.(?:\s|$)| (?:is|has|holds|names|does|marks) |$))"
+    r"[^/\\]*?(?=: | (?:is|are|has|holds|names|does|became) |\.?$)"
 )
-"""What may be a path in a message: rather too much of it than a part of a name is left."""
+"""What may be a path in a message, and how our messages go on after one: rather too much of it than
+a part of a name is left."""
 _VERSION_OF_PICTURES = 1
 _FARTHEST_PX = 1e6
 
