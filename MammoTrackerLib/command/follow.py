@@ -27,11 +27,10 @@ from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
 from ..reading.lesions import Lesion, LesionMarks, read_lesions
-from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .drawings.drawing import as_range
 from .drawings.growth_plot import draw_growth
-from .drawings.strip import Strip, draw_strip, summary
+from .drawings.strip import Strip, answer, draw_strip, summary
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
 from .sr import FILE_NAME, check_files, write_sr
@@ -304,11 +303,7 @@ def _print_strips(console: Console, strips: Sequence[Strip]) -> None:
 
 def _cells(strip: Strip) -> list[list[str]]:
     """Return in words the answer on each exam and, where there is one, its size."""
-    cells = []
-    for k, (result, size) in enumerate(zip(strip.history.results, strip.growth.sizes, strict=True)):
-        track = result.track
-        said = "marked" if k == strip.history.marked else track.status.value
-        if not result.by_user and track.status in (Status.FOUND, Status.UNCERTAIN):
-            said += f" {as_percent(track.score)}"
-        cells.append([said] if size is None else [said, f"{size.longest_mm:.1f} mm"])
-    return cells
+    return [
+        [answer(strip, k)] + ([] if size is None else [f"{size.longest_mm:.1f} mm"])
+        for k, size in enumerate(strip.growth.sizes)
+    ]
