@@ -185,9 +185,7 @@ def test_a_lesion_that_nobody_looked_for_is_not_called_new():
 
 
 @pytest.mark.parametrize("unseen", [0, 1])
-def test_an_exam_that_does_not_show_the_place_shows_no_lesion_new_or_gone(
-    unseen,
-):
+def test_an_exam_that_does_not_show_the_place_shows_no_lesion_new_or_gone(unseen):
     exams = Scripted(5, {(2, k): (0.1, 0) for k in (0, 1, 3, 4)})
     real = exams.track
 

@@ -34,6 +34,7 @@ from .drawings.strip import Strip, answer, draw_strip, summary
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
 from .sr import FILE_NAME, check_files, write_sr
+from .sr_groups import decisions_on
 from .tables.cells import one_line, read_date
 
 _MOST_IN_A_LINE = 8
@@ -127,7 +128,7 @@ def run_follow(
                 [strip.history for strip in strips],
                 [first.tracking for first in firsts],
                 [first.lesion_type for first in firsts],
-                {(k, first.exam): "" for k, first in enumerate(firsts) if first.is_predicted},
+                decisions_on((k, mark) for k, marks in enumerate(found) for mark in marks.placed),
                 pointed,
             )
     for remark in remarks:

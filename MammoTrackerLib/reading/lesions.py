@@ -88,9 +88,13 @@ class LesionMarks:
     @property
     def pointed(self) -> set[int]:
         """On which exams the user pointed at it alone."""
-        said = [self.first] if not self.first.is_predicted else []
-        said += [mark for mark in self.others.values() if mark is not None]
+        said = [mark for mark in self.placed if not mark.is_predicted]
         return {mark.exam for mark in said if mark.is_size_made_up}
+
+    @property
+    def placed(self) -> list[Lesion]:
+        """All marks that have a place."""
+        return [self.first, *(mark for mark in self.others.values() if mark is not None)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,18 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from command_line import OUTPUTS, SPACING, Pair, assert_refused
-from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
+from sr_files import (
+    cad_report,
+    finding,
+    group,
+    image,
+    number,
+    own,
+    report,
+    scoord,
+    tracking,
+    write_report,
+)
 
 from MammoTrackerLib import Box, Mammogram
 from MammoTrackerLib.command.cli import main
@@ -176,6 +187,27 @@ def test_a_prediction_that_counts_as_marked_is_said(
     capsys.readouterr()
     assert main(["track", *exams, "--lesions", again, "--out", str(tmp_path / "again")]) == 0
     assert "1 box was predicted by MammoTracker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["track", "follow"])
+def test_what_the_user_said_is_the_same_in_the_next_report(
+    pair: Pair, exams: list[str], tmp_path: Path, command: str
+) -> None:
+    pytest.importorskip("highdicom")
+    images = [Mammogram.read(exam) for exam in exams]
+    said = ["CORRECTED", "DRAWN"]
+    groups = [
+        group(*tracking("1.2.3"), own("STATUS", "FOUND"), own("DECISION", decision),
+              number("length"), scoord("POLYLINE", corners(pair), image.instance_uids[0]))
+        for decision, image in zip(said, images, strict=True)
+    ]  # fmt: skip
+    file = write_report(tmp_path / "sr.dcm", report(*groups))
+    argv = [command, *exams, "--lesions", str(file), "--sr", "--out", str(tmp_path / "out")]
+    assert main(argv + (["--on", exams[0]] if command == "follow" else [])) == 0
+    lesions = read_lesions(tmp_path / "out" / "lesions.dcm", images).lesions
+    # A pair is tracked from the prior alone.
+    now = said if command == "follow" else [said[0], ""]
+    assert [lesion.decision for lesion in lesions] == now
 
 
 def test_a_point_has_no_size_beside_an_outline(
