@@ -23,7 +23,7 @@ POINT_MM = 10.0
 """Side of the box around a point: lesions that are found in screening are as long, about."""
 
 LEFT_OUT = {
-    "elsewhere": "on other images than the exams",
+    "elsewhere": "on other images",
     "unknown": "on an image that the report does not name",
     "off": "outside of their image",
     "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
