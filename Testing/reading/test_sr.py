@@ -172,6 +172,14 @@ def test_angles_mark_no_lesion(tmp_path):
     assert found.marks == () and found.left_out == {"no lesion": 1}
 
 
+def test_how_the_positioner_stood_is_no_mark_that_is_left_out(tmp_path):
+    """Of each image, CAD programs say its angles (DICOM PS3.16 TID 4020)."""
+    content = cad_report([A], finding("density", *outlined([20, 35], SQUARE, 1)))
+    content.ContentSequence[0].ContentSequence[0].ContentSequence = [number("angle", unit="deg")]
+    found = read(tmp_path, content)
+    assert len(found.marks) == 1 and not found.left_out.total()
+
+
 def test_three_dimensional_coordinates_are_counted(tmp_path):
     found = read(tmp_path, report(group(item("SCOORD3D", GraphicType="POINT"))))
     assert found.marks == () and found.left_out == {"three-dimensional": 1}
