@@ -214,7 +214,12 @@ def read_exam(
     """
     read = _read_with_own_spacing if is_for_all else Mammogram.read
     mammogram = read(path, spacing)
-    return mammogram if date is None else replace(mammogram, date=date)
+    if date in (None, mammogram.date):
+        return mammogram
+    remarks = mammogram.remarks
+    if mammogram.date is not None:
+        remarks += ("The file has another date than the one that was given, which counts.",)
+    return replace(mammogram, date=date, remarks=remarks)
 
 
 def _read_with_own_spacing(path: Path, otherwise: float) -> Mammogram:

@@ -161,6 +161,18 @@ def test_what_has_a_date_is_in_order_also_beside_exams_without(pair: Pair, tmp_p
     assert "The date of exam 2 is unknown" in said.err
 
 
+def test_a_date_that_contradicts_the_file_is_said(pair: Pair, tmp_path, capsys):
+    """As of dates in another order than the exams."""
+    images = [pair.prior_dicom, pair.current_dicom]
+    own = [Mammogram.read(image).date.isoformat() for image in images]
+    for dates, count in ((own, 0), (own[::-1], 2), (["", own[1]], 0)):
+        argv = arguments(images, images[0], pair.box, tmp_path / "out", "--dates", *dates)
+        assert main(argv) == 0
+        said = capsys.readouterr()
+        assert said.err.count("The file has another date") == count
+        assert not [date for date in own if date in said.err + said.out]
+
+
 def test_a_spacing_for_all_is_for_the_files_that_lack_one(pair: Pair, tmp_path, capsys):
     images = [pair.prior, pair.current_dicom]
     for spacings, said in (
