@@ -113,8 +113,9 @@ def run_follow(
                 markup = track_as_markup(number, strip.history.results[k].track, geometry)
                 path = folder / f"lesion-{number}-exam-{k + 1}.mrk.json"
                 path.write_text(json.dumps(markup, indent=2) + "\n")
+        shown = firsts[0].exam  # as which all are turned
         turns = [
-            nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else UNTURNED
+            nearest_turn(exams.alignment(shown, k).matrix) if k != shown else UNTURNED
             for k in range(len(exams))
         ]
         sorted_readers = [readers[k] for k in order]
@@ -134,8 +135,8 @@ def run_follow(
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
     if order != sorted(order):
-        shown = " ".join(str(k + 1) for k in order)
-        print(f"In the order of their dates, the exams are, as given: {shown}.")
+        given_as = " ".join(str(k + 1) for k in order)
+        print(f"In the order of their dates, the exams are, as given: {given_as}.")
     _print_strips(console, strips)
     print(
         f"Written to {one_line(str(out))}: history.json, history.csv, {pictures}, growth.png, "

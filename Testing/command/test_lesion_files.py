@@ -25,6 +25,7 @@ from sr_files import (
 )
 
 from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib import exams as series_exams
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.reading.lesions import read_lesions
 
@@ -187,6 +188,21 @@ def test_a_prediction_that_counts_as_marked_is_said(
     capsys.readouterr()
     assert main(["track", *exams, "--lesions", again, "--out", str(tmp_path / "again")]) == 0
     assert "1 box was predicted by MammoTracker" in capsys.readouterr().err
+
+
+def test_exams_are_aligned_with_those_alone_that_lesions_are_on(
+    pair: Pair, exams: list[str], tmp_path: Path, monkeypatch
+) -> None:
+    """Not with --on, if a report marks them elsewhere; so the film strip is turned as that exam."""
+    align, aligned = series_exams.align_reduced, []
+    monkeypatch.setattr(
+        series_exams, "align_reduced", lambda *given: aligned.append(given) or align(*given)
+    )
+    uid = Mammogram.read(exams[1]).instance_uids[0]
+    file = write_report(tmp_path / "sr.dcm", report(group(scoord("POLYLINE", corners(pair), uid))))
+    argv = ["follow", *exams, "--on", exams[0], "--lesions", str(file)]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    assert len(aligned) == 1
 
 
 @pytest.mark.parametrize("command", ["track", "follow"])
