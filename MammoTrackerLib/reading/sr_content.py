@@ -44,7 +44,7 @@ _TYPES = {
     "129770007": "calcification", "F-01776": "calcification", "111104": "calcification",
     # What CAD programs call a mass.
     "129793001": "mass", "F-01796": "mass",
-    "4147007": "mass", "M-03000": "mass",
+    "4147007": "mass", "M-03000": "mass", "129788004": "mass", "F-01791": "mass",
 }  # fmt: skip
 
 

@@ -101,6 +101,18 @@ def test_a_report_of_ohif(tmp_path):
     assert [mark.lesion_type for mark in marks] == ["", "mass"]
 
 
+@pytest.mark.parametrize("finding", ["4147007", "129788004", "129793001"])
+def test_codes_of_a_mass(tmp_path, finding):
+    """As such, as a mammographic breast mass, and as CAD programs write it."""
+    named = code("mass")
+    named[0].CodeValue = finding
+    items = (
+        item("CODE", "CONTAINS", "finding", ConceptCodeSequence=named),
+        scoord("POINT", [1, 2], A),
+    )
+    assert [mark.lesion_type for mark in marks_of(tmp_path, group(*items))] == ["mass"]
+
+
 def test_a_report_of_dcmqi_marks_a_segment_which_is_counted(tmp_path):
     segment = image("1.7", "CONTAINS", "segment")
     source = item("UIDREF", "CONTAINS", UID="1.8")
