@@ -91,6 +91,9 @@ def run_follow(
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
         order = in_order([exam.header.date for exam in given])
+        if order != sorted(order):  # said first, since exams are counted so in errors, too
+            shown = " ".join(str(k + 1) for k in order)
+            print(f"In the order of their dates, the exams are, as given: {shown}.")
         exams = Exams(tracker, [given[k] for k in order])
         remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
@@ -113,9 +116,9 @@ def run_follow(
                 markup = track_as_markup(number, strip.history.results[k].track, geometry)
                 path = folder / f"lesion-{number}-exam-{k + 1}.mrk.json"
                 path.write_text(json.dumps(markup, indent=2) + "\n")
-        shown = firsts[0].exam  # as which all are turned
+        upright = firsts[0].exam
         turns = [
-            nearest_turn(exams.alignment(shown, k).matrix) if k != shown else UNTURNED
+            nearest_turn(exams.alignment(upright, k).matrix) if k != upright else UNTURNED
             for k in range(len(exams))
         ]
         sorted_readers = [readers[k] for k in order]
@@ -134,9 +137,6 @@ def run_follow(
             )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
-    if order != sorted(order):
-        given_as = " ".join(str(k + 1) for k in order)
-        print(f"In the order of their dates, the exams are, as given: {given_as}.")
     _print_strips(console, strips)
     print(
         f"Written to {one_line(str(out))}: history.json, history.csv, {pictures}, growth.png, "
