@@ -92,8 +92,7 @@ def run_follow(
         given = [Exam.of(read(), tracker) for read in readers]
         order = in_order([exam.header.date for exam in given])
         if order != sorted(order):  # said first, since exams are counted so in errors, too
-            shown = " ".join(str(k + 1) for k in order)
-            print(f"In the order of their dates, the exams are, as given: {shown}.")
+            print(say_order(order))
         exams = Exams(tracker, [given[k] for k in order])
         remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
@@ -198,6 +197,12 @@ def followed(
         for k, (_, lesion_type) in enumerate(lesions)
     ]  # fmt: skip
     return [Strip(histories[k], one) for k, one in enumerate(grown)]
+
+
+def say_order(order: Sequence[int]) -> str:
+    """Return the sentence for the user on how exams, as they were given, are counted."""
+    shown = " ".join(str(k + 1) for k in order)
+    return f"In the order of their dates, the exams are, as given: {shown}."
 
 
 def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:
