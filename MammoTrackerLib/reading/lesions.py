@@ -234,7 +234,13 @@ def read_lesions(
         remarks += _turned(path, exams[marked], geometry)
         marks = [(Mark(bounds), marked) for bounds in boxes]
         return _lesion_file(path, exams, marks, Counter(), remarks)
-    if not is_report(path):
+    try:
+        is_sr = is_report(path)
+    except MammoTrackerError:
+        if head[128:132] == b"DICM":
+            raise
+        is_sr = False  # a text, say: it is not to be an image, as the reader of DICOM says
+    if not is_sr:
         raise MammoTrackerError(
             f"{path} holds no lesions: give a DICOM structured report (SR), an .mrk.json file of "
             "3D Slicer, or a mask (PNG, NRRD, NIfTI)."
