@@ -91,23 +91,28 @@ class LesionHistory:
 
     @property
     def new(self) -> tuple[int, float] | None:
-        """The first exam that shows it, and the probability that the exams before do not.
+        """The first exam that shows it, and the probability that the nearest seen before does not.
 
-        None if the first exam of all shows it.
+        None if no exam before was seen without it.
         """
-        there = [result.there for result in self.results]
-        first = next(k for k, chance in enumerate(there) if chance >= ABSENT)
-        return (first, 1 - there[first - 1]) if first else None
+        shown, absent = self._seen()
+        before = [k for k in absent if k < shown[0]]
+        return (shown[0], 1 - self.results[before[-1]].there) if before else None
 
     @property
     def gone(self) -> tuple[int, float] | None:
-        """The first exam after all that show it, and the probability that it does not.
+        """The first exam after all that show it on which it was missed, and how likely it is gone.
 
-        None if the last exam shows it.
+        None if no exam after was seen without it.
         """
-        there = [result.there for result in self.results]
-        last = max(k for k, chance in enumerate(there) if chance >= ABSENT)
-        return (last + 1, 1 - there[last + 1]) if last + 1 < len(there) else None
+        shown, absent = self._seen()
+        after = [k for k in absent if k > shown[-1]]
+        return (after[0], 1 - self.results[after[0]].there) if after else None
+
+    def _seen(self) -> tuple[list[int], list[int]]:
+        """Return which exams show it, and which do not; of others nobody knows: just `ABSENT`."""
+        there = list(enumerate(result.there for result in self.results))
+        return [k for k, p in there if p > ABSENT], [k for k, p in there if p < ABSENT]
 
     def as_dict(self) -> dict:
         """Return the history as JSON can hold it, with exact numbers."""

@@ -184,6 +184,23 @@ def test_a_lesion_that_nobody_looked_for_is_not_called_new():
     assert history.new is None and history.gone is None
 
 
+@pytest.mark.parametrize("unseen", [0, 1])
+def test_an_exam_that_does_not_show_the_place_shows_no_lesion_new_or_gone(unseen):
+    exams = Scripted(5, {(2, k): (0.1, 0) for k in (0, 1, 3, 4)})
+    real = exams.track
+
+    def track(source, target, boxes):
+        tracks = real(source, target, boxes)
+        if target not in (unseen, 4 - unseen):
+            return tracks
+        return [replace(t, candidates=(), score=0.0) for t in tracks]
+
+    exams.track = track
+    history = one(exams, 2)
+    assert history.new == (2, pytest.approx(0.9))
+    assert history.gone == (4 - (1 - unseen), pytest.approx(0.9))
+
+
 def test_a_history_survives_json():
     history = one(Scripted(4, {(3, 0): (0.5, 7)}), 3, {1: None})
     again = LesionHistory.from_dict(json.loads(json.dumps(history.as_dict())))

@@ -107,7 +107,7 @@ def _add_follow(commands: argparse._SubParsersAction) -> None:
         metavar="YYYY-MM-DD",
         nargs="+",
         default=[],
-        help="of each exam, where the files do not say it",
+        help="of each exam, which counts before the files; an empty one does not",
     )
     follow.add_argument("--out", metavar="DIR", type=Path, required=True)
     _add_force(follow)

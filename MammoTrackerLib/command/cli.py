@@ -114,6 +114,7 @@ def _track(arguments: argparse.Namespace) -> None:
     from .drawings.overlay import draw_overlay
     from .outputs import is_own_result, quiet_framework, track_as_markup, tracks_as_json
     from .sr import FILE_NAME, check_files, pair_history, write_sr
+    from .sr_groups import decisions_on
 
     _check_lesions(arguments)
     if arguments.sr:
@@ -153,7 +154,7 @@ def _track(arguments: argparse.Namespace) -> None:
                 [pair_history(track) for track in tracks],
                 [lesion.tracking for lesion in lesions],
                 [lesion.lesion_type for lesion in lesions],
-                {(k, 0): "" for k, lesion in enumerate(lesions) if lesion.is_predicted},
+                decisions_on(enumerate(lesions)),
                 [{0} if lesion.is_size_made_up else () for lesion in lesions],
             )
     for warning in (*remarks, *alignment.warnings):

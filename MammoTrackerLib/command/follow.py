@@ -27,14 +27,14 @@ from ..reading import read_mammogram
 from ..reading.geometry import Geometry
 from ..reading.header import other_spacing
 from ..reading.lesions import Lesion, LesionMarks, read_lesions
-from ..track import Status, as_percent
 from ..tracker import LesionTracker
 from .drawings.drawing import as_range
 from .drawings.growth_plot import draw_growth
-from .drawings.strip import Strip, draw_strip, summary
+from .drawings.strip import Strip, answer, draw_strip, summary
 from .history_files import LESION_FILES, history_as_json, is_own_history, write_history_csv
 from .outputs import quiet_framework, track_as_markup
 from .sr import FILE_NAME, check_files, write_sr
+from .sr_groups import decisions_on
 from .tables.cells import one_line, read_date
 
 _MOST_IN_A_LINE = 8
@@ -91,6 +91,8 @@ def run_follow(
         tracker = LesionTracker()
         given = [Exam.of(read(), tracker) for read in readers]
         order = in_order([exam.header.date for exam in given])
+        if order != sorted(order):  # said first, since exams are counted so in errors, too
+            print(say_order(order))
         exams = Exams(tracker, [given[k] for k in order])
         remarks = remarks_on(exams, force)
         on_exam = order.index(marked_as)
@@ -113,8 +115,9 @@ def run_follow(
                 markup = track_as_markup(number, strip.history.results[k].track, geometry)
                 path = folder / f"lesion-{number}-exam-{k + 1}.mrk.json"
                 path.write_text(json.dumps(markup, indent=2) + "\n")
+        upright = firsts[0].exam
         turns = [
-            nearest_turn(exams.alignment(on_exam, k).matrix) if k != on_exam else UNTURNED
+            nearest_turn(exams.alignment(upright, k).matrix) if k != upright else UNTURNED
             for k in range(len(exams))
         ]
         sorted_readers = [readers[k] for k in order]
@@ -128,14 +131,11 @@ def run_follow(
                 [strip.history for strip in strips],
                 [first.tracking for first in firsts],
                 [first.lesion_type for first in firsts],
-                {(k, first.exam): "" for k, first in enumerate(firsts) if first.is_predicted},
+                decisions_on((k, mark) for k, marks in enumerate(found) for mark in marks.placed),
                 pointed,
             )
     for remark in remarks:
         print(f"Warning: {remark}", file=sys.stderr)
-    if order != sorted(order):
-        shown = " ".join(str(k + 1) for k in order)
-        print(f"In the order of their dates, the exams are, as given: {shown}.")
     _print_strips(console, strips)
     print(
         f"Written to {one_line(str(out))}: history.json, history.csv, {pictures}, growth.png, "
@@ -199,6 +199,12 @@ def followed(
     return [Strip(histories[k], one) for k, one in enumerate(grown)]
 
 
+def say_order(order: Sequence[int]) -> str:
+    """Return the sentence for the user on how exams, as they were given, are counted."""
+    shown = " ".join(str(k + 1) for k in order)
+    return f"In the order of their dates, the exams are, as given: {shown}."
+
+
 def years_since_first(dates: Sequence[datetime.date | None]) -> list[float | None]:
     """Return the years since the first exam; None where its date or the first one is unknown."""
     first = dates[0]
@@ -214,7 +220,12 @@ def read_exam(
     """
     read = _read_with_own_spacing if is_for_all else Mammogram.read
     mammogram = read(path, spacing)
-    return mammogram if date is None else replace(mammogram, date=date)
+    if date in (None, mammogram.date):
+        return mammogram
+    remarks = mammogram.remarks
+    if mammogram.date is not None:
+        remarks += ("The file has another date than the one that was given, which counts.",)
+    return replace(mammogram, date=date, remarks=remarks)
 
 
 def _read_with_own_spacing(path: Path, otherwise: float) -> Mammogram:
@@ -304,11 +315,7 @@ def _print_strips(console: Console, strips: Sequence[Strip]) -> None:
 
 def _cells(strip: Strip) -> list[list[str]]:
     """Return in words the answer on each exam and, where there is one, its size."""
-    cells = []
-    for k, (result, size) in enumerate(zip(strip.history.results, strip.growth.sizes, strict=True)):
-        track = result.track
-        said = "marked" if k == strip.history.marked else track.status.value
-        if not result.by_user and track.status in (Status.FOUND, Status.UNCERTAIN):
-            said += f" {as_percent(track.score)}"
-        cells.append([said] if size is None else [said, f"{size.longest_mm:.1f} mm"])
-    return cells
+    return [
+        [answer(strip, k)] + ([] if size is None else [f"{size.longest_mm:.1f} mm"])
+        for k, size in enumerate(strip.growth.sizes)
+    ]

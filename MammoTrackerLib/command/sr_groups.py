@@ -22,7 +22,7 @@ DCM) is the probability that the box is right. Those of scheme 99MAMMOTRACKER ar
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -30,6 +30,7 @@ from ..box import Box
 from ..growth import made_up_sizes
 from ..history import LesionHistory
 from ..mammogram import Header, Mammogram
+from ..reading.lesions import Lesion
 from ..reading.sr_content import SCHEME
 from ..track import Status
 
@@ -60,6 +61,15 @@ _FINDINGS = {
     "": ("52988006", "SCT", "Lesion"),
 }
 _SIDES = {"L": ("7771000", "SCT", "Left"), "R": ("24028007", "SCT", "Right")}
+
+
+def decisions_on(marks: Iterable[tuple[int, Lesion]]) -> dict[tuple[int, int], str]:
+    """Return by (lesion, exam) what a report said of marks: of `DECISIONS`, "" if predicted."""
+    return {
+        (number, mark.exam): mark.decision.lower()
+        for number, mark in marks
+        if mark.is_predicted or mark.decision.lower() in DECISIONS
+    }
 
 
 def lesion_groups(

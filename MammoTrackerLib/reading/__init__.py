@@ -26,9 +26,15 @@ def read_mammogram(
         otherwise = spacing_pair(otherwise)
     head = first_bytes(path)
     format_name = None if head[128:132] == b"DICM" else image_format(path, head)
-    if format_name is None:
-        return read_dicom(path, spacing, otherwise)
-    return read_image(path, spacing, otherwise, format_name)
+    try:
+        if format_name is None:
+            return read_dicom(path, spacing, otherwise)
+        return read_image(path, spacing, otherwise, format_name)
+    except MammoTrackerError as error:
+        if str(path) in str(error):
+            raise
+        # What is wrong with the image as such: of several, one could not tell of which.
+        raise MammoTrackerError(f"In {path}: {error}") from None
 
 
 def read_header(path: Path) -> Header:

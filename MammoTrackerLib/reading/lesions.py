@@ -23,7 +23,7 @@ POINT_MM = 10.0
 """Side of the box around a point: lesions that are found in screening are as long, about."""
 
 LEFT_OUT = {
-    "elsewhere": "on other images than the exams",
+    "elsewhere": "on other images",
     "unknown": "on an image that the report does not name",
     "off": "outside of their image",
     "large": f"longer than {MAX_LESION_MM:g} mm, which no lesion is",
@@ -88,9 +88,13 @@ class LesionMarks:
     @property
     def pointed(self) -> set[int]:
         """On which exams the user pointed at it alone."""
-        said = [self.first] if not self.first.is_predicted else []
-        said += [mark for mark in self.others.values() if mark is not None]
+        said = [mark for mark in self.placed if not mark.is_predicted]
         return {mark.exam for mark in said if mark.is_size_made_up}
+
+    @property
+    def placed(self) -> list[Lesion]:
+        """All marks that have a place."""
+        return [self.first, *(mark for mark in self.others.values() if mark is not None)]
 
 
 @dataclass(frozen=True)
@@ -230,7 +234,13 @@ def read_lesions(
         remarks += _turned(path, exams[marked], geometry)
         marks = [(Mark(bounds), marked) for bounds in boxes]
         return _lesion_file(path, exams, marks, Counter(), remarks)
-    if not is_report(path):
+    try:
+        is_sr = is_report(path)
+    except MammoTrackerError:
+        if head[128:132] == b"DICM":
+            raise
+        is_sr = False  # a text, say: it is not to be an image, as the reader of DICOM says
+    if not is_sr:
         raise MammoTrackerError(
             f"{path} holds no lesions: give a DICOM structured report (SR), an .mrk.json file of "
             "3D Slicer, or a mask (PNG, NRRD, NIfTI)."

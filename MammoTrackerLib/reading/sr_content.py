@@ -44,7 +44,7 @@ _TYPES = {
     "129770007": "calcification", "F-01776": "calcification", "111104": "calcification",
     # What CAD programs call a mass.
     "129793001": "mass", "F-01796": "mass",
-    "4147007": "mass", "M-03000": "mass",
+    "4147007": "mass", "M-03000": "mass", "129788004": "mass", "F-01791": "mass",
 }  # fmt: skip
 
 
@@ -176,10 +176,12 @@ class Reader:
             return
         is_group = kind == "CONTAINER" and concept == _GROUP
         is_finding = kind in ("CODE", "CONTAINER") and concept == _SINGLE_FINDING
-        if kind == "NUM" and _is_angle(item):
-            self.left_out["no lesion"] += 1
-            return
         children = list(item.get("ContentSequence") or ())
+        if kind == "NUM" and _is_angle(item):  # also how an image's positioner stood
+            self.left_out["no lesion"] += any(
+                child.get("ValueType") == "SCOORD" for child in children
+            )
+            return
         is_hidden |= any(map(_is_not_shown, children))
         is_composite = kind == "CODE" and concept == _COMPOSITE
         # Outside of any group, a measurement or an observation is a lesion of its own.

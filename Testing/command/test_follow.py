@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from command_line import SPACING, Pair, cells, read_table
 from PIL import Image
@@ -161,6 +162,18 @@ def test_what_has_a_date_is_in_order_also_beside_exams_without(pair: Pair, tmp_p
     assert "The date of exam 2 is unknown" in said.err
 
 
+def test_a_date_that_contradicts_the_file_is_said(pair: Pair, tmp_path, capsys):
+    """As of dates in another order than the exams."""
+    images = [pair.prior_dicom, pair.current_dicom]
+    own = [Mammogram.read(image).date.isoformat() for image in images]
+    for dates, count in ((own, 0), (own[::-1], 2), (["", own[1]], 0)):
+        argv = arguments(images, images[0], pair.box, tmp_path / "out", "--dates", *dates)
+        assert main(argv) == 0
+        said = capsys.readouterr()
+        assert said.err.count("The file has another date") == count
+        assert not [date for date in own if date in said.err + said.out]
+
+
 def test_a_spacing_for_all_is_for_the_files_that_lack_one(pair: Pair, tmp_path, capsys):
     images = [pair.prior, pair.current_dicom]
     for spacings, said in (
@@ -192,6 +205,20 @@ def test_an_exam_that_does_not_fit_is_said(pair: Pair, mammogram_paths, tmp_path
     assert "to exam 2" not in said
     remarks = json.loads((tmp_path / "out" / "history.json").read_text())["remarks"]
     assert any("From exam 1 to exam 3" in remark for remark in remarks)
+
+
+def test_exams_of_an_error_are_counted_in_an_order_that_is_said(series, tmp_path, capsys):
+    paths, boxes = series
+    other = pydicom.dcmread(paths[0])
+    other.ImageLaterality, other.StudyDate = "R", "20180101"
+    for keyword in ("SeriesDate", "ContentDate", "AcquisitionDate"):
+        setattr(other, keyword, other.StudyDate)
+    other.save_as(tmp_path / "other.dcm")
+    given = [*paths[1:], tmp_path / "other.dcm"]
+    assert main(arguments(given, paths[1], boxes[1], tmp_path / "out")) == 2
+    said = capsys.readouterr()
+    assert "exam 1 is R, and that of exam 2 is L" in said.err
+    assert "as given: 3 1 2" in said.out
 
 
 def test_one_image_twice_is_said(pair: Pair, tmp_path, capsys):

@@ -11,9 +11,21 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from command_line import OUTPUTS, SPACING, Pair, assert_refused
-from sr_files import cad_report, finding, group, image, own, report, scoord, tracking, write_report
+from sr_files import (
+    cad_report,
+    finding,
+    group,
+    image,
+    number,
+    own,
+    report,
+    scoord,
+    tracking,
+    write_report,
+)
 
 from MammoTrackerLib import Box, Mammogram
+from MammoTrackerLib import exams as series_exams
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.reading.lesions import read_lesions
 
@@ -81,7 +93,7 @@ def test_boxes_and_a_file_together_and_a_report(
     said = capsys.readouterr()
     assert "lesions.dcm" in said.out
     assert "a box of 10 mm was put around them: 1 of the marks" in said.err
-    assert "1 on other images than the exams" in said.err
+    assert "1 on other images" in said.err
     assert len(json.loads((tmp_path / "out" / "tracks.json").read_text())["remarks"]) >= 2
 
     found = read_lesions(tmp_path / "out" / "lesions.dcm", [Mammogram.read(e) for e in exams])
@@ -176,6 +188,42 @@ def test_a_prediction_that_counts_as_marked_is_said(
     capsys.readouterr()
     assert main(["track", *exams, "--lesions", again, "--out", str(tmp_path / "again")]) == 0
     assert "1 box was predicted by MammoTracker" in capsys.readouterr().err
+
+
+def test_exams_are_aligned_with_those_alone_that_lesions_are_on(
+    pair: Pair, exams: list[str], tmp_path: Path, monkeypatch
+) -> None:
+    """Not with --on, if a report marks them elsewhere; so the film strip is turned as that exam."""
+    align, aligned = series_exams.align_reduced, []
+    monkeypatch.setattr(
+        series_exams, "align_reduced", lambda *given: aligned.append(given) or align(*given)
+    )
+    uid = Mammogram.read(exams[1]).instance_uids[0]
+    file = write_report(tmp_path / "sr.dcm", report(group(scoord("POLYLINE", corners(pair), uid))))
+    argv = ["follow", *exams, "--on", exams[0], "--lesions", str(file)]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    assert len(aligned) == 1
+
+
+@pytest.mark.parametrize("command", ["track", "follow"])
+def test_what_the_user_said_is_the_same_in_the_next_report(
+    pair: Pair, exams: list[str], tmp_path: Path, command: str
+) -> None:
+    pytest.importorskip("highdicom")
+    images = [Mammogram.read(exam) for exam in exams]
+    said = ["CORRECTED", "DRAWN"]
+    groups = [
+        group(*tracking("1.2.3"), own("STATUS", "FOUND"), own("DECISION", decision),
+              number("length"), scoord("POLYLINE", corners(pair), image.instance_uids[0]))
+        for decision, image in zip(said, images, strict=True)
+    ]  # fmt: skip
+    file = write_report(tmp_path / "sr.dcm", report(*groups))
+    argv = [command, *exams, "--lesions", str(file), "--sr", "--out", str(tmp_path / "out")]
+    assert main(argv + (["--on", exams[0]] if command == "follow" else [])) == 0
+    lesions = read_lesions(tmp_path / "out" / "lesions.dcm", images).lesions
+    # A pair is tracked from the prior alone.
+    now = said if command == "follow" else [said[0], ""]
+    assert [lesion.decision for lesion in lesions] == now
 
 
 def test_a_point_has_no_size_beside_an_outline(

@@ -103,8 +103,9 @@ def test_one_row_is_no_image(tmp_path, grey):
 
 
 def test_black_image_is_refused(tmp_path, grey):
+    """And the file is named: of thirty exams, one could not tell which it is."""
     path = write_image(tmp_path / "a.png", grey * 0)
-    with pytest.raises(MammoTrackerError, match="is empty"):
+    with pytest.raises(MammoTrackerError, match=rf"^In {path}: The image is empty"):
         Mammogram.read(path, spacing=0.07)
 
 

@@ -52,9 +52,7 @@ def test_marks_go_to_their_exams(tmp_path):
         (1, BOX, "1.5"), (0, BOX, "1.5"),
     ]  # fmt: skip
     # Twice the same mark is one.
-    assert found.remarks == (
-        "Of the marks, these were left out: 1 on other images than the exams.",
-    )
+    assert found.remarks == ("Of the marks, these were left out: 1 on other images.",)
 
 
 def test_no_mark_on_the_exam(tmp_path):
@@ -101,7 +99,7 @@ def test_a_mark_on_an_image_that_is_not_named_is_said(tmp_path):
     found = read_lesions(write(tmp_path, outline(), unnamed, outline(B)), [exam(A)])
     assert len(found.lesions) == 1
     (remark,) = found.remarks
-    assert "1 on other images than the exams; 1 on an image that the report does not" in remark
+    assert "1 on other images; 1 on an image that the report does not" in remark
 
 
 def test_an_exam_that_is_not_known_to_dicom(tmp_path):
@@ -268,7 +266,7 @@ def test_a_mask_that_lies_otherwise_is_remarked_on(tmp_path):
 def test_other_files(tmp_path, film):
     with pytest.raises(MammoTrackerError, match="holds no lesions"):
         read_lesions(write_dicom(tmp_path / "a.dcm", film), [exam(A)])
-    with pytest.raises(MammoTrackerError, match="not an image|holds no lesions"):
+    with pytest.raises(MammoTrackerError, match="holds no lesions"):
         (tmp_path / "a.txt").write_text("100 200 300 400\n" * 99)
         read_lesions(tmp_path / "a.txt", [exam(A)])
     with pytest.raises(MammoTrackerError, match="no file"):

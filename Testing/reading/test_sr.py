@@ -101,6 +101,18 @@ def test_a_report_of_ohif(tmp_path):
     assert [mark.lesion_type for mark in marks] == ["", "mass"]
 
 
+@pytest.mark.parametrize("finding", ["4147007", "129788004", "129793001"])
+def test_codes_of_a_mass(tmp_path, finding):
+    """As such, as a mammographic breast mass, and as CAD programs write it."""
+    named = code("mass")
+    named[0].CodeValue = finding
+    items = (
+        item("CODE", "CONTAINS", "finding", ConceptCodeSequence=named),
+        scoord("POINT", [1, 2], A),
+    )
+    assert [mark.lesion_type for mark in marks_of(tmp_path, group(*items))] == ["mass"]
+
+
 def test_a_report_of_dcmqi_marks_a_segment_which_is_counted(tmp_path):
     segment = image("1.7", "CONTAINS", "segment")
     source = item("UIDREF", "CONTAINS", UID="1.8")
@@ -170,6 +182,14 @@ def test_angles_mark_no_lesion(tmp_path):
     angle = number("angle", [scoord("POLYLINE", [1, 1, 5, 5, 9, 1], A)], "deg")
     found = read(tmp_path, report(group(*tracking("1.1"), angle)))
     assert found.marks == () and found.left_out == {"no lesion": 1}
+
+
+def test_how_the_positioner_stood_is_no_mark_that_is_left_out(tmp_path):
+    """Of each image, CAD programs say its angles (DICOM PS3.16 TID 4020)."""
+    content = cad_report([A], finding("density", *outlined([20, 35], SQUARE, 1)))
+    content.ContentSequence[0].ContentSequence[0].ContentSequence = [number("angle", unit="deg")]
+    found = read(tmp_path, content)
+    assert len(found.marks) == 1 and not found.left_out.total()
 
 
 def test_three_dimensional_coordinates_are_counted(tmp_path):

@@ -116,7 +116,7 @@ def test_a_report_marks_lesions_of_its_volumes(exams, tmp_path):
         assert_same_box(bridge.box_of(roi, volume), SQUARE)
     assert [bridge.lesion_type(roi) for roi in rois] == ["mass", ""]
     assert [tracking_of(roi) for roi in rois] == ["1.6", "1.5"]
-    assert remarks == ("Of the marks, these were left out: 1 on other images than the exams.",)
+    assert remarks == ("Of the marks, these were left out: 1 on other images.",)
     said = str(remarks) + "".join(roi.GetName() for roi in rois)
     assert not [secret for secret in SECRETS if secret in said]
 

@@ -14,7 +14,7 @@ from ...marked import MarkedLesion
 from ...pair import in_order
 from ...tracker import LesionTracker
 from ..drawings.strip import Strip
-from ..follow import followed, read_exam, remarks_on, years_since_first
+from ..follow import followed, read_exam, remarks_on, say_order, years_since_first
 from ..history_files import history_rows
 from ..tables.cells import (
     candidates_cell,
@@ -74,9 +74,13 @@ def _results(
     for row in group:
         read_path(row, "exam", folder)
     read = {name: Exam.of(_read(folder, group, name), tracker) for name in names}
-    names = [names[k] for k in in_order([read[name].header.date for name in names])]
+    order = in_order([read[name].header.date for name in names])
+    names = [names[k] for k in order]
     exams = Exams(tracker, [read[name] for name in names])
-    remarks = text_cell(" ".join(remarks_on(exams, force)))
+    try:
+        remarks = text_cell(" ".join(remarks_on(exams, force)))
+    except MammoTrackerError as error:
+        raise MammoTrackerError(f"{error} {say_order(order)}") from None
     years = years_since_first([exam.header.date for exam in exams])
     known, problems = {}, {}
     for name in dict.fromkeys(row["lesion_id"] for row in group):

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...growth import Growth, duration, signed
-from ...history import ExamResult, LesionHistory
+from ...history import ABSENT, ExamResult, LesionHistory
 from ...mammogram import Mammogram
 from ...orientation import Turn, is_quarter
 from ...track import Status, as_percent
@@ -131,7 +131,7 @@ def _picture(
     title = "MammoTracker" + part_title(shown, len(strips))
     draw.text((_MARGIN, 10), title, fill=TEXT, font=font(16))
     draw.text(
-        (width - _MARGIN, 12), "solid: by the user or found   dashed: uncertain",
+        (width - _MARGIN, 12), "solid: by the user or found   dashed: not sure",
         fill=MUTED, font=font(14), anchor="ra",
     )  # fmt: skip
     for place, k in enumerate(shown):
@@ -176,7 +176,22 @@ def summary(strip: Strip) -> str:
         if change.doubling_days is not None:
             text += f", volume doubles in {change.doubling_days:.0f} days"
         parts.append(text)
-    return "; ".join(parts)
+    return "; ".join(parts) or f"measured on exam {strip.history.marked + 1} alone"
+
+
+def answer(strip: Strip, exam: int) -> str:
+    """Say in a few words what is known of a lesion on an exam, by its index."""
+    result = strip.history.results[exam]
+    track, is_there = result.track, result.track.status is not Status.NOT_FOUND
+    if exam == strip.history.marked:
+        return "marked"
+    if result.by_user:
+        return "set by the user" if is_there else "not there, says the user"
+    if not is_there and result.there < ABSENT:
+        return f"not there {as_percent(1 - result.there)}"
+    if not (track.candidates or track.score):  # nobody looked
+        return track.status.value
+    return f"{track.status.value} {as_percent(track.score)}"
 
 
 def _field_mm(strip: Strip) -> float:
@@ -196,7 +211,7 @@ def _tile(mammogram: Mammogram, result: ExamResult, field_mm: float, turn: Turn)
     sides = np.array([box.width, box.height]) * mammogram.spacing
     if is_quarter(turn):
         sides = sides[::-1]
-    return image, sides / field_mm * _TILE / 2, track.status is Status.UNCERTAIN
+    return image, sides / field_mm * _TILE / 2, track.status is not Status.FOUND
 
 
 def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str]:
@@ -204,19 +219,7 @@ def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str
     when = f"exam {exam + 1}"
     if years[exam] is not None:
         when += f":  {duration(years[exam])}" if exam else ":  0 years"
-    result = strip.history.results[exam]
-    track, size = result.track, strip.growth.sizes[exam]
-    if exam == strip.history.marked:
-        how = "marked"
-    elif result.by_user:
-        is_there = track.status is not Status.NOT_FOUND
-        how = "set by the user" if is_there else "not there, says the user"
-    elif track.status is Status.NOT_FOUND and result.there < 0.5:
-        how = f"not there {as_percent(1 - result.there)}"
-    elif track.status is Status.REGISTRATION:
-        how = "from registration"
-    else:
-        how = f"{track.status.value} {as_percent(track.score)}"
+    how, size = answer(strip, exam), strip.growth.sizes[exam]
     if size is None:
         return [when, how]
     error = f" ± {size.error_mm:.1f}" if size.error_mm else ""

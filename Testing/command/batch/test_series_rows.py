@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydicom
 import pytest
 from command_line import SPACING, Pair, read_table, write_table
 
@@ -59,6 +60,18 @@ def test_a_row_each_is_answered_and_failures_say_why(table, pair):
     assert "missing.png" in rows[4]["message"]
     assert rows[6]["exam_group"] == "'=c" and "YYYY-MM-DD" in rows[6]["message"]
     assert "nonsense" not in rows[6]["message"]
+
+
+def test_exams_that_differ_are_counted_in_an_order_that_is_said(table, pair):
+    rows = read_table(table)[:2]
+    rows[0]["exam"] = str(pair.current_dicom)
+    other = pydicom.dcmread(pair.prior_dicom)
+    other.ImageLaterality = "R"
+    other.save_as(table.with_name("other.dcm"))
+    rows[1]["exam"] = "other.dcm"
+    for answer in answers_of(table, rows):
+        assert "exam 1 is R, and that of exam 2 is L" in answer["message"]
+        assert answer["message"].endswith("as given: 2 1.")
 
 
 def test_an_ended_run_goes_on_in_the_middle_of_a_series(table):

@@ -17,7 +17,7 @@ from MammoTrackerLib import Box, Mammogram, Status, Track
 from MammoTrackerLib.command.drawings import strip as strip_module
 from MammoTrackerLib.command.drawings.drawing import COLORS, MOST_HIGH
 from MammoTrackerLib.command.drawings.growth_plot import draw_growth
-from MammoTrackerLib.command.drawings.strip import Strip, draw_strip, summary
+from MammoTrackerLib.command.drawings.strip import Strip, answer, draw_strip, summary
 from MammoTrackerLib.command.history_files import LESION_FILES, is_own_history
 from MammoTrackerLib.growth import growth
 from MammoTrackerLib.history import ExamResult, LesionHistory
@@ -50,10 +50,11 @@ def colored(image: np.ndarray, number: int) -> np.ndarray:
 
 
 def test_found_uncertain_and_lost_boxes_differ(tmp_path):
-    image = drawn(tmp_path / "a.png", [strip(Status.FOUND, Status.UNCERTAIN, None)])
+    exams = Status.FOUND, Status.UNCERTAIN, None, Status.REGISTRATION
+    image = drawn(tmp_path / "a.png", [strip(*exams)])
     boxes = colored(image, 1)[90:280]
-    counts = [boxes[:, x : x + 184].sum() for x in (14, 208, 402)]
-    assert counts[0] > counts[1] > 0 == counts[2]
+    counts = [boxes[:, x : x + 184].sum() for x in (14, 208, 402, 596)]
+    assert counts[0] > counts[1] > 0 == counts[2] and counts[3] == counts[1]
 
 
 def test_every_exam_is_read_once_and_many_go_on_in_the_next_line(tmp_path):
@@ -89,6 +90,21 @@ def test_the_summary_says_what_became_of_a_lesion():
     text = summary(strip(Status.FOUND, Status.FOUND, None))
     assert "gone on exam 3 (90 %)" in text
     assert "no change that can be measured: +0 % (-" in text
+    assert summary(strip(Status.NOT_FOUND, Status.FOUND, marked=1)) == "measured on exam 2 alone"
+
+
+def test_the_answer_on_an_exam_in_words():
+    said = strip(Status.FOUND, None, Status.UNCERTAIN)
+    assert [answer(said, k) for k in range(3)] == ["marked", "not there 90 %", "uncertain 100 %"]
+    kept = strip(Status.FOUND, Status.REGISTRATION, Status.NOT_FOUND, Status.FOUND, None)
+    results = list(kept.history.results)
+    for k in (1, 2):  # nobody looked, so that there is no probability
+        results[k] = replace(results[k], track=replace(results[k].track, score=0.0))
+    results[3:] = [replace(result, by_user=True) for result in results[3:]]
+    kept = replace(kept, history=replace(kept.history, results=tuple(results)))
+    assert [answer(kept, k) for k in range(1, 5)] == [
+        "kept from registration", "not found", "set by the user", "not there, says the user",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("years", [[0.0, 1.5, 4.0], [None, None, None]])
