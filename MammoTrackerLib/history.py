@@ -292,8 +292,18 @@ def _history(
                 highest, seen_on = result.there, k
             if not result.by_user:
                 there = presence(highest, exams.tracker.presence)
+                is_lost = result.track.status is Status.NOT_FOUND
+                if is_lost and all(_is_off(way, exams, k) for way in ways[k]):
+                    there = max(there, ABSENT)  # the exam does not show where it would be
                 results[k] = _with_presence(result, there, seen_on, exams.tracker.thresholds[1])
     return LesionHistory(marked, tuple(results[k] for k in range(len(exams))))
+
+
+def _is_off(way: Way, exams: Exams, number: int) -> bool:
+    """Whether a lesion's place, by the registration on a way, is beyond an exam's image."""
+    x, y = exams.alignment(way.source, number).map_box(way.track.prior_box).center
+    columns, rows = exams[number].size
+    return not (0 <= x <= columns and 0 <= y <= rows)
 
 
 def _measured(

@@ -32,6 +32,7 @@ class Scripted(Exams):
     def __init__(self, count: int, answers: dict, usual: tuple[float, float] = (0.99, 0)) -> None:
         self.count, self.answers, self.usual = count, answers, usual
         self.asked: list[tuple[int, int]] = []
+        self.off: set[tuple[int, int]] = set()
 
     def __len__(self) -> int:
         return self.count
@@ -50,6 +51,11 @@ class Scripted(Exams):
     def alignment(self, source: int, target: int):
         class alignment:
             matrix = np.eye(2)
+
+            @staticmethod
+            def map_box(box: Box) -> Box:
+                off = -1000.0 if (source, target) in self.off else 0.0
+                return Box(box.x0 + off, box.y0, box.x1 + off, box.y1)
 
         return alignment
 
@@ -199,6 +205,16 @@ def test_an_exam_that_does_not_show_the_place_shows_no_lesion_new_or_gone(unseen
     history = one(exams, 2)
     assert history.new == (2, pytest.approx(0.9))
     assert history.gone == (4 - (1 - unseen), pytest.approx(0.9))
+
+
+def test_a_lesion_beyond_the_edge_of_an_exam_is_not_called_gone():
+    """The window that is searched reaches into the image, where something else is."""
+    exams = Scripted(3, {(0, 2): (0.05, 0), (1, 2): (0.05, 0)})
+    assert one(exams, 0).gone == (2, pytest.approx(0.95))
+    exams.off = {(0, 2), (1, 2)}
+    history = one(exams, 0)
+    assert history.gone is None and history.results[2].track.status is Status.NOT_FOUND
+    assert "not there" not in history.results[2].track.reason
 
 
 def test_a_history_survives_json():
