@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -230,7 +231,9 @@ def _rows(
     totals: Counter[str],
 ) -> Iterator[Row]:
     """Yield the manifest's rows, those of one pair or series together, and count them."""
-    make, id_column = (_series_rows, "exam_group") if series else (_pair_rows, "pair_id")
+    make, id_column = _pair_rows, "pair_id"
+    if series:
+        make, id_column = partial(_series_rows, has_dates=marks.has_dates), "exam_group"
     for number, of_patient in groupby(chosen_images(database), lambda image: image.patient):
         marked = [(image, marks.on(image)) for image in of_patient]
         names = _names(marked, number, database)
@@ -329,7 +332,9 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
             yield cells | (box_cells(known[lesion].box, TRUTH_COLUMNS) if lesion in known else {})
 
 
-def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
+def _series_rows(
+    name: str, exams: Sequence[Exam], has_marks: bool, base: str, has_dates: bool
+) -> Iterator[Row]:
     types = _types(exams) if has_marks else {"1": ""}
     for lesion, lesion_type in types.items():
         for image, lesions, _ in exams:
@@ -337,6 +342,7 @@ def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -
                 "exam_group": name,
                 "lesion_id": lesion,
                 "exam": _cell(base, image),
+                "date": image.date if has_dates else "",
                 "lesion_type": lesion_type,
             }
             box = lesions[lesion].box if lesion in lesions else None

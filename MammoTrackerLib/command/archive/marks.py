@@ -64,7 +64,11 @@ class Marks:
         How many marks are not used, by the reason.
     points
         How many boxes were put around points.
+    has_dates
+        Whether the images' dates are from a table, and not from their files.
     """
+
+    has_dates = False
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -174,6 +178,7 @@ class Marks:
         MammoTrackerError
             If a table is missing or lacks columns.
         """
+        self.has_dates = True
         database = self._database
         above = folder.absolute().as_posix()
         database.create_function(

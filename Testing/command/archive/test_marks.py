@@ -47,13 +47,13 @@ def coordinates(*boxes: tuple[int, ...]) -> str:
     return str(tuple((y0, x0, y1, x1) for x0, y0, x1, y1 in boxes))
 
 
-def run(embed: Embed, findings: list[dict], tmp_path: Path) -> list[dict[str, str]]:
+def run(embed: Embed, findings: list[dict], tmp_path: Path, *more: str) -> list[dict[str, str]]:
     tables = tmp_path / "tables"
     tables.mkdir()
     write_table(tables / METADATA, embed.metadata)
     write_table(tables / CLINICAL, [dict.fromkeys(CLINICAL_COLUMNS, "") | row for row in findings])
     argv = ["manifest", str(embed.folder), "--out", str(tmp_path / "m.csv"), "--workers", "1"]
-    assert main([*argv, "--embed-tables", str(tables)]) == 0
+    assert main([*argv, "--embed-tables", str(tables), *more]) == 0
     return read_table(tmp_path / "m.csv")
 
 
@@ -95,6 +95,14 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
         "of EMBED: ROI_coords, num_roi and match_level disagree": 1,
         "on an image that was left out": 1,
     }
+
+
+def test_series_have_the_dates_of_the_metadata_which_count_before_the_headers(tmp_path):
+    embed = Embed(tmp_path / "images")
+    embed.exam(1, 2014, coordinates(ROI), "[1]")
+    embed.exam(1, 2012)
+    rows = run(embed, [{"acc_anon": "201401", "side": "L"}], tmp_path, "--series")
+    assert [row["date"] for row in rows] == ["2012-03-07", "2014-03-07"]
 
 
 def test_tables_of_embed_that_are_missing_are_said(tmp_path, capsys):
