@@ -169,7 +169,7 @@ class Marks:
         tables
             Folder of EMBED's tables.
         folder
-            The archive: a folder in or above ``cohort_N``.
+            The archive; its files are known by their names and the two folders above.
         key
             What digests are made with.
 
@@ -182,7 +182,7 @@ class Marks:
         database = self._database
         above = folder.absolute().as_posix()
         database.create_function(
-            "embed_key", 1, lambda path: embed.image_key(f"{above}/{path}"), deterministic=True
+            "embed_key", 1, lambda path: _embed_key(f"{above}/{path}"), deterministic=True
         )
         database.execute(
             "CREATE TEMP TABLE embed (key PRIMARY KEY, reason, empi, patient, date, side, view)"
@@ -208,7 +208,7 @@ class Marks:
         rois: dict[str, list[tuple]] = {}
         known = "SELECT 1 FROM image WHERE key = ?"
         for _, cells in embed.read_table(tables / embed.METADATA, embed.METADATA_COLUMNS):
-            image = embed.image_key(cells["anon_dicom_path"])
+            image = _embed_key(cells["anon_dicom_path"])
             if database.execute(known, (image,)).fetchone() is None:
                 continue
             reason = None
@@ -323,6 +323,11 @@ class Marks:
         ).fetchone()
         self.left_out["on no image of the archive"] += elsewhere
         self.left_out["on an image that was left out"] += total - elsewhere - self._used
+
+
+def _embed_key(path: str) -> str:
+    """Return the end of a path, which tells EMBED's files apart; its beginning is of a disk."""
+    return "/".join(path.replace("\\", "/").split("/")[-3:])
 
 
 def _placed(bounds: list[float], image: Image, is_box: bool) -> tuple[Box, bool] | str:

@@ -97,6 +97,15 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
     }
 
 
+def test_a_cohort_may_be_in_a_folder_of_another_name(tmp_path):
+    embed = Embed(tmp_path / "images")
+    embed.exam(1, 2012, coordinates(ROI), "[1]")
+    embed.exam(1, 2014)
+    embed.folder = (embed.folder / "cohort_1").rename(tmp_path / "my part")
+    (row,) = run(embed, [{"acc_anon": "201201", "side": "L"}], tmp_path)
+    assert (row["prior"], row["current"]) == ("my part/1/2012/L.dcm", "my part/1/2014/L.dcm")
+
+
 def test_series_have_the_dates_of_the_metadata_which_count_before_the_headers(tmp_path):
     embed = Embed(tmp_path / "images")
     embed.exam(1, 2014, coordinates(ROI), "[1]")
