@@ -30,7 +30,7 @@ from ..tables.columns import (
 )
 from .files import File, read_files, walk
 from .inventory import Inventory
-from .marks import ImageMark, Marks
+from .marks import ImageMark, Marks, check_tables
 from .patients import write_patients
 from .trackable import Image, choose_images, chosen_images, gather_images, reasons_of
 
@@ -105,6 +105,7 @@ def run_manifest(
         )
     if patients is not None and os.path.realpath(patients) == os.path.realpath(out):
         raise MammoTrackerError("Give --patients another name than --out: it is not for others.")
+    check_tables(boxes, embed_tables)
     base = _base(folder, out)
     own = [out, journal_path, journal_path.with_name(journal_path.name + "-journal")]
     own += [patients] if patients else []

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from ...reading.archive import digest
 from ...reading.lesions import LEFT_OUT, mark_box
 from ..tables.cells import read_box
 from ..tables.columns import BOX_COLUMNS
-from ..tables.rows import read_rows
+from ..tables.rows import Row, read_rows
 from .trackable import REPORT, Image
 
 _PREDICTED = "predicted by MammoTracker itself"
@@ -123,11 +123,7 @@ class Marks:
         MammoTrackerError
             If it cannot be read, or a box is none.
         """
-        for row in read_rows(path, ("image", *BOX_COLUMNS)):
-            try:
-                box = read_box(row, BOX_COLUMNS)
-            except MammoTrackerError as error:
-                raise MammoTrackerError(f"{path}, line {row.line}: {error}") from None
+        for row, box in _rows_with_boxes(path):
             if box is None:
                 self.left_out[_WITHOUT_BOX] += 1
                 continue
@@ -328,6 +324,30 @@ class Marks:
 def _embed_key(path: str) -> str:
     """Return the end of a path, which tells EMBED's files apart; its beginning is of a disk."""
     return "/".join(path.replace("\\", "/").split("/")[-3:])
+
+
+def check_tables(boxes: Path | None, embed_tables: Path | None) -> None:
+    """Refuse tables that `Marks` would, which is known before headers are read for hours.
+
+    Raises
+    ------
+    MammoTrackerError
+        If one is missing, lacks columns, or has a box that is none.
+    """
+    if boxes is not None:
+        for _ in _rows_with_boxes(boxes):
+            pass
+    if embed_tables is not None:
+        next(embed.read_table(embed_tables / embed.METADATA, embed.METADATA_COLUMNS), None)
+        next(embed.read_table(embed_tables / embed.CLINICAL, embed.CLINICAL_COLUMNS), None)
+
+
+def _rows_with_boxes(path: Path) -> Iterator[tuple[Row, Box | None]]:
+    for row in read_rows(path, ("image", *BOX_COLUMNS)):
+        try:
+            yield row, read_box(row, BOX_COLUMNS)
+        except MammoTrackerError as error:
+            raise MammoTrackerError(f"{path}, line {row.line}: {error}") from None
 
 
 def _placed(bounds: list[float], image: Image, is_box: bool) -> tuple[Box, bool] | str:

@@ -177,12 +177,6 @@ def test_boxes_of_a_table_go_by_path_or_uid(archive, capsys, tmp_path):
         "rows without a box": 1,
         "again on one image": 1,
     }
-    write_table(table, [{"image": "x", **box, "x0": "left"}])
-    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "other.csv"), "--boxes"]
-    assert_refused([*argv, str(table)], capsys, "line 2", "a text")
-    write_table(table, [{"file": "x", **box}])
-    (tmp_path / "other.csv.journal").unlink()
-    assert_refused([*argv, str(table)], capsys, "image")
 
 
 def test_a_number_that_a_user_gave_is_no_other_lesion(archive, tmp_path):

@@ -114,8 +114,16 @@ def test_series_have_the_dates_of_the_metadata_which_count_before_the_headers(tm
     assert [row["date"] for row in rows] == ["2012-03-07", "2014-03-07"]
 
 
-def test_tables_of_embed_that_are_missing_are_said(tmp_path, capsys):
+def test_tables_that_cannot_be_read_are_said_before_headers_are_read(tmp_path, capsys):
     archive = Archive(tmp_path / "images")
     archive.exams(1, 2010, 2012)
     argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "m.csv")]
     assert_refused([*argv, "--embed-tables", str(tmp_path)], capsys, METADATA)
+    write_table(tmp_path / METADATA, [dict.fromkeys(METADATA_COLUMNS, "")])
+    assert_refused([*argv, "--embed-tables", str(tmp_path)], capsys, CLINICAL)
+    boxes = tmp_path / "boxes.csv"
+    good = {"image": "1/2010LCC.dcm", "x0": 1, "y0": 2, "x1": 9, "y1": 9}
+    for rows, word in (([good, good | {"x1": "nine"}], "line 3"), ([{"file": "x"}], "image")):
+        write_table(boxes, rows)
+        assert_refused([*argv, "--boxes", str(boxes)], capsys, word)
+    assert not (tmp_path / "m.csv.journal").exists()
