@@ -28,6 +28,7 @@ from ..tables.columns import (
     SERIES,
     TRUTH_COLUMNS,
 )
+from ..tables.parquet import is_parquet
 from .files import File, read_files, walk
 from .inventory import Inventory
 from .marks import ImageMark, Marks, check_tables
@@ -92,6 +93,8 @@ def run_manifest(
     """
     if not os.path.isdir(folder):
         raise MammoTrackerError(f"{folder} is no folder: give the one that holds the archive.")
+    if is_parquet(out):
+        raise MammoTrackerError(f"A manifest is written as CSV: give {out} a name in .csv.")
     journal_path = out.with_name(f"{out.name}.journal")
     for path in (out, patients) if not resume else ():
         if path is not None and os.path.lexists(path):

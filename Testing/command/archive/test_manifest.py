@@ -371,6 +371,13 @@ def test_whose_the_numbers_are_is_written_for_the_owner_only(archive, tmp_path, 
     assert_refused([*argv, "--patients", str(tmp_path / "manifest.csv")], capsys, "another name")
 
 
+def test_a_manifest_is_not_written_under_a_name_that_says_parquet(archive, tmp_path, capsys):
+    archive.exams(1, 2010, 2012)
+    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "m.parquet")]
+    assert_refused(argv, capsys, "in .csv")
+    assert os.listdir(tmp_path) == ["archive"]
+
+
 def test_an_empty_archive_writes_nothing(archive, tmp_path, capsys):
     argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "manifest.csv")]
     assert_refused(argv, capsys, "nothing to track")
