@@ -211,17 +211,16 @@ def _read_headers(
 
     progress = Progress(
         TextColumn("{task.description}"),
-        TextColumn("{task.completed} headers, {task.fields[rate]} a second"),
+        TextColumn("{task.completed} headers"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
     with progress:
-        bar = progress.add_task("Reading", total=None, rate="-")
+        bar = progress.add_task("Reading", total=None)
         unread = inventory.unread(files(), with_marks)
         for file, found in read_files(folder, unread, inventory.key, with_marks, workers):
             inventory.add(file, found)
-            speed = progress.tasks[0].speed
-            progress.update(bar, advance=1, rate=f"{speed:.0f}" if speed else "-")
+            progress.advance(bar)
     inventory.finish_walk()
     return left_out
 
