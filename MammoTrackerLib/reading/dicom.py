@@ -185,11 +185,11 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             "{} is tomosynthesis, which is not supported: ",
             "give the two-dimensional mammogram.",
         )
-    if kinds[2:4] in (["TOMOSYNTHESIS", "NONE"], ["TOMO", "NONE"]):
+    if kinds[2:4] in (["TOMOSYNTHESIS", "NONE"], ["TOMO", "NONE"]) or "TOMO_PROJ" in kinds:
         return (
             "tomosynthesis",
-            "{} is a slice of tomosynthesis, by its ImageType, which is not supported: ",
-            "give the two-dimensional mammogram.",
+            "{} is a slice or projection of tomosynthesis, by its ImageType, which is ",
+            "not supported: give the two-dimensional mammogram.",
         )
     if int(header.get("NumberOfFrames") or 1) > 1:
         return (
