@@ -22,7 +22,7 @@ class Embed(Archive):
 
     def exam(self, patient: int, year: int, rois: str = "", levels: str = "", **more) -> None:
         side, cells = more.get("side", "L"), more.pop("cells", {})
-        key = f"cohort_1/{patient}/{year}/{side}.dcm"
+        key = f"cohort_1/{patient}/1.{year}.{patient}/1.2/{side}.dcm"  # study and series
         # What the headers say of patient and date does not count.
         self.image(key, 99, 1999, side, PatientOrientation=more.pop("orientation", ["A", "F"]))
         self.metadata.append(
@@ -84,7 +84,7 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
     assert boxes == [list(ROI), mirrored, mirrored]
     assert [row["lesion_type"] for row in rows] == ["mass", "calcification", ""]
     assert [row["patient"] for row in rows] == ["p000001", "p000002", "p000003"]
-    assert all(Path(row["prior"]).parts[-2:-1] == ("2012",) for row in rows)
+    assert all("1.2012." in row["prior"] for row in rows)
     counted = {row[1]: int(row[0]) for row in cells(capsys.readouterr().out) if row[0].isdigit()}
     assert counted == {
         "EMBED's metadata: not a 2D image": 1,
@@ -103,7 +103,7 @@ def test_a_cohort_may_be_in_a_folder_of_another_name(tmp_path):
     embed.exam(1, 2014)
     embed.folder = (embed.folder / "cohort_1").rename(tmp_path / "my part")
     (row,) = run(embed, [{"acc_anon": "201201", "side": "L"}], tmp_path)
-    assert (row["prior"], row["current"]) == ("my part/1/2012/L.dcm", "my part/1/2014/L.dcm")
+    assert row["prior"] == "my part/1/1.2012.1/1.2/L.dcm"
 
 
 def test_series_have_the_dates_of_the_metadata_which_count_before_the_headers(tmp_path):
