@@ -47,7 +47,8 @@ class Mammogram:
     modifiers
         What makes it no standard view, where the header tells: of "spot", "magnified",
         "implant displaced", "rolled", "cleavage", "axillary tail", "tangential", "axillary
-        tissue", "nipple in profile", "anterior compression", "inframammary fold", "partial".
+        tissue", "nipple in profile", "anterior compression", "inframammary fold", "partial",
+        "biopsy", "contrast" (made from two energies).
     remarks
         Sentences for the user on what had to be guessed to read the file.
     instance_uids

@@ -16,6 +16,7 @@ from .mammogram import Header, Mammogram
 SPECIAL = (
     "spot", "magnified", "implant displaced", "rolled", "cleavage", "axillary tail", "tangential",
     "axillary tissue", "anterior compression", "inframammary fold", "partial",
+    "biopsy", "contrast",
 )  # fmt: skip
 MIN_LESION_PX, MIN_LESION_MM, MAX_LESION_MM = 3.0, 0.5, 150.0
 # A box that is as small as it may be is so after it was rounded into a table's cells, too.

@@ -49,7 +49,12 @@ def make_parser() -> argparse.ArgumentParser:
         "with IoU = 0. The column patient says whose lesion it is, for the intervals; present "
         "is 0 where the lesion is not on the current mammogram.",
     )
-    evaluate.add_argument("manifest", metavar="MANIFEST.csv", type=Path)
+    evaluate.add_argument(
+        "manifest",
+        metavar="MANIFEST.csv",
+        type=Path,
+        help="the table that was tracked, with true boxes, or the reviewed.csv of a reader",
+    )
     evaluate.add_argument("results", metavar="RESULTS.csv", type=Path)
     evaluate.add_argument(
         "--plot", metavar="FILE.png", type=Path, help="draw the success plots (needs matplotlib)"
@@ -271,9 +276,9 @@ def _add_agreement(commands: argparse._SubParsersAction) -> None:
     agreement = commands.add_parser(
         "agreement",
         help="compare what two readers decided",
-        description="Compare two reviewed tables of the same results, lesion by lesion: the "
-        "decisions, with Cohen's kappa, and the boxes, by distance and IoU. Intervals are from "
-        "drawing patients.",
+        description="Compare two tables of the same results, as the reading list in Slicer writes "
+        "them (reviewed-NAME.csv), lesion by lesion: the decisions, with Cohen's kappa, and the "
+        "boxes, by distance and IoU. Intervals are from drawing patients.",
     )
     agreement.add_argument("first", metavar="A.csv", type=Path)
     agreement.add_argument("second", metavar="B.csv", type=Path)

@@ -106,8 +106,8 @@ def print_evaluation(
     answers.check()
     if not lesions:
         raise MammoTrackerError(
-            "No row has both a result and the true box in current_x0 to current_y1: "
-            "there is nothing to evaluate."
+            "No row has both a result and the true box in current_x0 to current_y1: fill these, or "
+            "give the table that a reader made of the results (reviewed.csv)."
         )
 
     there = [lesion for lesion in lesions if lesion.truth is not None]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import MammoTrackerError
 from ..pair import SPECIAL
-from .dicom import flatten, image_types, opened, why_no_mammogram
+from .dicom import flatten, opened, why_no_mammogram
 from .files import first_bytes
-from .header import breast_spacing, facts, size
+from .header import breast_spacing, facts, image_types, size
 from .sr import is_report_class, read_report
 
 if TYPE_CHECKING:

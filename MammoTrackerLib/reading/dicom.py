@@ -13,7 +13,7 @@ from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
 from .brightness import brightness, first_window
 from .files import check_amount, no_image, truncated
-from .header import breast_spacing, facts, other_spacing, size, spacing_remarks
+from .header import breast_spacing, facts, image_types, other_spacing, size, spacing_remarks
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
@@ -185,11 +185,11 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             "{} is tomosynthesis, which is not supported: ",
             "give the two-dimensional mammogram.",
         )
-    if kinds[2:4] in (["TOMOSYNTHESIS", "NONE"], ["TOMO", "NONE"]):
+    if kinds[2:4] in (["TOMOSYNTHESIS", "NONE"], ["TOMO", "NONE"]) or "TOMO_PROJ" in kinds:
         return (
             "tomosynthesis",
-            "{} is a slice of tomosynthesis, by its ImageType, which is not supported: ",
-            "give the two-dimensional mammogram.",
+            "{} is a slice or projection of tomosynthesis, by its ImageType, which is ",
+            "not supported: give the two-dimensional mammogram.",
         )
     if int(header.get("NumberOfFrames") or 1) > 1:
         return (
@@ -208,12 +208,3 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             "are bright: export or copy the file again.",
         )
     return None
-
-
-def image_types(header: pydicom.Dataset) -> list[str]:
-    """Return the values of ImageType in capitals."""
-    return [str(kind).strip().upper() for kind in _several(header.get("ImageType"))]
-
-
-def _several(value: object) -> list:
-    return [value] if isinstance(value, str) else list(value or ())

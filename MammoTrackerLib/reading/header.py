@@ -52,6 +52,11 @@ _MODIFIERS = {
     "anterior compression": ("441752004", "P2-00161", "ANTERIORCOMPRESSION"),
     "inframammary fold": ("442593008", "R-40ABE", "INFRAMAMMARYFOLD"),
 }  # fmt: skip
+# Values of ImageType (DICOM PS3.3 C.8.11.7.1.4).
+_BIOPSY = re.compile(
+    "(?:STEREO|TOMO)_SCOUT|(?:STEREO|PREFIRE|POSTFIRE|POSTBIOPSY|POSTMARKER)(?:_MINUS|_PLUS)?"
+)
+_CONTRAST = {"SUBTRACTION", "ADDITION", "HIGH_ENERGY"}
 _SPACINGS = ("ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing")
 _SAME_SPACING = 0.02
 """How much two spacings may differ, of which one may have been rounded."""
@@ -93,6 +98,12 @@ def size(header: pydicom.Dataset) -> tuple[int, int] | None:
     if not all(isinstance(number, int) and number > 0 for number in numbers):
         return None
     return numbers[0], numbers[1]
+
+
+def image_types(header: pydicom.Dataset) -> list[str]:
+    """Return the values of ImageType in capitals."""
+    value = header.get("ImageType") or ()
+    return [str(kind).strip().upper() for kind in ([value] if isinstance(value, str) else value)]
 
 
 def _instance_uids(header: pydicom.Dataset) -> tuple[str, ...]:
@@ -178,7 +189,11 @@ def _view(header: pydicom.Dataset) -> str | None:
 
 
 def _modifiers(header: pydicom.Dataset) -> tuple[str, ...]:
-    """Return what makes the view no standard one, from codes, texts and geometry."""
+    """Return what makes the view no standard one, from codes, texts, geometry and ImageType.
+
+    Of a contrast-enhanced exam, the image of low energy is a standard one; what was made from two
+    energies is not.
+    """
     found = []
     for item in (*(header.get("ViewCodeSequence") or ()), header):
         for code in item.get("ViewModifierCodeSequence") or ():
@@ -197,7 +212,12 @@ def _modifiers(header: pydicom.Dataset) -> tuple[str, ...]:
         found.append("magnified")
     if str(header.get("PartialView") or "").strip().upper() == "YES":
         found.append("partial")
-    names = (*_MODIFIERS, "partial")
+    kinds = image_types(header)[2:]
+    if any(_BIOPSY.fullmatch(kind) for kind in kinds):
+        found.append("biopsy")
+    if _CONTRAST.intersection(kinds):
+        found.append("contrast")
+    names = (*_MODIFIERS, "partial", "biopsy", "contrast")
     return tuple(name for name in names if name in found)
 
 

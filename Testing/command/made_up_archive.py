@@ -88,6 +88,7 @@ def add_nuisance(archive: Archive) -> dict[str, int]:
         image(f"n/mag{year}", 50, year, EstimatedRadiographicMagnificationFactor=1.8)
         image(f"n/implant{year}", 50, year, view="CCID")
         image(f"n/rolled{year}", 50, year, ViewModifierCodeSequence=rolled)
+        image(f"n/stereo{year}", 50, year, ImageType=["DERIVED", "PRIMARY", "STEREO_SCOUT"])
         image(f"n/tomo{year}", 50, year, SOPClassUID=TOMOSYNTHESIS, NumberOfFrames=9)
         image(f"n/nobody{year}", 51, year, PatientID="")
         image(f"n/noside{year}", 52, year, ImageLaterality="B")
@@ -117,6 +118,7 @@ def add_nuisance(archive: Archive) -> dict[str, int]:
         "magnified view": 2,
         "implant displaced view": 2,
         "rolled view": 2,
+        "biopsy view": 2,
         "tomosynthesis": 2,
         "no PatientID": 2,
         "unknown side": 2,

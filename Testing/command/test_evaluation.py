@@ -193,7 +193,7 @@ def test_evaluate_refuses_what_does_not_belong_together(
             for row in rows
         ],
     )
-    assert_refused(["evaluate", str(other), str(results)], capsys, "nothing to evaluate")
+    assert_refused(["evaluate", str(other), str(results)], capsys, "current_x0", "reviewed.csv")
 
 
 def test_evaluate_says_what_is_not_done_yet(

@@ -56,6 +56,7 @@ def test_patients_are_told_apart_by_number_and_issuer(tmp_path):
         ({"NumberOfFrames": 3}, "reason", "several frames"),
         ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"]}, "reason",
          "tomosynthesis"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "TOMO_PROJ"]}, "reason", "tomosynthesis"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImageType": ["", "TOMO"]}, "reason",
          "tomosynthesis"),
         ({"ImagerPixelSpacing": None}, "spacing_x", None),

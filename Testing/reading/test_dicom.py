@@ -598,7 +598,7 @@ def unreadable_number(path: Path, film: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (slice_of_tomosynthesis, "is a slice of tomosynthesis"),
+        (slice_of_tomosynthesis, "is a slice or projection of tomosynthesis"),
         (tomosynthesis, "holds several frames"),
         (tomosynthesis_slice, "is tomosynthesis"),
         (chest_x_ray, "not a mammogram.*DX"),

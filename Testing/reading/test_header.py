@@ -112,6 +112,13 @@ def test_view_code_that_only_its_meaning_tells(tmp_path):
         ({"PartialView": "NO"}, ()),
         ({"PaddleDescription": "10CM SPOT MAG"}, ("spot", "magnified")),
         ({"PaddleDescription": "24X29CM FLEX"}, ()),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", ""]}, ()),
+        ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]}, ()),
+        ({"ImageType": ["DERIVED", "PRIMARY", "POST_CONTRAST", "", "LOW_ENERGY"]}, ()),
+        ({"ImageType": ["DERIVED", "PRIMARY", "POST_CONTRAST", "SUBTRACTION", ""]}, ("contrast",)),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_SCOUT"]}, ("biopsy",)),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PREFIRE_MINUS"]}, ("biopsy",)),
+        ({"ImageType": ["DERIVED", "PRIMARY", "POSTMARKER", "GENERATED_2D"]}, ("biopsy",)),
     ],
 )
 def test_modifiers(tmp_path, attributes: dict, modifiers: tuple):

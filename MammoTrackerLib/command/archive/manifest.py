@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -27,9 +28,10 @@ from ..tables.columns import (
     SERIES,
     TRUTH_COLUMNS,
 )
+from ..tables.parquet import is_parquet
 from .files import File, read_files, walk
 from .inventory import Inventory
-from .marks import ImageMark, Marks
+from .marks import ImageMark, Marks, check_tables
 from .patients import write_patients
 from .trackable import Image, choose_images, chosen_images, gather_images, reasons_of
 
@@ -91,6 +93,8 @@ def run_manifest(
     """
     if not os.path.isdir(folder):
         raise MammoTrackerError(f"{folder} is no folder: give the one that holds the archive.")
+    if is_parquet(out):
+        raise MammoTrackerError(f"A manifest is written as CSV: give {out} a name in .csv.")
     journal_path = out.with_name(f"{out.name}.journal")
     for path in (out, patients) if not resume else ():
         if path is not None and os.path.lexists(path):
@@ -104,6 +108,7 @@ def run_manifest(
         )
     if patients is not None and os.path.realpath(patients) == os.path.realpath(out):
         raise MammoTrackerError("Give --patients another name than --out: it is not for others.")
+    check_tables(boxes, embed_tables)
     base = _base(folder, out)
     own = [out, journal_path, journal_path.with_name(journal_path.name + "-journal")]
     own += [patients] if patients else []
@@ -206,17 +211,16 @@ def _read_headers(
 
     progress = Progress(
         TextColumn("{task.description}"),
-        TextColumn("{task.completed} headers, {task.fields[rate]} a second"),
+        TextColumn("{task.completed} headers"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
     with progress:
-        bar = progress.add_task("Reading", total=None, rate="-")
+        bar = progress.add_task("Reading", total=None)
         unread = inventory.unread(files(), with_marks)
         for file, found in read_files(folder, unread, inventory.key, with_marks, workers):
             inventory.add(file, found)
-            speed = progress.tasks[0].speed
-            progress.update(bar, advance=1, rate=f"{speed:.0f}" if speed else "-")
+            progress.advance(bar)
     inventory.finish_walk()
     return left_out
 
@@ -230,7 +234,9 @@ def _rows(
     totals: Counter[str],
 ) -> Iterator[Row]:
     """Yield the manifest's rows, those of one pair or series together, and count them."""
-    make, id_column = (_series_rows, "exam_group") if series else (_pair_rows, "pair_id")
+    make, id_column = _pair_rows, "pair_id"
+    if series:
+        make, id_column = partial(_series_rows, has_dates=marks.has_dates), "exam_group"
     for number, of_patient in groupby(chosen_images(database), lambda image: image.patient):
         marked = [(image, marks.on(image)) for image in of_patient]
         names = _names(marked, number, database)
@@ -329,7 +335,9 @@ def _pair_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> 
             yield cells | (box_cells(known[lesion].box, TRUTH_COLUMNS) if lesion in known else {})
 
 
-def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -> Iterator[Row]:
+def _series_rows(
+    name: str, exams: Sequence[Exam], has_marks: bool, base: str, has_dates: bool
+) -> Iterator[Row]:
     types = _types(exams) if has_marks else {"1": ""}
     for lesion, lesion_type in types.items():
         for image, lesions, _ in exams:
@@ -337,6 +345,7 @@ def _series_rows(name: str, exams: Sequence[Exam], has_marks: bool, base: str) -
                 "exam_group": name,
                 "lesion_id": lesion,
                 "exam": _cell(base, image),
+                "date": image.date if has_dates else "",
                 "lesion_type": lesion_type,
             }
             box = lesions[lesion].box if lesion in lesions else None

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from ...reading.archive import digest
 from ...reading.lesions import LEFT_OUT, mark_box
 from ..tables.cells import read_box
 from ..tables.columns import BOX_COLUMNS
-from ..tables.rows import read_rows
+from ..tables.rows import Row, read_rows
 from .trackable import REPORT, Image
 
 _PREDICTED = "predicted by MammoTracker itself"
@@ -64,7 +64,11 @@ class Marks:
         How many marks are not used, by the reason.
     points
         How many boxes were put around points.
+    has_dates
+        Whether the images' dates are from a table, and not from their files.
     """
+
+    has_dates = False
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -119,11 +123,7 @@ class Marks:
         MammoTrackerError
             If it cannot be read, or a box is none.
         """
-        for row in read_rows(path, ("image", *BOX_COLUMNS)):
-            try:
-                box = read_box(row, BOX_COLUMNS)
-            except MammoTrackerError as error:
-                raise MammoTrackerError(f"{path}, line {row.line}: {error}") from None
+        for row, box in _rows_with_boxes(path):
             if box is None:
                 self.left_out[_WITHOUT_BOX] += 1
                 continue
@@ -165,7 +165,7 @@ class Marks:
         tables
             Folder of EMBED's tables.
         folder
-            The archive: a folder in or above ``cohort_N``.
+            The archive; its files are known by their names and the two folders above.
         key
             What digests are made with.
 
@@ -174,10 +174,11 @@ class Marks:
         MammoTrackerError
             If a table is missing or lacks columns.
         """
+        self.has_dates = True
         database = self._database
         above = folder.absolute().as_posix()
         database.create_function(
-            "embed_key", 1, lambda path: embed.image_key(f"{above}/{path}"), deterministic=True
+            "embed_key", 1, lambda path: _embed_key(f"{above}/{path}"), deterministic=True
         )
         database.execute(
             "CREATE TEMP TABLE embed (key PRIMARY KEY, reason, empi, patient, date, side, view)"
@@ -203,7 +204,7 @@ class Marks:
         rois: dict[str, list[tuple]] = {}
         known = "SELECT 1 FROM image WHERE key = ?"
         for _, cells in embed.read_table(tables / embed.METADATA, embed.METADATA_COLUMNS):
-            image = embed.image_key(cells["anon_dicom_path"])
+            image = _embed_key(cells["anon_dicom_path"])
             if database.execute(known, (image,)).fetchone() is None:
                 continue
             reason = None
@@ -318,6 +319,35 @@ class Marks:
         ).fetchone()
         self.left_out["on no image of the archive"] += elsewhere
         self.left_out["on an image that was left out"] += total - elsewhere - self._used
+
+
+def _embed_key(path: str) -> str:
+    """Return the end of a path, which tells EMBED's files apart; its beginning is of a disk."""
+    return "/".join(path.replace("\\", "/").split("/")[-3:])
+
+
+def check_tables(boxes: Path | None, embed_tables: Path | None) -> None:
+    """Refuse tables that `Marks` would, which is known before headers are read for hours.
+
+    Raises
+    ------
+    MammoTrackerError
+        If one is missing, lacks columns, or has a box that is none.
+    """
+    if boxes is not None:
+        for _ in _rows_with_boxes(boxes):
+            pass
+    if embed_tables is not None:
+        next(embed.read_table(embed_tables / embed.METADATA, embed.METADATA_COLUMNS), None)
+        next(embed.read_table(embed_tables / embed.CLINICAL, embed.CLINICAL_COLUMNS), None)
+
+
+def _rows_with_boxes(path: Path) -> Iterator[tuple[Row, Box | None]]:
+    for row in read_rows(path, ("image", *BOX_COLUMNS)):
+        try:
+            yield row, read_box(row, BOX_COLUMNS)
+        except MammoTrackerError as error:
+            raise MammoTrackerError(f"{path}, line {row.line}: {error}") from None
 
 
 def _placed(bounds: list[float], image: Image, is_box: bool) -> tuple[Box, bool] | str:

@@ -149,7 +149,7 @@ def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> 
             )
     missing = [name for name in columns if name not in header]
     if missing:
-        way_out = "give a comma-separated table with a header line, or one in Parquet."
+        way_out = "give the table that has them, with commas and a header line, or in Parquet."
         for separator, what in _OTHER_SEPARATORS.items():
             if all(name in "".join(header).split(separator) for name in missing[:2]):
                 way_out = (

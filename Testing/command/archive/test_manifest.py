@@ -177,12 +177,6 @@ def test_boxes_of_a_table_go_by_path_or_uid(archive, capsys, tmp_path):
         "rows without a box": 1,
         "again on one image": 1,
     }
-    write_table(table, [{"image": "x", **box, "x0": "left"}])
-    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "other.csv"), "--boxes"]
-    assert_refused([*argv, str(table)], capsys, "line 2", "a text")
-    write_table(table, [{"file": "x", **box}])
-    (tmp_path / "other.csv.journal").unlink()
-    assert_refused([*argv, str(table)], capsys, "image")
 
 
 def test_a_number_that_a_user_gave_is_no_other_lesion(archive, tmp_path):
@@ -295,27 +289,28 @@ def test_names_stay_when_older_exams_and_other_lesions_come(archive):
     assert names(run(archive, "--sr", "--resume"), *columns) == after
 
 
-def test_a_journal_that_knew_no_absences_is_gone_on_with(archive, tmp_path, capsys):
+def test_a_journal_of_an_earlier_version_is_read_again_and_numbers_stay(archive, tmp_path, capsys):
     archive.exams(5, 2010, 2012)
     first, second = archive.exams(7, 2010, 2012)
     archive.report("sr", (first, BOX, "1.2.3"), (second, None, "1.2.3"))
     before = run(archive, "--sr")
-    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
-        journal.execute("ALTER TABLE file DROP COLUMN absences")
-        journal.execute("UPDATE about SET value = '1' WHERE name = 'version'")
     archive.exams(1, 2010, 2012)
-    capsys.readouterr()
-    assert run(archive, "--sr", "--resume") == before
-    assert "3 headers" in capsys.readouterr().err, "two new ones and the report"
-    assert len(run(archive, "--sr", "--resume")) == len(before)
+    for version in "321":
+        with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
+            if version == "1":
+                journal.execute("ALTER TABLE file DROP COLUMN absences")
+            journal.execute("UPDATE file SET view = 'MLO', marks = NULL")
+            journal.execute("UPDATE about SET value = ? WHERE name = 'version'", version)
+        capsys.readouterr()
+        assert run(archive, "--sr", "--resume") == before
+        assert "7 headers" in capsys.readouterr().err
     with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
         journal.execute("UPDATE about SET value = '0' WHERE name = 'version'")
     argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "manifest.csv"), "--resume"]
     assert_refused(argv, capsys, "of another version")
 
 
-def test_a_journal_that_took_other_images_for_sources_is_read_again(archive, tmp_path, capsys):
-    """A view that was computed from tomosynthesis does not have its marks."""
+def test_a_view_that_was_computed_from_tomosynthesis_does_not_have_its_marks(archive, capsys):
     tomosynthesis = uid_of("volume")
     sources = item(
         ReferencedSOPInstanceUID=tomosynthesis,
@@ -325,14 +320,17 @@ def test_a_journal_that_took_other_images_for_sources_is_read_again(archive, tmp
     archive.image("2012", 1, 2012)
     second = archive.exams(7, 2010, 2012)[1]
     archive.report("sr", (tomosynthesis, BOX, None), (second, BOX, None))
-    before = run(archive, "--sr")
-    assert names(before, "prior") == [("2012LCC",)]
+    assert names(run(archive, "--sr"), "prior") == [("2012LCC",)]
     assert counts(capsys.readouterr().out)["on no image of the archive"] == 1
-    with closing(sqlite3.connect(tmp_path / "manifest.csv.journal")) as journal, journal:
-        journal.execute("UPDATE file SET sources = ? WHERE path = '2010'", (tomosynthesis,))
-        journal.execute("UPDATE about SET value = '2' WHERE name = 'version'")
-    assert run(archive, "--sr", "--resume") == before
-    assert "2 headers" in capsys.readouterr().err, "that image and the report"
+
+
+def test_of_a_contrast_enhanced_exam_the_image_of_low_energy_counts(archive, capsys):
+    archive.exams(1, 2010)
+    of_contrast = ["DERIVED", "PRIMARY", "POST_CONTRAST"]
+    archive.image("low", 1, 2012, ImageType=[*of_contrast, "", "LOW_ENERGY"])
+    archive.image("recombined", 1, 2012, ImageType=[*of_contrast, "SUBTRACTION", ""])
+    assert names(run(archive), "prior", "current") == [("2010LCC", "low")]
+    assert counts(capsys.readouterr().out) == {"contrast view": 1}
 
 
 def test_nothing_is_overwritten_by_mistake(archive, tmp_path, capsys):
@@ -375,6 +373,13 @@ def test_whose_the_numbers_are_is_written_for_the_owner_only(archive, tmp_path, 
     assert_refused([*argv, "--patients", str(private)], capsys, "not of an earlier run")
     assert private.read_text() == "mine"
     assert_refused([*argv, "--patients", str(tmp_path / "manifest.csv")], capsys, "another name")
+
+
+def test_a_manifest_is_not_written_under_a_name_that_says_parquet(archive, tmp_path, capsys):
+    archive.exams(1, 2010, 2012)
+    argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "m.parquet")]
+    assert_refused(argv, capsys, "in .csv")
+    assert os.listdir(tmp_path) == ["archive"]
 
 
 def test_an_empty_archive_writes_nothing(archive, tmp_path, capsys):

@@ -22,7 +22,7 @@ class Embed(Archive):
 
     def exam(self, patient: int, year: int, rois: str = "", levels: str = "", **more) -> None:
         side, cells = more.get("side", "L"), more.pop("cells", {})
-        key = f"cohort_1/{patient}/{year}/{side}.dcm"
+        key = f"cohort_1/{patient}/1.{year}.{patient}/1.2/{side}.dcm"  # study and series
         # What the headers say of patient and date does not count.
         self.image(key, 99, 1999, side, PatientOrientation=more.pop("orientation", ["A", "F"]))
         self.metadata.append(
@@ -47,13 +47,13 @@ def coordinates(*boxes: tuple[int, ...]) -> str:
     return str(tuple((y0, x0, y1, x1) for x0, y0, x1, y1 in boxes))
 
 
-def run(embed: Embed, findings: list[dict], tmp_path: Path) -> list[dict[str, str]]:
+def run(embed: Embed, findings: list[dict], tmp_path: Path, *more: str) -> list[dict[str, str]]:
     tables = tmp_path / "tables"
     tables.mkdir()
     write_table(tables / METADATA, embed.metadata)
     write_table(tables / CLINICAL, [dict.fromkeys(CLINICAL_COLUMNS, "") | row for row in findings])
     argv = ["manifest", str(embed.folder), "--out", str(tmp_path / "m.csv"), "--workers", "1"]
-    assert main([*argv, "--embed-tables", str(tables)]) == 0
+    assert main([*argv, "--embed-tables", str(tables), *more]) == 0
     return read_table(tmp_path / "m.csv")
 
 
@@ -84,7 +84,7 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
     assert boxes == [list(ROI), mirrored, mirrored]
     assert [row["lesion_type"] for row in rows] == ["mass", "calcification", ""]
     assert [row["patient"] for row in rows] == ["p000001", "p000002", "p000003"]
-    assert all(Path(row["prior"]).parts[-2:-1] == ("2012",) for row in rows)
+    assert all("1.2012." in row["prior"] for row in rows)
     counted = {row[1]: int(row[0]) for row in cells(capsys.readouterr().out) if row[0].isdigit()}
     assert counted == {
         "EMBED's metadata: not a 2D image": 1,
@@ -97,8 +97,33 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
     }
 
 
-def test_tables_of_embed_that_are_missing_are_said(tmp_path, capsys):
+def test_a_cohort_may_be_in_a_folder_of_another_name(tmp_path):
+    embed = Embed(tmp_path / "images")
+    embed.exam(1, 2012, coordinates(ROI), "[1]")
+    embed.exam(1, 2014)
+    embed.folder = (embed.folder / "cohort_1").rename(tmp_path / "my part")
+    (row,) = run(embed, [{"acc_anon": "201201", "side": "L"}], tmp_path)
+    assert row["prior"] == "my part/1/1.2012.1/1.2/L.dcm"
+
+
+def test_series_have_the_dates_of_the_metadata_which_count_before_the_headers(tmp_path):
+    embed = Embed(tmp_path / "images")
+    embed.exam(1, 2014, coordinates(ROI), "[1]")
+    embed.exam(1, 2012)
+    rows = run(embed, [{"acc_anon": "201401", "side": "L"}], tmp_path, "--series")
+    assert [row["date"] for row in rows] == ["2012-03-07", "2014-03-07"]
+
+
+def test_tables_that_cannot_be_read_are_said_before_headers_are_read(tmp_path, capsys):
     archive = Archive(tmp_path / "images")
     archive.exams(1, 2010, 2012)
     argv = ["manifest", str(archive.folder), "--out", str(tmp_path / "m.csv")]
     assert_refused([*argv, "--embed-tables", str(tmp_path)], capsys, METADATA)
+    write_table(tmp_path / METADATA, [dict.fromkeys(METADATA_COLUMNS, "")])
+    assert_refused([*argv, "--embed-tables", str(tmp_path)], capsys, CLINICAL)
+    boxes = tmp_path / "boxes.csv"
+    good = {"image": "1/2010LCC.dcm", "x0": 1, "y0": 2, "x1": 9, "y1": 9}
+    for rows, word in (([good, good | {"x1": "nine"}], "line 3"), ([{"file": "x"}], "image")):
+        write_table(boxes, rows)
+        assert_refused([*argv, "--boxes", str(boxes)], capsys, word)
+    assert not (tmp_path / "m.csv.journal").exists()
