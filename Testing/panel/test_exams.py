@@ -215,7 +215,7 @@ def test_an_exam_of_a_series_that_is_deleted_leaves_at_once(panel, shell, follow
     panel.results.select(scene.prediction_of(mass, exams[2]))
     shell.scene.RemoveNode(exams[1])
     assert panel.exams.series == [exams[0], *exams[2:]] and panel.exams.pair == (exams[3], exams[2])
-    assert panel.ui.resultsTableView.columnCount == 5
+    assert panel.ui.resultsTableView.columnCount == 4
     assert panel.results.selected is scene.prediction_of(mass, exams[2])
     shell.scene.RemoveNode(exams[2])
     assert panel.exams.pair == (exams[3], None) and panel.results.selected is None
