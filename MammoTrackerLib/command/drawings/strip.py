@@ -209,9 +209,10 @@ def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str
     track, size = result.track, strip.growth.sizes[exam]
     if exam == strip.history.marked:
         how = "marked"
+    elif result.by_user and track.status is not Status.NOT_FOUND:
+        how = "set by the user"
     elif result.by_user:
-        is_there = track.status is not Status.NOT_FOUND
-        how = "set by the user" if is_there else "not there, says the user"
+        how = "rejected by the user" if result.there else "not there, says the user"
     elif track.status is Status.NOT_FOUND and result.there < 0.5:
         how = f"not there {as_percent(1 - result.there)}"
     elif track.status is Status.REGISTRATION:
