@@ -126,6 +126,48 @@ def test_roi_files_and_rois_of_the_scene_are_used(panel, shell, pair, tmp_path):
     shell.wait(lambda: panel.ui.lesionsTable.rowCount == 3)
 
 
+@pytest.mark.parametrize(
+    "kind, places, boxes",
+    [
+        ("Fiducial", [(250, 700), (300, 900)], [(250, 700, 67, 67), (300, 900, 67, 67)]),
+        ("Line", [(240, 900), (280, 930)], [(260, 915, 50, 50)]),
+        ("ClosedCurve", [(200, 700), (260, 700), (260, 760), (200, 760)], [(230, 730, 82.5, 82.5)]),
+    ],
+)
+def test_other_markups_mark_lesions_as_they_do_for_the_command(
+    panel, shell, pair, tmp_path, kind, places, boxes
+):
+    """Wherever the exam lies."""
+    import slicer
+    import vtk
+
+    from MammoTrackerLib import scene
+
+    prior = pair[0]
+    moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 12.0)
+    moved.SetMatrixTransformToParent(matrix)
+    prior.SetAndObserveTransformNodeID(moved.GetID())
+    node = slicer.mrmlScene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node")
+    for x, y in places:
+        node.AddControlPointWorld(vtk.vtkVector3d(*scene.Raster(prior).to_world([(x, y, 0)])[0]))
+    slicer.util.saveNode(node, str(tmp_path / "mine.mrk.json"))
+    slicer.mrmlScene.RemoveNode(node)
+    shell.process(0.4)
+    panel.lesions.load([tmp_path / "mine.mrk.json"])
+    found = [scene.box_of(roi, prior) for roi in panel.lesions.rois[1:]]
+    assert [(*box.center, box.width, box.height) for box in found] == [
+        pytest.approx(box, abs=0.5) for box in boxes
+    ]
+    assert [scene.is_point(roi) for roi in panel.lesions.rois[1:]] == [
+        kind == "Fiducial" for _ in boxes
+    ]
+    if kind == "Fiducial":
+        assert "a box of 10 mm" in shell.messages.pop()
+    assert shell.messages == []
+
+
 def test_a_mask_of_the_prior_is_loaded(panel, shell, pair, tmp_path):
     import numpy as np
     from PIL import Image
