@@ -147,7 +147,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneEndClose(self, _caller, _event) -> None:
         self.tracking.clear()
-        self.ui.exportLabel.text = ""
+        self.export.clear()
         self.ui.forceCheckBox.checked = False
         if self.parent.isEntered:
             self.initializeParameterNode()
