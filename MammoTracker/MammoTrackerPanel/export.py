@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import slicer
@@ -67,7 +68,7 @@ class Export:
         names = ["results.csv", "side-by-side.png"]
         names += ["strip.png", "growth.png"] if self._exams.isSeries else []
         names += ["report.dcm"] if self._ui.reportCheckBox.checked else []
-        there = [name for name in names if (folder / name).exists()]
+        there = [name for name in names if os.path.exists(folder / name)]
         if not there or self._written == self._place(folder):
             return True
         text = _("In the folder are files that may be of other exams: {names}. Replace them?")

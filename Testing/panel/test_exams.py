@@ -375,3 +375,15 @@ def test_a_colour_image_is_refused(panel, shell, pair):
     shell.process(0.4)
     assert "colour image" in panel.ui.pairLabel.text
     assert not panel.ui.trackAllButton.enabled
+
+
+def test_nothing_is_said_of_what_was_done_on_other_exams(panel, shell, followed):
+    exams, _lesions = followed
+    ui = panel.ui
+    ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value = "Tracked.", "Written.", 100
+    panel.exams.select(exams[3], exams[0])
+    said = ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value
+    assert said == ("Tracked.", "Written.", 100), "which is one of the series"
+    ui.priorSelector.setCurrentNode(None)
+    said = ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value
+    assert said == ("", "", 0)
