@@ -53,8 +53,10 @@ class ResultTable:
         widget.rowCount = len(lesions)
         widget.columnCount = FIRST_EXAM + len(volumes)
         widget.setHorizontalHeaderLabels([_("Change"), *titles])
+        widget.setVerticalHeaderLabels([lesion.GetName() for lesion in lesions])
         self._titles, self._known = titles, {}
-        for lesion in lesions:
+        for row, lesion in enumerate(lesions):
+            widget.verticalHeaderItem(row).setToolTip(plain(lesion.GetName()))
             self._fillRow(lesion, *known[lesion])
         widget.resizeColumnsToContents()
         widget.resizeRowsToContents()
@@ -73,9 +75,6 @@ class ResultTable:
 
     def _fillRow(self, lesion, answers: dict, known) -> None:
         row = self._lesions.index(lesion)
-        name = qt.QTableWidgetItem(lesion.GetName())
-        name.setToolTip(plain(lesion.GetName()))
-        self._widget.setVerticalHeaderItem(row, name)
         self._known[lesion] = known
         self._put(row, CHANGE, *changeOf(known, self._titles))
         for number, volume in enumerate(self._volumes):
