@@ -220,7 +220,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MammoTrackerLib import scene
 
         self._timeLinePending = False
-        self.results.updateNodes()
         lesion, parameters = self.results.lesion, self._parameterNode
         isShown = bool(lesion and parameters and parameters.showTimeLine and self.exams.isSeries)
         if isShown != self.views.hasTimeLine:
