@@ -387,3 +387,11 @@ def test_nothing_is_said_of_what_was_done_on_other_exams(panel, shell, followed)
     ui.priorSelector.setCurrentNode(None)
     said = ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value
     assert said == ("", "", 0)
+
+
+def test_all_exams_are_in_sight_also_with_long_names(panel, shell, series):
+    view = panel.ui.examsList
+    series[0].SetName("Mammography, left, mediolateral oblique, processed for presentation")
+    shell.wait(lambda: series[0].GetName() in view.item(0).text())
+    shell.process(0.3)
+    assert view.visualItemRect(view.item(3)).bottom() <= view.viewport().height
