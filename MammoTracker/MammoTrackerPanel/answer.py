@@ -22,7 +22,7 @@ def answerOf(roi, known=None, number: int = 0) -> tuple[str, str]:
     from MammoTrackerLib import scene
 
     if roi is None:
-        return "", ""
+        return _("not tracked"), _("The lesion was not looked for here yet: track it again.")
     size = known.size_on(number) if known else None
     text, reason = _("marked"), _("Marked here.")
     if scene.is_only_predicted(roi):

@@ -319,7 +319,8 @@ def test_a_lesion_that_a_report_marks_on_several_exams_is_one(panel, shell, seri
         (lesion,) = panel.lesions.rois
         (row,) = rows_of(panel)
         answers = [text.split("\n")[0] for text in row[2:]]
-        assert answers == ["accepted", "", "", "marked"] and row[1].startswith("+")
+        assert answers == ["accepted", "not tracked", "not tracked", "marked"]
+        assert row[1].startswith("+")
     assert "There already" in shell.messages.pop() and not shell.messages
     loaded = scene.roi_on(lesion, series[0])
     panel.results.select(loaded)
@@ -335,7 +336,9 @@ def test_a_lesion_that_a_report_marks_on_several_exams_is_one(panel, shell, seri
     panel.results.select(loaded)
     shell.click(panel.ui.restoreButton)
     answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
-    assert answers[0] == "" and scene.is_outdated(lesion) and panel.results.selected is None
+    assert (
+        answers[0] == "not tracked" and scene.is_outdated(lesion) and panel.results.selected is None
+    )
     assert panel.ui.reasonLabel.text == "" and not panel.ui.restoreButton.enabled
     track(panel, shell)
     answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
@@ -453,7 +456,7 @@ def test_a_lesion_of_a_series_comes_back_with_its_exam_and_its_answers(
     assert panel.lesions.rois == [calcs, mass] and scene.exam_of(calcs) is again
     rows = rows_of(panel)
     assert rows[0] == before[0], "its answers lie on the other exams"
-    assert rows[1][2] == "" and rows[1][3:] == before[1][3:]
+    assert rows[1][2] == "not tracked" and rows[1][3:] == before[1][3:]
 
 
 def test_a_lesion_is_deleted_while_another_row_is_selected(panel, shell, pair):
