@@ -147,7 +147,7 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneEndClose(self, _caller, _event) -> None:
         self.tracking.clear()
-        self.ui.exportLabel.text = ""
+        self.export.clear()
         self.ui.forceCheckBox.checked = False
         if self.parent.isEntered:
             self.initializeParameterNode()
@@ -220,7 +220,6 @@ class MammoTrackerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MammoTrackerLib import scene
 
         self._timeLinePending = False
-        self.results.updateNodes()
         lesion, parameters = self.results.lesion, self._parameterNode
         isShown = bool(lesion and parameters and parameters.showTimeLine and self.exams.isSeries)
         if isShown != self.views.hasTimeLine:

@@ -91,9 +91,10 @@ def draw_reading_list(shell, panel, folder: Path) -> None:
     shell.click(ui.readingOpenButton)
     for key in ("T", "X", "K", "A", "A"):
         shell.wait(lambda: ui.notThereButton.enabled)
-        shell.process(1.0)
         shell.press(key)
-    shell.process(2.0)
+        shell.process(1.0)
+        shell.wait(lambda: not ui.readingLabel.text.startswith("The exams are being read"))
+    shell.process(1.0)
     shell.press("C")
     shell.screenshot(DOCS / "reading-list.png")
     shell.click(ui.readingOpenButton)

@@ -22,7 +22,7 @@ def answerOf(roi, known=None, number: int = 0) -> tuple[str, str]:
     from MammoTrackerLib import scene
 
     if roi is None:
-        return "", ""
+        return _("not tracked"), _("The lesion was not looked for here yet: track it again.")
     size = known.size_on(number) if known else None
     text, reason = _("marked"), _("Marked here.")
     if scene.is_only_predicted(roi):
@@ -120,7 +120,8 @@ def detailsOf(prediction, sentence: str, isSeries: bool, isMadeUp: bool) -> str:
     _text, reason = answerOf(prediction)
     lines = [f"{lesion.GetName()}: {reason}"]
     box, spacing = scene.box_if_placed(prediction), scene.header_of(volume).spacing
-    if box and spacing and not scene.is_outdated_answer(prediction):
+    isShown = scene.review_of(prediction) not in scene.ABSENT
+    if box and spacing and isShown and not scene.is_outdated_answer(prediction):
         size, center = box.scaled(*spacing), scene.center_mm(box, volume)
         text = _("{width:.1f} x {height:.1f} mm, centre at {x:.1f}, {y:.1f} mm")
         if isMadeUp:

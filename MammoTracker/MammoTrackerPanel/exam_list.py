@@ -67,7 +67,10 @@ class ExamList:
 
 
 def _text(volume, number: int | None, title: str | None) -> str:
-    """Return what is listed of a volume: its number among those chosen, its date, its name."""
+    """Return what is listed of a volume: its number among those chosen, its date, its name.
+
+    The name comes last, as it may be cut off.
+    """
     from MammoTrackerLib import scene
     from MammoTrackerLib.pair import special
 
@@ -77,4 +80,4 @@ def _text(volume, number: int | None, title: str | None) -> str:
     if not date:
         date = title if title and title.endswith("y") else _("no date")
     start = f"{number}.  " if number else ""
-    return start + "   ".join([date, volume.GetName(), *special(header)])
+    return start + "   ".join([date, *special(header), volume.GetName()])

@@ -154,6 +154,9 @@ class Exams(VTKObservationMixin):
             self._findSeries()
             if not self.isSeries or self.series != before:
                 self._ui.forceCheckBox.checked = False
+                # What was tracked and written was of other exams.
+                self._ui.statusLabel.text = self._ui.exportLabel.text = ""
+                self._ui.progressBar.value = 0
             self._show()
             if self.isComplete:
                 self._onNew()

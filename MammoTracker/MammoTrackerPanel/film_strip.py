@@ -40,6 +40,10 @@ class FilmStrip:
         self._row = qt.QHBoxLayout(row)
         self._row.addStretch(1)
         self._area.setWidget(row)
+        # New pictures get their places only when this has told of the room for them.
+        self._area.horizontalScrollBar().rangeChanged.connect(
+            lambda _low, _high: qt.QTimer.singleShot(0, self._scroll)
+        )
         # A layout keeps one factory a tag, also when the module is loaded anew.
         factory = getattr(slicer.modules, "mammoTrackerFilmStripFactory", None)
         if factory is None:
@@ -90,7 +94,12 @@ class FilmStrip:
         self._selected = volume
         for button, own in zip(self.buttons, self._volumes, strict=True):
             button.checked = own is volume
-            if own is volume:
+        self._scroll()
+
+    def _scroll(self) -> None:
+        """Bring the marked picture into sight."""
+        for button in self.buttons:
+            if button.checked:
                 self._area.ensureWidgetVisible(button)
 
     def _sidePx(self, count: int) -> int:

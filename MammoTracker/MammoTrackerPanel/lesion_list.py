@@ -228,7 +228,7 @@ class LesionList(VTKObservationMixin):
     def _onLoadFiles(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(
             slicer.util.mainWindow(), _("Load lesions"), "",
-            f"{_('ROIs, masks and DICOM SR')} ({FILES});;{_('All files')} (*)",
+            f"{_('Markups, masks and DICOM SR')} ({FILES});;{_('All files')} (*)",
         )  # fmt: skip
         # PySide returns the filter too, PythonQt only the names.
         if isinstance(paths, tuple) and len(paths) == 2 and isinstance(paths[0], list):

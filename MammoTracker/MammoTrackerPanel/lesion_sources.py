@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -36,22 +37,22 @@ def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:
     """
     from MammoTrackerLib import MammoTrackerError, scene
 
-    if not path.name.lower().endswith(".json"):
-        rois, remarks = scene.load_lesions(path, volumes, volumes.index(prior))
-        return rois, list(remarks)
     node = None
-    try:
-        with scene.placing_kept(slicer.mrmlScene):
+    if path.name.lower().endswith(".json"):
+        with suppress(RuntimeError), scene.placing_kept(slicer.mrmlScene):  # it is read below
             node = slicer.util.loadMarkups(str(path))
-        if not node or not node.IsA("vtkMRMLMarkupsROINode"):
-            raise MammoTrackerError(_("it holds no ROI"))
-        scene.box_of(node, prior)
-    except (RuntimeError, MammoTrackerError) as error:
-        if node:
-            slicer.mrmlScene.RemoveNode(node)
-        raise MammoTrackerError(str(error)) from None
-    scene.claim_lesion(node, prior)
-    return [node], []
+    if node and node.IsA("vtkMRMLMarkupsROINode"):
+        try:
+            scene.box_of(node, prior)
+        except MammoTrackerError:
+            scene.remove_node(node)
+            raise
+        scene.claim_lesion(node, prior)
+        return [node], []
+    if node:  # points, lines and curves become boxes, as they do for the command
+        scene.remove_node(node)
+    rois, remarks = scene.load_lesions(path, volumes, volumes.index(prior))
+    return rois, list(remarks)
 
 
 def otherSources(volumes: list, prior) -> list[tuple[str, Callable[[], tuple]]]:

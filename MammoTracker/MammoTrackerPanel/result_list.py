@@ -14,6 +14,9 @@ from .answer import placeOf
 from .result_table import ResultTable
 from .review import Review
 
+DRAGGED_MS = 300
+"""So long after a box's last move, the table node is written."""
+
 
 class ResultList(VTKObservationMixin):
     """Shows the predictions on all exams, and lets the user accept, correct or reject them.
@@ -40,7 +43,9 @@ class ResultList(VTKObservationMixin):
         self._onDecided = onDecided
         self._volumes, self._pair, self._lesions = [], (None, None), []
         self._predictions, self._tabled = [], None
-        self._isNodeOld = False
+        self._nodeTimer = qt.QTimer()
+        self._nodeTimer.interval = DRAGGED_MS
+        self._nodeTimer.timeout.connect(self._updateNode)
         self._updating = self._transformPending = False
         self._table = ResultTable(ui.resultsTableView, self._onCellSelected)
         self._review = Review(ui, self._changing, onChanged, onSelected)
@@ -205,13 +210,13 @@ class ResultList(VTKObservationMixin):
         finally:
             self._updating = before
 
-    def updateNodes(self) -> None:
+    def _updateNode(self) -> None:
         """Bring the table node of a series up to date, where a box was dragged."""
         from MammoTrackerLib import scene
 
-        if self._isNodeOld and self._isTabled:
+        self._nodeTimer.stop()
+        if self._isTabled:
             scene.update_series_table(self._volumes, self._lesions)
-        self._isNodeOld = False
 
     @property
     def _isTabled(self) -> bool:
@@ -223,7 +228,7 @@ class ResultList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         if self._isSeries:  # the rest takes too long for each move of the mouse
-            self._isNodeOld = True
+            self._nodeTimer.start()
             self._table.update(lesion)
             if all(self._pair):
                 scene.update_labels(*self._pair, self._lesions if self._predictions else [])
@@ -249,7 +254,7 @@ class ResultList(VTKObservationMixin):
             scene.remove_series_table(slicer.mrmlScene)
             if hasAnswers or scene.results_table(*self._pair):
                 scene.update_table(*self._pair)
-        self._isNodeOld = False
+        self._nodeTimer.stop()
         if hasAnswers and self._isSeries:
             titles = scene.exam_titles(self._volumes)
         if isComplete:

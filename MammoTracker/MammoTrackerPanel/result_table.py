@@ -8,11 +8,14 @@ from slicer.i18n import tr as _
 from .answer import answerOf, changeOf
 from .plain_text import plain
 
-LESION, CHANGE, FIRST_EXAM = 0, 1, 2
+CHANGE, FIRST_EXAM = 0, 1
+LONGEST_NAME_PX = 140
 
 
 class ResultTable:
     """Shows for lesions by exams what is known, and tells which cell is selected.
+
+    Names are in the vertical header, so that they stay in sight beside many exams.
 
     Parameters
     ----------
@@ -30,7 +33,9 @@ class ResultTable:
         self._titles, self._known = [], {}
         self._isFilling = False
         widget.horizontalScrollMode = qt.QAbstractItemView.ScrollPerPixel
-        widget.verticalHeader().visible = False
+        widget.verticalHeader().maximumWidth = LONGEST_NAME_PX
+        widget.verticalHeader().textElideMode = qt.Qt.ElideRight
+        widget.verticalHeader().sectionClicked.connect(self._onNameClicked)
         widget.horizontalHeader().minimumSectionSize = 40
         widget.itemSelectionChanged.connect(self._onSelectionChanged)
 
@@ -47,9 +52,11 @@ class ResultTable:
             widget.clearSelection()
         widget.rowCount = len(lesions)
         widget.columnCount = FIRST_EXAM + len(volumes)
-        widget.setHorizontalHeaderLabels([_("Lesion"), _("Change"), *titles])
+        widget.setHorizontalHeaderLabels([_("Change"), *titles])
+        widget.setVerticalHeaderLabels([lesion.GetName() for lesion in lesions])
         self._titles, self._known = titles, {}
-        for lesion in lesions:
+        for row, lesion in enumerate(lesions):
+            widget.verticalHeaderItem(row).setToolTip(plain(lesion.GetName()))
             self._fillRow(lesion, *known[lesion])
         widget.resizeColumnsToContents()
         widget.resizeRowsToContents()
@@ -68,7 +75,6 @@ class ResultTable:
 
     def _fillRow(self, lesion, answers: dict, known) -> None:
         row = self._lesions.index(lesion)
-        self._put(row, LESION, lesion.GetName(), "")
         self._known[lesion] = known
         self._put(row, CHANGE, *changeOf(known, self._titles))
         for number, volume in enumerate(self._volumes):
@@ -130,6 +136,9 @@ class ResultTable:
         # Else a click on the same cell would be no change of it.
         self._widget.setCurrentCell(-1, -1)
         self._isFilling = False
+
+    def _onNameClicked(self, row: int) -> None:
+        self._widget.setCurrentCell(row, CHANGE)
 
     def _onSelectionChanged(self) -> None:
         items = self._widget.selectedItems()

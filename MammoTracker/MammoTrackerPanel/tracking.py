@@ -10,6 +10,9 @@ from slicer.i18n import tr as _
 from . import installer
 from .tracker_process import TrackerProcess
 
+BUTTONS_PX = 100
+"""Of the panel, below the table of results: what there will be said, and the buttons."""
+
 
 class Tracking:
     """Tracks lesions of the exams in another process, and puts the answers into the scene.
@@ -192,6 +195,15 @@ class Tracking:
         isDrawing = self._lesions.isPlacing or self._results.isPlacing
         if any(predictions) and not isDrawing:
             self._results.select(next(filter(None, predictions)))
+            self._bringResultsIntoSight()
+
+    def _bringResultsIntoSight(self) -> None:
+        """Scroll the panel to the results and their buttons, which are below what was clicked."""
+        area = self._ui.reasonLabel.parentWidget()
+        while area is not None and not area.inherits("QScrollArea"):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self._ui.reasonLabel, 0, BUTTONS_PX)
 
     def _end(self, message: str, fraction: float = 0) -> None:
         self._showProgress(fraction, message)

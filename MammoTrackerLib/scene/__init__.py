@@ -46,7 +46,7 @@ from .lesion import (
     set_lesion_type,
     unclaimed_rois,
 )
-from .nodes import exam_of, placing_kept
+from .nodes import exam_of, placing_kept, remove_node
 from .prediction import (
     ABSENT,
     all_answers,
@@ -195,6 +195,7 @@ __all__ = [
     "remove_exams",
     "remove_growth_chart",
     "remove_lesion",
+    "remove_node",
     "remove_series_table",
     "remove_stranded",
     "remove_summaries",

@@ -15,6 +15,7 @@ from .series import years_of
 _CHART, _SERIES, _TABLE = "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"
 _CAP_SHARE = 0.012
 """Half of an error bar's end, as a share of the time that the chart shows."""
+_LONGEST_NAME = 20
 
 
 def growth_chart(scene):
@@ -83,11 +84,13 @@ def update_growth_chart(lesion, volumes: Sequence):
 
 
 def _title(lesion, growth: Growth) -> str:
-    change = growth.overall
+    change, name = growth.overall, lesion.GetName()
+    if len(name) > _LONGEST_NAME:  # else the change is cut off
+        name = name[:_LONGEST_NAME].rstrip() + "..."
     if change is None:
-        return lesion.GetName()
+        return name
     low, high = change.percent_low, change.percent_high
-    return f"{lesion.GetName()}: {signed(change.percent)} % ({signed(low)} to {signed(high)})"
+    return f"{name}: {signed(change.percent)} % ({signed(low)} to {signed(high)})"
 
 
 def _with_bars(

@@ -8,6 +8,7 @@ import vtk
 from slicer.util import arrayFromVTKMatrix
 
 from ..errors import MammoTrackerError
+from ..reading.geometry import Geometry
 
 
 class Raster:
@@ -46,6 +47,12 @@ class Raster:
     def from_world(self, points: np.ndarray) -> np.ndarray:
         points = _between(None, self.parent, np.asarray(points, float))
         return points @ self._inverse[:3, :3].T + self._inverse[:3, 3]
+
+    def geometry(self) -> Geometry:
+        """Return where the pixels lie as one that was read from a file; a bent slice as if flat."""
+        first, right, below = self.to_world([(0.5, 0.5, 0), (1.5, 0.5, 0), (0.5, 1.5, 0)])
+        to_lps = np.array([-1, -1, 1])
+        return Geometry(first * to_lps, (right - first) * to_lps, (below - first) * to_lps)
 
 
 def image_axes(volume) -> tuple[int, int, int]:

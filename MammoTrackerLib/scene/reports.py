@@ -15,6 +15,7 @@ from .history import set_outdated
 from .lesion import claim_lesion, keep_as_point, keep_as_predicted
 from .nodes import ROI, attribute, exam_of, nodes_with, placing_kept, set_attribute
 from .prediction import review_of, roi_on, set_review, show_decision
+from .raster import Raster
 from .rois import box_if_placed, is_moved, place_roi
 from .volumes import header_of, source_file
 
@@ -31,12 +32,13 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     Parameters
     ----------
     path
-        A DICOM SR that marks some of the volumes, or a mask of ``volumes[marked]``. Slicer itself
-        reads .mrk.json files.
+        A DICOM SR that marks some of the volumes, or an .mrk.json file or a mask of
+        ``volumes[marked]``.
     volumes
         The exams.
     marked
-        Index of the volume that a mask is of and, of two volumes, on which lesions are marked.
+        Index of the volume that .mrk.json files and masks are of and, of two volumes, on which
+        lesions are marked.
 
     Returns
     -------
@@ -48,7 +50,8 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     MammoTrackerError
         If the file cannot be read, or marks no lesion where it can be one.
     """
-    file = read_lesions(path, [header_of(volume) for volume in volumes], marked)
+    headers = [header_of(volume) for volume in volumes]
+    file = read_lesions(path, headers, marked, Raster(volumes[marked]).geometry())
     is_pair = len(volumes) == 2
     found, remarks = file.joined(marked if is_pair else None)
     before = [roi for roi in nodes_with(volumes[0].GetScene(), ROI, "lesion") if exam_of(roi)]

@@ -33,9 +33,11 @@ def details_of(prior, current) -> list[list[str]]:
 
 def rows_of(panel) -> list[list[str]]:
     """Return the rows of the panel's table: lesion, change, and a cell for each exam."""
-    model = panel.ui.resultsTableView.model()
+    table = panel.ui.resultsTableView
+    model = table.model()
     return [
-        [model.index(row, column).data() or "" for column in range(model.columnCount())]
+        [table.verticalHeaderItem(row).text()]
+        + [model.index(row, column).data() or "" for column in range(model.columnCount())]
         for row in range(model.rowCount())
     ]
 

@@ -215,7 +215,7 @@ def test_an_exam_of_a_series_that_is_deleted_leaves_at_once(panel, shell, follow
     panel.results.select(scene.prediction_of(mass, exams[2]))
     shell.scene.RemoveNode(exams[1])
     assert panel.exams.series == [exams[0], *exams[2:]] and panel.exams.pair == (exams[3], exams[2])
-    assert panel.ui.resultsTableView.columnCount == 5
+    assert panel.ui.resultsTableView.columnCount == 4
     assert panel.results.selected is scene.prediction_of(mass, exams[2])
     shell.scene.RemoveNode(exams[2])
     assert panel.exams.pair == (exams[3], None) and panel.results.selected is None
@@ -375,3 +375,23 @@ def test_a_colour_image_is_refused(panel, shell, pair):
     shell.process(0.4)
     assert "colour image" in panel.ui.pairLabel.text
     assert not panel.ui.trackAllButton.enabled
+
+
+def test_nothing_is_said_of_what_was_done_on_other_exams(panel, shell, followed):
+    exams, _lesions = followed
+    ui = panel.ui
+    ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value = "Tracked.", "Written.", 100
+    panel.exams.select(exams[3], exams[0])
+    said = ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value
+    assert said == ("Tracked.", "Written.", 100), "which is one of the series"
+    ui.priorSelector.setCurrentNode(None)
+    said = ui.statusLabel.text, ui.exportLabel.text, ui.progressBar.value
+    assert said == ("", "", 0)
+
+
+def test_all_exams_are_in_sight_also_with_long_names(panel, shell, series):
+    view = panel.ui.examsList
+    series[0].SetName("Mammography, left, mediolateral oblique, processed for presentation")
+    shell.wait(lambda: series[0].GetName() in view.item(0).text())
+    shell.process(0.3)
+    assert view.visualItemRect(view.item(3)).bottom() <= view.viewport().height

@@ -27,6 +27,12 @@ def qt_checked():
     return qt.Qt.Checked
 
 
+def qt_unchecked():
+    import qt
+
+    return qt.Qt.Unchecked
+
+
 def lengths_of(path) -> list[int]:
     """Return how many lengths a report tells of each lesion on each exam, in its order."""
     from highdicom.sr import srread
@@ -47,6 +53,25 @@ def test_export_writes_table_boxes_and_picture(panel, shell, pair, tmp_path):
     assert names == {
         "results.csv", "side-by-side.png", "Lesion 1.mrk.json", "Lesion 1 (current).mrk.json",
     }  # fmt: skip
+
+
+def test_results_of_other_exams_are_replaced_only_if_the_user_agrees(
+    panel, shell, followed, tmp_path
+):
+    own = tmp_path / "strip.png"
+    own.write_bytes(b"the user's own")
+    panel.ui.exportPathLineEdit.currentPath = str(tmp_path)
+    shell.answers.append(False)
+    shell.click(panel.ui.exportButton)
+    assert "strip.png. Replace" in shell.messages.pop() and panel.ui.exportLabel.text == ""
+    assert own.read_bytes() == b"the user's own" and list(tmp_path.iterdir()) == [own]
+    shell.click(panel.ui.exportButton)
+    assert "strip.png. Replace" in shell.messages.pop()
+    shell.click(panel.ui.exportButton)  # once more, after a correction
+    assert "12 files" in panel.ui.exportLabel.text and shell.messages == []
+    panel.ui.examsList.item(1).setCheckState(qt_unchecked())
+    shell.click(panel.ui.exportButton)
+    assert "results.csv, side-by-side.png, strip.png, growth.png" in shell.messages.pop()
 
 
 def test_a_report_of_a_series_is_read_again(panel, shell, followed, tmp_path):

@@ -126,6 +126,48 @@ def test_roi_files_and_rois_of_the_scene_are_used(panel, shell, pair, tmp_path):
     shell.wait(lambda: panel.ui.lesionsTable.rowCount == 3)
 
 
+@pytest.mark.parametrize(
+    "kind, places, boxes",
+    [
+        ("Fiducial", [(250, 700), (300, 900)], [(250, 700, 67, 67), (300, 900, 67, 67)]),
+        ("Line", [(240, 900), (280, 930)], [(260, 915, 50, 50)]),
+        ("ClosedCurve", [(200, 700), (260, 700), (260, 760), (200, 760)], [(230, 730, 82.5, 82.5)]),
+    ],
+)
+def test_other_markups_mark_lesions_as_they_do_for_the_command(
+    panel, shell, pair, tmp_path, kind, places, boxes
+):
+    """Wherever the exam lies."""
+    import slicer
+    import vtk
+
+    from MammoTrackerLib import scene
+
+    prior = pair[0]
+    moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(0, 3, 12.0)
+    moved.SetMatrixTransformToParent(matrix)
+    prior.SetAndObserveTransformNodeID(moved.GetID())
+    node = slicer.mrmlScene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node")
+    for x, y in places:
+        node.AddControlPointWorld(vtk.vtkVector3d(*scene.Raster(prior).to_world([(x, y, 0)])[0]))
+    slicer.util.saveNode(node, str(tmp_path / "mine.mrk.json"))
+    slicer.mrmlScene.RemoveNode(node)
+    shell.process(0.4)
+    panel.lesions.load([tmp_path / "mine.mrk.json"])
+    found = [scene.box_of(roi, prior) for roi in panel.lesions.rois[1:]]
+    assert [(*box.center, box.width, box.height) for box in found] == [
+        pytest.approx(box, abs=0.5) for box in boxes
+    ]
+    assert [scene.is_point(roi) for roi in panel.lesions.rois[1:]] == [
+        kind == "Fiducial" for _ in boxes
+    ]
+    if kind == "Fiducial":
+        assert "a box of 10 mm" in shell.messages.pop()
+    assert shell.messages == []
+
+
 def test_a_mask_of_the_prior_is_loaded(panel, shell, pair, tmp_path):
     import numpy as np
     from PIL import Image
@@ -277,7 +319,8 @@ def test_a_lesion_that_a_report_marks_on_several_exams_is_one(panel, shell, seri
         (lesion,) = panel.lesions.rois
         (row,) = rows_of(panel)
         answers = [text.split("\n")[0] for text in row[2:]]
-        assert answers == ["accepted", "", "", "marked"] and row[1].startswith("+")
+        assert answers == ["accepted", "not tracked", "not tracked", "marked"]
+        assert row[1].startswith("+")
     assert "There already" in shell.messages.pop() and not shell.messages
     loaded = scene.roi_on(lesion, series[0])
     panel.results.select(loaded)
@@ -293,7 +336,9 @@ def test_a_lesion_that_a_report_marks_on_several_exams_is_one(panel, shell, seri
     panel.results.select(loaded)
     shell.click(panel.ui.restoreButton)
     answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
-    assert answers[0] == "" and scene.is_outdated(lesion) and panel.results.selected is None
+    assert (
+        answers[0] == "not tracked" and scene.is_outdated(lesion) and panel.results.selected is None
+    )
     assert panel.ui.reasonLabel.text == "" and not panel.ui.restoreButton.enabled
     track(panel, shell)
     answers = [text.split("\n")[0] for text in rows_of(panel)[0][2:]]
@@ -411,7 +456,7 @@ def test_a_lesion_of_a_series_comes_back_with_its_exam_and_its_answers(
     assert panel.lesions.rois == [calcs, mass] and scene.exam_of(calcs) is again
     rows = rows_of(panel)
     assert rows[0] == before[0], "its answers lie on the other exams"
-    assert rows[1][2] == "" and rows[1][3:] == before[1][3:]
+    assert rows[1][2] == "not tracked" and rows[1][3:] == before[1][3:]
 
 
 def test_a_lesion_is_deleted_while_another_row_is_selected(panel, shell, pair):

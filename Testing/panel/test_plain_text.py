@@ -40,7 +40,7 @@ def test_a_reason_is_no_html_in_the_table_and_the_film_strip(panel, shell, follo
     panel.results.select(scene.prediction_of(mass, exams[1]))
     shell.process(0.4)
     (row,) = (n for n, roi in enumerate(panel.results._table._lesions) if roi is mass)
-    tip = panel.ui.resultsTableView.item(row, 3).toolTip()
+    tip = panel.ui.resultsTableView.item(row, 2).toolTip()
     assert tip == WRAPPED.format(html.escape(IMAGE)) == panel.timeLine.strip.buttons[1].toolTip
     assert panel.ui.reasonLabel.text.startswith(f"{IMAGE}: {IMAGE}"), "which is a plain label"
 

@@ -19,6 +19,7 @@ def test_accept_and_reject(panel, shell, pair):
     assert rows_of(panel)[0][3].startswith("accepted\n")
     shell.click(panel.ui.rejectButton)
     assert rows_of(panel)[0][3] == "rejected" and rows_of(panel)[0][1] == ""
+    assert " mm" not in panel.ui.reasonLabel.text, "the box is hidden"
     assert not prediction.GetDisplayNode().GetVisibility()
     shell.click(panel.ui.restoreButton)
     assert rows_of(panel)[0][3].startswith("found\n")

@@ -86,6 +86,14 @@ def test_a_killed_process_is_explained_and_replaced(panel, shell, pair):
     assert panel.tracking.process._child.pid != killed and panel.ui.progressBar.value == 100
 
 
+def test_the_results_are_in_sight_at_the_end_also_in_a_small_window(panel, shell, pair):
+    shell.window.resize(1280, 600)
+    shell.process(0.3)
+    track(panel, shell)
+    for widget in (panel.ui.resultsTableView, panel.ui.acceptButton, panel.ui.rejectButton):
+        assert not widget.visibleRegion().isEmpty()
+
+
 def test_a_lesion_is_followed_through_all_exams_and_decisions_are_kept(panel, shell, series):
     import slicer
 

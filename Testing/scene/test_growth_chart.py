@@ -49,6 +49,13 @@ def test_points_and_error_bars(scene, exams):
     assert chart.GetXAxisRange()[1] > 4
 
 
+def test_the_change_is_in_sight_beside_a_long_name(scene, exams):
+    lesion = add_lesion(scene, exams[3], SQUARE, "Architectural distortion, upper outer quadrant")
+    bridge.show_track(lesion, exams[0], make_track(Box(4, 4, 10, 10)))
+    chart, _ = bridge.update_growth_chart(lesion, exams)
+    assert chart.GetTitle().startswith("Architectural distor...: +50 %")
+
+
 def test_one_chart_shows_one_lesion_after_another(scene, exams, tmp_path):
     lesions = [add_lesion(scene, exams[n], SQUARE, f"L{n}") for n in (0, 3)]
     for lesion in lesions:

@@ -101,7 +101,19 @@ def test_what_the_user_decided_is_handed_on_and_never_overwritten(scene, exams):
     assert_same_box(bridge.best_guess(second), FOUND_BOX)
     history = bridge.known_of(lesion, exams).history
     assert [result.by_user for result in history.results] == [True] * 4
-    assert [result.there for result in history.results] == [1, 0, 1, 1]
+    assert [result.there for result in history.results] == [1, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("review, is_new", [("rejected", False), ("not there", True)])
+def test_a_lesion_is_new_only_where_the_user_says_that_it_was_not_there(
+    scene, exams, review, is_new
+):
+    """A box that is rejected says nothing of the rest of its exam."""
+    lesion = add_lesion(scene, exams[2], SQUARE)
+    bridge.show_history(lesion, exams, history_on_four())
+    bridge.set_review(bridge.prediction_of(lesion, exams[0]), review)
+    history = bridge.known_of(lesion, exams).history
+    assert history.new == ((1, 1) if is_new else None)
 
 
 def test_growth_by_what_the_boxes_are_now(scene, exams):

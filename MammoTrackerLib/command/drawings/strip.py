@@ -185,8 +185,10 @@ def answer(strip: Strip, exam: int) -> str:
     track, is_there = result.track, result.track.status is not Status.NOT_FOUND
     if exam == strip.history.marked:
         return "marked"
+    if result.by_user and is_there:
+        return "set by the user"
     if result.by_user:
-        return "set by the user" if is_there else "not there, says the user"
+        return "rejected by the user" if result.there else "not there, says the user"
     if not is_there and result.there < ABSENT:
         return f"not there {as_percent(1 - result.there)}"
     if not (track.candidates or track.score):  # nobody looked

@@ -107,6 +107,15 @@ def test_the_answer_on_an_exam_in_words():
     ]  # fmt: skip
 
 
+def test_a_rejected_box_is_not_said_to_be_no_lesion():
+    for there, said in ((0.0, "not there, says the user"), (0.5, "rejected by the user")):
+        own = strip(Status.FOUND, None)
+        first, absent = own.history.results
+        results = first, replace(absent, by_user=True, there=there)
+        own = replace(own, history=replace(own.history, results=results))
+        assert strip_module._caption(own, 1, [None, None]) == ["exam 2", said]
+
+
 @pytest.mark.parametrize("years", [[0.0, 1.5, 4.0], [None, None, None]])
 def test_the_plot_has_each_lesion_in_its_colour(tmp_path, years):
     strips = [
