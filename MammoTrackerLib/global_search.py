@@ -387,11 +387,11 @@ def _warnings(
         )
     if stage in ("start", "coarse"):
         warnings.append("The affine registration failed; a coarser alignment is used.")
-    smaller, larger = sorted((fixed.breast.sum(), fit.moving.breast.sum()))
+    smaller, larger = sorted((fixed.breast_mm2, fit.moving.breast_mm2))
     if smaller < PARTIAL_SHARE * larger:
         warnings.append(
-            "One image shows under "
-            f"{100 * PARTIAL_SHARE:.0f} % of the breast that the other shows; check the place."
+            f"One image shows under {100 * PARTIAL_SHARE:.0f} % of the breast that the other "
+            "shows, or a pixel spacing is wrong; check the place."
         )
     if dice < PLAUSIBLE_DICE:
         warnings.append(
