@@ -47,6 +47,25 @@ def test_window_that_misses_the_pixels_is_left_out(tmp_path, film, window: dict)
     assert len(mammogram.remarks) == 1
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_window_that_leaves_a_white_silhouette_is_left_out(tmp_path, film, photometric: str):
+    """A window of 12 bits beside pixels that were stretched to 16: it shows the air alone."""
+    air = np.random.default_rng(0).integers(300, 900, film.shape)
+    values = np.where(film < 2000, air, film // 2 + 20000).astype(np.uint16)
+    window = {"WindowCenter": 2047, "WindowWidth": 4096}
+    if photometric == "MONOCHROME1":
+        window["WindowCenter"] = 65535 - 2047
+    stored = values if photometric == "MONOCHROME2" else 65535 - values
+    mammogram = read(tmp_path, stored, PhotometricInterpretation=photometric, **window)
+    assert likeness(mammogram, values) > 0.999
+    assert "misses the pixels" in mammogram.remarks[0]
+
+
+def test_window_may_show_the_air_of_a_negative_white(tmp_path, film):
+    values = np.where(film < 2000, 4095, 2000 - film // 40).astype(np.uint16)
+    assert not read(tmp_path, values, bits=12, WindowCenter=1200, WindowWidth=1600).remarks
+
+
 def test_next_window_where_the_first_misses_the_pixels(tmp_path, film):
     values = film // 16
     mammogram = read(
