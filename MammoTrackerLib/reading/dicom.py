@@ -162,13 +162,17 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
         In short for a count; and a sentence, of which the first part takes the file's path.
     """
     modality = header.get("Modality")
-    if modality != "MG":
+    # Computed radiography has its own modality in old archives, which hold the prior exams.
+    part = str(header.get("BodyPartExamined") or "").strip().upper()
+    is_radiography = modality in ("CR", "DX")
+    if modality != "MG" and not (is_radiography and part == "BREAST"):
         if modality not in _OTHER_MODALITIES:  # nothing else is shown, as it may be a name
             modality = "unknown" if modality else "missing"
         return (
             "no mammography",
             "{} is not a mammogram: ",
-            f"its DICOM modality is {modality}, not MG.",
+            f"its DICOM modality is {modality}, not MG"
+            f"{', and its BodyPartExamined not BREAST' if is_radiography else ''}.",
         )
     kinds = image_types(header)
     sop_class = header.get("SOPClassUID")

@@ -637,6 +637,13 @@ def test_bad_dicom_says_one_sentence_without_patient_data(
     assert not [secret for secret in SECRETS if secret in said]
 
 
+@pytest.mark.parametrize("modality", ["CR", "DX"])
+def test_radiography_of_the_breast_is_a_mammogram(tmp_path, film, modality: str):
+    path = write_dicom(tmp_path / "a.dcm", film, Modality=modality, BodyPartExamined="BREAST")
+    assert np.array_equal(Mammogram.read(path).pixels, film)
+    assert Header.read(path).view == "CC"
+
+
 def test_odd_header_values_cause_no_warnings_or_log(tmp_path, film, caplog, recwarn):
     """What pydicom would say can repeat them."""
     path = write_dicom(
