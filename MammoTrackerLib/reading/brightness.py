@@ -90,8 +90,8 @@ def _windowed(
     for apply in _voi_functions(header):
         try:
             mapped = apply(np.concatenate([values, ends]))
-        except ValueError:  # a width that DICOM forbids, often 0: the same as none
-            continue
+        except (AttributeError, ValueError):
+            continue  # without its data, or a width that DICOM forbids, often 0: the same as none
         table = mapped[: len(values)]
         if _shows(values, mapped, counts, header.PhotometricInterpretation == "MONOCHROME1"):
             return table, remarks

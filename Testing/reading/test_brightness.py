@@ -88,6 +88,19 @@ def test_window_where_the_lut_misses_the_pixels(tmp_path, film):
     assert mammogram.remarks
 
 
+@pytest.mark.parametrize("descriptor", [None, [1000, 0, 16]])
+def test_a_lut_without_its_data_is_none(tmp_path, film, descriptor):
+    lut = item()
+    if descriptor:
+        lut[0].add_new("LUTDescriptor", "US", descriptor)
+    window = {"WindowCenter": 2000, "WindowWidth": 4096}
+    with_lut, without = (
+        read(tmp_path, film // 16, bits=12, **more, **window)
+        for more in ({"VOILUTSequence": lut}, {})
+    )
+    assert np.array_equal(with_lut.pixels, without.pixels)
+
+
 def test_good_window_has_no_remark(tmp_path, film):
     assert not read(tmp_path, film // 16, WindowCenter=2000, WindowWidth=3000).remarks
 
