@@ -66,10 +66,12 @@ def _spacing_of(header: pydicom.Dataset, path: Path) -> tuple[float, float] | No
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pydicom.Dataset]:
-    """Open a mammogram's header."""
+    """Open a mammogram's header; how values are stored is as usual where it does not say so."""
     with opened(path) as header:
         flatten(header)
         _check_is_mammogram(header, path)
+        header.setdefault("PixelRepresentation", 0)
+        header.setdefault("BitsStored", header.get("BitsAllocated"))
         yield header
 
 
