@@ -292,6 +292,7 @@ def _of_their_bits(
     stored = header.get("BitsStored") or allocated
     if not isinstance(stored, int) or not 1 <= stored <= header.BitsAllocated:
         raise MammoTrackerError(f"In {path}, BitsStored is damaged: export or copy the file again.")
+    stored = min(stored, allocated)  # a frame of 8 bits may be in a file that says 12
     high_bit = header.get("HighBit")
     is_shifted = isinstance(high_bit, int) and stored <= high_bit < allocated
     shift = high_bit + 1 - stored if is_shifted else 0

@@ -103,6 +103,14 @@ def test_too_few_bits_stored(tmp_path, film, syntax, bits: int):
     assert "BitsStored" in mammogram.remarks[0]
 
 
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless])
+def test_a_frame_of_8_bits_in_a_file_that_says_12(tmp_path, film, syntax):
+    grey = (film >> 8).astype(np.uint8)
+    frame = encoded(syntax, grey) or imagecodecs.jpeg8_encode(grey)
+    path = write_dicom(tmp_path / "a.dcm", film, 12, frame, TransferSyntaxUID=syntax)
+    assert np.abs(Mammogram.read(path).pixels - grey).mean() < 3
+
+
 def test_signed_values_whose_unused_bits_hold_no_sign(tmp_path, film):
     values = (film >> 4).astype(np.int16) - 2048
     mammogram = read(tmp_path, values & 0xFFF, 12, uid.ExplicitVRLittleEndian)
