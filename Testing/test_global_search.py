@@ -206,6 +206,23 @@ def turned_back(turn: Turn) -> Turn:
     return tuple(zip(*turn, strict=True))
 
 
+@pytest.mark.parametrize(("view", "name", "left"), [("lcc", "elastic", 171), ("rcc", "affine", 0)])
+def test_a_breast_that_looks_alike_upside_down(
+    films: dict[str, Mammogram], view: str, name: str, left: int
+):
+    """Upside down, a third of the points agree by chance; or the affine map does not help."""
+    prior, warp = films[view], WARPS[name]
+    current = follow_up(prior, warp)
+    upside_down = Mammogram(current.pixels[::-1, left:], current.spacing)
+    before, then = landmarks(prior, warp)
+    rows = current.pixels.shape[0]
+    then = (then - (left * current.spacing[0], rows * current.spacing[1])) * (1, -1)
+    shown = then[:, 0] > 0
+    alignment = align(prior, upside_down)
+    assert errors_mm(alignment, before[shown], then[shown]).mean() < 2
+    assert "top to bottom" in alignment.remarks[0]
+
+
 @pytest.mark.parametrize(
     ("turn", "orientation"),
     [
