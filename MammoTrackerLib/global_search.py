@@ -278,7 +278,6 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
     remarks = []
     if best.turn != UNTURNED:
         remarks.append(f"The current image was {TURNS[best.turn]} to fit the prior.")
-
     # From the whole stored images' corners, not those of the pictures.
     back = sitk.AffineTransform(2)
     linear = np.array(best.turn)
@@ -306,7 +305,7 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
         stage=stage,
         dice=dice,
         agreement=agreement,
-        warnings=warnings,
+        warnings=tuple(warnings),
         remarks=tuple(remarks),
         is_sideways=is_quarter(best.turn),
         are_negative=(before.is_negative, after.is_negative),
@@ -329,13 +328,14 @@ def _best_of_all(
 ) -> _Fit:
     """Try other places, images that show a part of the breast, and all turns of the current.
 
-    Where the usual fit agrees more than two different breasts do, its turn is right. The fit with
-    most agreement is taken, if that is clearly more than the usual one's; where too little breast
-    is shared to say, the one whose tissue is most alike.
+    Where the usual fit agrees more than two different breasts do, its turn is right, or the best
+    start's: a breast may look alike upside down. The fit with clearly most agreement is taken; or,
+    where too little breast is shared to say, the one whose tissue is most alike.
     """
-    best = usual
-    turns = (usual.turn,) if usual.agreement >= MIN_AGREEMENT else tuple(TURNS)
-    for start in wide_starts(rotated, stored, turns)[:WIDE_STARTS]:
+    best, starts = usual, wide_starts(rotated, stored)
+    if usual.agreement >= MIN_AGREEMENT:
+        starts = [start for start in starts if start.turn in (usual.turn, starts[0].turn)]
+    for start in starts[:WIDE_STARTS]:
         moving = usual.moving if start.turn == usual.turn else Picture.of(after, start.turn)
         fit = _fitted(fixed, moving, start.turn, start.affine)
         if _is_better(fit, best, MIN_AGREEMENT_GAIN if best is usual else 0.0):
@@ -345,7 +345,8 @@ def _best_of_all(
 
 def _is_better(fit: _Fit, other: _Fit, gain: float) -> bool:
     is_turned = fit.turn != other.turn  # nonsense is as much alike in any turn
-    if is_turned and not (fit.stage == "affine" and fit.dice >= MIN_TURN_DICE):
+    is_likely = fit.stage == "affine" and fit.dice >= MIN_TURN_DICE
+    if is_turned and not (is_likely or fit.agreement >= SURE_AGREEMENT):
         return False
     if not np.isnan(fit.agreement + other.agreement):
         return fit.agreement > max(MIN_AGREEMENT, other.agreement + gain)
@@ -367,17 +368,15 @@ def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Tran
     return fit.affine, fit.stage, fit.dice
 
 
-def _negatives(before: Reduced, after: Reduced) -> tuple[str, ...]:
-    return tuple(
+def _negatives(before: Reduced, after: Reduced) -> list[str]:
+    return [
         f"The {name} looks like a negative (bright air), and was read as its positive: check it."
         for name, image in (("prior", before), ("current", after))
         if image.is_negative
-    )
+    ]
 
 
-def _warnings(
-    stage: str, dice: float, agreement: float, fixed: Picture, fit: _Fit
-) -> tuple[str, ...]:
+def _warnings(stage: str, dice: float, agreement: float, fixed: Picture, fit: _Fit) -> list[str]:
     """Say what is implausible."""
     warnings = []
     if agreement < MIN_AGREEMENT:
@@ -387,14 +386,14 @@ def _warnings(
         )
     if stage in ("start", "coarse"):
         warnings.append("The affine registration failed; a coarser alignment is used.")
-    smaller, larger = sorted((fixed.breast.sum(), fit.moving.breast.sum()))
+    smaller, larger = sorted((fixed.breast_mm2, fit.moving.breast_mm2))
     if smaller < PARTIAL_SHARE * larger:
         warnings.append(
-            "One image shows under "
-            f"{100 * PARTIAL_SHARE:.0f} % of the breast that the other shows; check the place."
+            f"One image shows under {100 * PARTIAL_SHARE:.0f} % of the breast that the other "
+            "shows, or a pixel spacing is wrong; check the place."
         )
     if dice < PLAUSIBLE_DICE:
         warnings.append(
             f"The breast outlines overlap by only {dice:.2f} after alignment; check the pair."
         )
-    return tuple(warnings)
+    return warnings

@@ -141,6 +141,11 @@ class Picture:
         """(2,) width and height in mm."""
         return np.array(self.mask.GetSize()) * self.mask.GetSpacing()
 
+    @property
+    def breast_mm2(self) -> float:
+        """How much breast the image shows, in square millimetres."""
+        return float(self.breast.sum() * np.prod(self.mask.GetSpacing()))
+
 
 def _to_sitk(array: np.ndarray, spacing: np.ndarray) -> sitk.Image:
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))

@@ -161,9 +161,7 @@ class Start:
     affine: sitk.AffineTransform
 
 
-def wide_starts(
-    rotated: Sequence[Rotated], current: Picture, turns: Sequence[Turn] = tuple(TURNS)
-) -> list[Start]:
+def wide_starts(rotated: Sequence[Rotated], current: Picture) -> list[Start]:
     """Find a start for each turn of the current, also where an image shows a part of the breast.
 
     The tissue alone is correlated, without outlines, where 60 % of the smaller and 18 % of the
@@ -175,8 +173,6 @@ def wide_starts(
         The prior, from `rotations`; fewer of them are faster.
     current
         As it is stored.
-    turns
-        Of the current that are tried.
 
     Returns
     -------
@@ -189,7 +185,7 @@ def wide_starts(
     ]
     stored = _on_grid(_shrunk(current), _IDENTITY, current.size)
     starts = []
-    for turn in turns:
+    for turn in TURNS:
         moving = [turned(image, turn) for image in stored]
         shape = _padded(rotated[0][1].shape, moving[0].shape)
         ones_c, image_c, square_c = _tissue_spectra(*moving, shape)

@@ -22,7 +22,7 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _KEYWORDS = (
     "ImageType SOPClassUID SOPInstanceUID StudyDate AcquisitionDate ContentDate AcquisitionTime "
     "ContentTime Modality PresentationIntentType SeriesDescription SourceImageSequence PatientID "
-    "IssuerOfPatientID DistanceSourceToDetector DistanceSourceToPatient "
+    "IssuerOfPatientID BodyPartExamined DistanceSourceToDetector DistanceSourceToPatient "
     "EstimatedRadiographicMagnificationFactor ImagerPixelSpacing PixelSpacing "
     "PixelSpacingCalibrationType NominalScannedPixelSpacing PaddleDescription PartialView "
     "ViewPosition ViewCodeSequence ViewModifierCodeSequence PatientOrientation ImageLaterality "

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import pydicom
 
 _FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
-# Of the pixels, how many a window must show between its black and its white.
-_SHOWN = 0.005
+# Of the pixels, how many a window must show between its black and its white; and of the denser
+# ones, how many not white, unless those are as even as a label or the air of a negative.
+_SHOWN, _NOT_WHITE, _EVEN = 0.005, 0.02, 0.04
 _MISSED = (
     "The file's window or VOI LUT (WindowCenter, VOILUTSequence) misses the pixels: "
     "another one, or none, was applied."
@@ -89,15 +90,34 @@ def _windowed(
     for apply in _voi_functions(header):
         try:
             mapped = apply(np.concatenate([values, ends]))
-        except ValueError:  # a width that DICOM forbids, often 0: the same as none
-            continue
-        margin = 1e-3 * np.ptp(mapped)
+        except (AttributeError, ValueError):
+            continue  # without its data, or a width that DICOM forbids, often 0: the same as none
         table = mapped[: len(values)]
-        is_shown = (table > mapped.min() + margin) & (table < mapped.max() - margin)
-        if counts[is_shown].sum() >= _SHOWN * counts.sum():
+        if _shows(values, mapped, counts, header.PhotometricInterpretation == "MONOCHROME1"):
             return table, remarks
         remarks = (_MISSED,)
     return values, remarks
+
+
+def _shows(values: np.ndarray, mapped: np.ndarray, counts: np.ndarray, is_inverted: bool) -> bool:
+    """Whether a window shows something of the pixels: it maps their values, and then its ends."""
+    place = (mapped[: len(values)] - mapped.min()) / max(np.ptp(mapped), 1e-6)
+    if counts[(place > 1e-3) & (place < 1 - 1e-3)].sum() < _SHOWN * counts.sum():
+        return False
+    low, high = _quantiles(values, counts, (0.01, 0.99))
+    is_dense, is_white = values > (low + high) / 2, place >= 1 - 1e-3
+    if is_inverted:
+        is_dense, is_white = values < (low + high) / 2, place <= 1e-3
+    dense = np.where(is_dense, counts, 0)
+    if dense[~is_white].sum() >= _NOT_WHITE * dense.sum():
+        return True
+    return np.ptp(_quantiles(values, dense, (0.25, 0.75))) < _EVEN * (high - low)
+
+
+def _quantiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    order = np.argsort(values)
+    sums = np.cumsum(counts[order])
+    return values[order[np.searchsorted(sums, np.multiply(shares, sums[-1]))]]
 
 
 def _voi_functions(header: pydicom.Dataset) -> Iterator[Callable[[np.ndarray], np.ndarray]]:

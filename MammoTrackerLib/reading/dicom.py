@@ -66,10 +66,12 @@ def _spacing_of(header: pydicom.Dataset, path: Path) -> tuple[float, float] | No
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pydicom.Dataset]:
-    """Open a mammogram's header."""
+    """Open a mammogram's header; how values are stored is as usual where it does not say so."""
     with opened(path) as header:
         flatten(header)
         _check_is_mammogram(header, path)
+        header.setdefault("PixelRepresentation", 0)
+        header.setdefault("BitsStored", header.get("BitsAllocated"))
         yield header
 
 
@@ -162,13 +164,17 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
         In short for a count; and a sentence, of which the first part takes the file's path.
     """
     modality = header.get("Modality")
-    if modality != "MG":
+    # Computed radiography has its own modality in old archives, which hold the prior exams.
+    part = str(header.get("BodyPartExamined") or "").strip().upper()
+    is_radiography = modality in ("CR", "DX")
+    if modality != "MG" and not (is_radiography and part == "BREAST"):
         if modality not in _OTHER_MODALITIES:  # nothing else is shown, as it may be a name
             modality = "unknown" if modality else "missing"
         return (
             "no mammography",
             "{} is not a mammogram: ",
-            f"its DICOM modality is {modality}, not MG.",
+            f"its DICOM modality is {modality}, not MG"
+            f"{', and its BodyPartExamined not BREAST' if is_radiography else ''}.",
         )
     kinds = image_types(header)
     sop_class = header.get("SOPClassUID")

@@ -223,9 +223,14 @@ def _without_alpha(path: Path) -> np.ndarray:
 
 @contextmanager
 def _named_for_itk(path: Path) -> Iterator[str]:
-    """Give a file whose name is not UTF-8, which ends ITK's process, another name meanwhile."""
+    """Give a file another name meanwhile, where ITK cannot read it under its own.
+
+    A name that is not UTF-8 ends its process, and of x.nii.gz it takes the pixels from x.nii, if
+    that is beside it.
+    """
     name = str(path)
-    if name.isascii() or name.encode("utf-8", "replace").decode("utf-8") == name:
+    is_text = name.isascii() or name.encode("utf-8", "replace").decode("utf-8") == name
+    if is_text and not (name.lower().endswith(".nii.gz") and path.with_suffix("").exists()):
         yield name
         return
     ending = next((end for end in _NIFTI_ENDINGS + _META_ENDINGS if name.lower().endswith(end)), "")
@@ -237,7 +242,7 @@ def _named_for_itk(path: Path) -> Iterator[str]:
             yield str(link)
     except OSError:
         raise MammoTrackerError(
-            f"The name of {path} is not UTF-8: give the file another name."
+            f"{path} cannot be read under its name: give the file another one."
         ) from None
 
 

@@ -29,7 +29,7 @@ _OTHER_SIGN = tuple(
     f"numbers {how} a sign."
     for how in ("without", "with")
 )
-_FEW_WRAPS = 20
+_FEW_WRAPS, _LABEL_SHARE, _LABEL_ROWS = 20, 0.05, 0.3
 
 
 def read_until(
@@ -292,6 +292,7 @@ def _of_their_bits(
     stored = header.get("BitsStored") or allocated
     if not isinstance(stored, int) or not 1 <= stored <= header.BitsAllocated:
         raise MammoTrackerError(f"{path}: BitsStored is damaged: export or copy the file again.")
+    stored = min(stored, allocated)  # a frame of 8 bits may be in a file that says 12
     high_bit = header.get("HighBit")
     is_shifted = isinstance(high_bit, int) and stored <= high_bit < allocated
     shift = high_bit + 1 - stored if is_shifted else 0
@@ -304,7 +305,8 @@ def _of_their_bits(
         return field, stored, ()
     if shift and used < 2**stored:
         return values, allocated, (_ALL_USED,)
-    if not shift and _roughness(values) < _roughness(field):
+    is_left = not used & (2 ** (allocated - stored) - 1)
+    if not shift and (is_left or _roughness(values) < _roughness(field)):
         return values, allocated, (_ALL_USED,)
     return field, stored, (_LEFT_OUT,)
 
@@ -312,21 +314,26 @@ def _of_their_bits(
 def _with_their_sign(values: np.ndarray, bits: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Take values of so many bits for ones with a sign, or without, whichever wrap around less.
 
-    Neighbours do where they jump over half of the range, but hardly differ in the other way. What
-    is cut off at an end of the range does not count: white labels in black air jump truly.
+    Neighbours do where they jump over half of the range, but hardly differ in the other way. White
+    labels in black air jump truly: what is cut off at an end of the range does not count, nor do
+    jumps on a few rows alone, if far less would be just below 0 than there is just above.
     """
     sample, half = _sample(values), 2 ** (bits - 1)
     unsigned, signed = _with_sign(sample, bits, False), _with_sign(sample, bits, True)
     is_cut = np.isin(unsigned, (0, half - 1, half, 2 * half - 1))
     ways = _steps(unsigned), _steps(signed)
-    own, other = ways[::-1] if values.dtype.kind == "i" else ways
+    is_signed = values.dtype.kind != "i"
+    own, other = ways if is_signed else ways[::-1]
     jumps, wraps = (
-        np.count_nonzero((a > half) & (b < half / 32) & ~(is_cut[:, 1:] | is_cut[:, :-1]))
+        (a > half) & (b < half / 32) & ~(is_cut[:, 1:] | is_cut[:, :-1])
         for a, b in ((other, own), (own, other))
     )
-    if wraps <= _FEW_WRAPS + 2 * jumps:
+    if wraps.sum() <= _FEW_WRAPS + 2 * jumps.sum():
         return values, ()
-    is_signed = values.dtype.kind != "i"
+    below, above = (np.count_nonzero(signed // (half // 32) == k) for k in (-1, 0))
+    is_label = below < _LABEL_SHARE * above and wraps.any(axis=1).mean() < _LABEL_ROWS
+    if is_signed and is_label:
+        return values, ()
     return _with_sign(values, bits, is_signed), (_OTHER_SIGN[is_signed],)
 
 

@@ -52,6 +52,8 @@ def test_patients_are_told_apart_by_number_and_issuer(tmp_path):
         ({"PaddleDescription": "10CM SPOT"}, "special", "spot"),
         ({"SourceImageSequence": item(ReferencedSOPInstanceUID="1.9")}, "sources", "1.9"),
         ({"Modality": "US"}, "reason", "no mammography"),
+        ({"Modality": "CR", "BodyPartExamined": "CHEST"}, "reason", "no mammography"),
+        ({"Modality": "CR", "BodyPartExamined": "BREAST"}, "reason", None),
         ({"PhotometricInterpretation": "RGB"}, "reason", "colour"),
         ({"NumberOfFrames": 3}, "reason", "several frames"),
         ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"]}, "reason",

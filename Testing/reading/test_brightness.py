@@ -47,6 +47,25 @@ def test_window_that_misses_the_pixels_is_left_out(tmp_path, film, window: dict)
     assert len(mammogram.remarks) == 1
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_window_that_leaves_a_white_silhouette_is_left_out(tmp_path, film, photometric: str):
+    """A window of 12 bits beside pixels that were stretched to 16: it shows the air alone."""
+    air = np.random.default_rng(0).integers(300, 900, film.shape)
+    values = np.where(film < 2000, air, film // 2 + 20000).astype(np.uint16)
+    window = {"WindowCenter": 2047, "WindowWidth": 4096}
+    if photometric == "MONOCHROME1":
+        window["WindowCenter"] = 65535 - 2047
+    stored = values if photometric == "MONOCHROME2" else 65535 - values
+    mammogram = read(tmp_path, stored, PhotometricInterpretation=photometric, **window)
+    assert likeness(mammogram, values) > 0.999
+    assert "misses the pixels" in mammogram.remarks[0]
+
+
+def test_window_may_show_the_air_of_a_negative_white(tmp_path, film):
+    values = np.where(film < 2000, 4095, 2000 - film // 40).astype(np.uint16)
+    assert not read(tmp_path, values, bits=12, WindowCenter=1200, WindowWidth=1600).remarks
+
+
 def test_next_window_where_the_first_misses_the_pixels(tmp_path, film):
     values = film // 16
     mammogram = read(
@@ -67,6 +86,19 @@ def test_window_where_the_lut_misses_the_pixels(tmp_path, film):
     )
     assert likeness(mammogram, values) > 0.999
     assert mammogram.remarks
+
+
+@pytest.mark.parametrize("descriptor", [None, [1000, 0, 16]])
+def test_a_lut_without_its_data_is_none(tmp_path, film, descriptor):
+    lut = item()
+    if descriptor:
+        lut[0].add_new("LUTDescriptor", "US", descriptor)
+    window = {"WindowCenter": 2000, "WindowWidth": 4096}
+    with_lut, without = (
+        read(tmp_path, film // 16, bits=12, **more, **window)
+        for more in ({"VOILUTSequence": lut}, {})
+    )
+    assert np.array_equal(with_lut.pixels, without.pixels)
 
 
 def test_good_window_has_no_remark(tmp_path, film):

@@ -243,6 +243,19 @@ def test_window_of_monochrome1(tmp_path):
     assert pixels == [[4095, pytest.approx(0.75 * 4095)], [pytest.approx(0.25 * 4095), 0]]
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("missing", ["BitsStored", "PixelRepresentation"])
+def test_window_where_the_header_does_not_say_how_values_are_stored(
+    tmp_path, film, photometric: str, missing: str
+):
+    attributes = {"PhotometricInterpretation": photometric, "bits": 16}
+    attributes |= {"WindowCenter": 30000, "WindowWidth": 20000}
+    whole = write_dicom(tmp_path / "a.dcm", film, **attributes)
+    lacking = write_dicom(tmp_path / "b.dcm", film, **attributes, **{missing: None})
+    assert np.array_equal(Mammogram.read(lacking).pixels, Mammogram.read(whole).pixels)
+    assert Header.read(lacking).window == Header.read(whole).window
+
+
 @pytest.mark.parametrize("as_bytes", [False, True])
 @pytest.mark.parametrize("depth", [8, 12, 16])
 def test_voi_lut_goes_before_the_window(tmp_path, as_bytes: bool, depth: int):
@@ -635,6 +648,13 @@ def test_bad_dicom_says_one_sentence_without_patient_data(
     assert "\n" not in text
     said = text + caplog.text + "".join(str(warning.message) for warning in recwarn)
     assert not [secret for secret in SECRETS if secret in said]
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX"])
+def test_radiography_of_the_breast_is_a_mammogram(tmp_path, film, modality: str):
+    path = write_dicom(tmp_path / "a.dcm", film, Modality=modality, BodyPartExamined="BREAST")
+    assert np.array_equal(Mammogram.read(path).pixels, film)
+    assert Header.read(path).view == "CC"
 
 
 def test_odd_header_values_cause_no_warnings_or_log(tmp_path, film, caplog, recwarn):

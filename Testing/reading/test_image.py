@@ -38,6 +38,13 @@ def test_image(tmp_path, film, grey, name: str, bits: int):
     assert (mammogram.laterality, mammogram.view, mammogram.date) == (None, None, None)
 
 
+def test_an_uncompressed_nifti_file_beside_a_compressed_one_is_another_image(tmp_path, film):
+    path = write_image(tmp_path / "a.nii.gz", film, (0.1, 0.1))
+    other = write_image(tmp_path / "a.nii", film[::-1].copy(), (0.1, 0.1))
+    assert np.array_equal(Mammogram.read(path).pixels, film)
+    assert np.array_equal(Mammogram.read(other).pixels, film[::-1])
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "jpeg-called.png"])
 def test_jpeg(tmp_path, grey, name: str):
     path = write_image(tmp_path / "a.jpg", grey).rename(tmp_path / name)

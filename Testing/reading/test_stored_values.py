@@ -86,6 +86,14 @@ def test_wrong_high_bit(tmp_path, film):
     assert "HighBit" in mammogram.remarks[0]
 
 
+def test_values_in_the_upper_bits_without_a_high_bit_that_says_so(tmp_path, film):
+    noise = np.random.default_rng(0).integers(0, 1000, film.shape, np.uint16)
+    values = ((film >> 5) + noise) << 4
+    mammogram = read(tmp_path, values, 12, uid.ExplicitVRLittleEndian)
+    assert np.array_equal(mammogram.pixels, values)
+    assert "HighBit" in mammogram.remarks[0]
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 @pytest.mark.parametrize("bits", [8, 10])
 def test_too_few_bits_stored(tmp_path, film, syntax, bits: int):
@@ -93,6 +101,14 @@ def test_too_few_bits_stored(tmp_path, film, syntax, bits: int):
     mammogram = read(tmp_path, values, bits, syntax)
     assert np.array_equal(mammogram.pixels, values)
     assert "BitsStored" in mammogram.remarks[0]
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless])
+def test_a_frame_of_8_bits_in_a_file_that_says_12(tmp_path, film, syntax):
+    grey = (film >> 8).astype(np.uint8)
+    frame = encoded(syntax, grey) or imagecodecs.jpeg8_encode(grey)
+    path = write_dicom(tmp_path / "a.dcm", film, 12, frame, TransferSyntaxUID=syntax)
+    assert np.abs(Mammogram.read(path).pixels - grey).mean() < 3
 
 
 def test_signed_values_whose_unused_bits_hold_no_sign(tmp_path, film):
@@ -117,6 +133,15 @@ def test_values_whose_sign_the_header_tells_wrongly(tmp_path, film, syntax, bits
 def test_white_labels_in_black_air_are_no_sign(tmp_path, film):
     values = film >> 5
     values[:, :80:2], values[:, 1:80:2] = 0, 4095
+    mammogram = read(tmp_path, values, 12, uid.ExplicitVRLittleEndian)
+    assert np.array_equal(mammogram.pixels, values)
+    assert not mammogram.remarks
+
+
+def test_a_label_near_full_scale_in_noisy_air_is_no_sign(tmp_path, film):
+    rng = np.random.default_rng(0)
+    values = (film >> 5) + rng.integers(0, 40, film.shape, np.uint16)
+    values[10:40, 270:290:2] = rng.integers(4040, 4090, (30, 10))
     mammogram = read(tmp_path, values, 12, uid.ExplicitVRLittleEndian)
     assert np.array_equal(mammogram.pixels, values)
     assert not mammogram.remarks

@@ -100,7 +100,9 @@ def test_the_answer_on_an_exam_in_words():
     results = list(kept.history.results)
     for k in (1, 2):  # nobody looked, so that there is no probability
         results[k] = replace(results[k], track=replace(results[k].track, score=0.0))
-    results[3:] = [replace(result, by_user=True) for result in results[3:]]
+    results[3:] = [
+        replace(result, by_user=True, there=1.0 - k) for k, result in enumerate(results[3:])
+    ]
     kept = replace(kept, history=replace(kept.history, results=tuple(results)))
     assert [answer(kept, k) for k in range(1, 5)] == [
         "kept from registration", "not found", "set by the user", "not there, says the user",
