@@ -37,4 +37,8 @@ rows.LONGEST_ROW_S = 3.0 if os.environ.get("HURRY") else rows.LONGEST_ROW_S
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Make the environment of processes in which reading a file named crash*, ... ends badly."""
     (folder / "sitecustomize.py").write_text(_CODE)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), **more}
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+        "PYTHONDONTWRITEBYTECODE": "1",  # beside the files of the test
+    }
+    return {**os.environ, **own, **more}
