@@ -65,11 +65,13 @@ def test_what_was_guessed_of_the_file_is_remarked_on(scene, tmp_path, values):
 def test_values_of_the_whole_range(scene, tmp_path, dtype):
     limits = np.iinfo(dtype)
     values = np.linspace(limits.min, limits.max, ROWS * COLUMNS).astype(dtype)
+    middle, width = (int(limits.min) + limits.max + 1) // 2, 2**15
     path = write_dicom(
-        tmp_path / "a.dcm", values.reshape(ROWS, COLUMNS), WindowCenter=20, WindowWidth=900
+        tmp_path / "a.dcm", values.reshape(ROWS, COLUMNS), WindowCenter=middle, WindowWidth=width
     )
     pixels = bridge.mammogram_of(add_dicom_volume(scene, path)).pixels
-    assert (pixels == pixels.max()).mean() > 0.45  # clipped by the window
+    for limit in (pixels.min(), pixels.max()):
+        assert 0.2 < (pixels == limit).mean() < 0.3  # clipped by the window
 
 
 def test_changed_voxels_count_more_than_the_file(scene, tmp_path, values):
