@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..growth import Growth, Size, growth, made_up_sizes
-from ..history import ExamResult, LesionHistory, by_user, presence
+from ..history import ABSENT as UNKNOWN
+from ..history import ExamResult, LesionHistory, by_user
 from ..mammogram import Header
 from ..marked import MarkedLesion
 from ..networks.card import UNMEASURED, read_card
@@ -247,7 +248,7 @@ def _is_point(roi, lesion) -> bool:
 def _result(roi, box: Box, volume) -> ExamResult:
     decision = decision_of(roi)
     if decision == "rejected":  # it may be elsewhere on this exam
-        return replace(by_user(box, None), there=presence(0, None))
+        return replace(by_user(box, None), there=UNKNOWN)
     if decision in ABSENT or (decision and not is_placed(roi)):
         return by_user(box, None)
     if decision:

@@ -200,20 +200,20 @@ def _field_mm(strip: Strip) -> float:
     return field_mm(size.longest_mm for size in strip.growth.sizes if size is not None)
 
 
-def _tile(mammogram: Mammogram, result: ExamResult, field_mm: float, turn: Turn) -> _Tile:
+def _tile(mammogram: Mammogram, result: ExamResult, side_mm: float, turn: Turn) -> _Tile:
     """Cut a lesion's tile out of an exam."""
     track = result.track
     has_box = track.status is not Status.NOT_FOUND
     box = track.box if has_box else track.registration_box
     image = Image.new("L", (_TILE, _TILE))
     if has_box or not result.by_user:  # else nothing says where it would be
-        image = zoom(mammogram, box.center, field_mm, _TILE, turn)
+        image = zoom(mammogram, box.center, side_mm, _TILE, turn)
     if not has_box:
         return image, None, False
     sides = np.array([box.width, box.height]) * mammogram.spacing
     if is_quarter(turn):
         sides = sides[::-1]
-    return image, sides / field_mm * _TILE / 2, track.status is not Status.FOUND
+    return image, sides / side_mm * _TILE / 2, track.status is not Status.FOUND
 
 
 def _caption(strip: Strip, exam: int, years: Sequence[float | None]) -> list[str]:
