@@ -291,13 +291,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _command(line: bytes) -> dict:
-    """Read a command, and check that it is one.
-
-    Raises
-    ------
-    MammoTrackerError
-        If it is none.
-    """
+    """Read a command, and check that it is one."""
     try:
         command = json.loads(line)
     except (ValueError, RecursionError):

@@ -12,13 +12,7 @@ _MODULES = ("numpy", "scipy.ndimage", "PIL.Image", "SimpleITK", "pydicom", "rich
 
 
 def check_packages() -> None:
-    """Import what every command needs.
-
-    Raises
-    ------
-    MammoTrackerError
-        If a package is missing, or does not start: of another Python, for example.
-    """
+    """Import what every command needs; a `MammoTrackerError` names what does not start."""
     for name in _MODULES:
         try:
             import_module(name)

@@ -122,8 +122,6 @@ def print_scores(
 
     Parameters
     ----------
-    console
-        Where the table goes.
     lesions
         Lesions that are there, each with a box (or None) of each method.
     methods
@@ -265,13 +263,7 @@ def _count(number: int, what: str) -> str:
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a name for a plot that is a folder's, or has no ending that says what to draw.
-
-    Raises
-    ------
-    MammoTrackerError
-        If it is.
-    """
+    """Refuse a name for a plot that is a folder's, or has no ending that says what to draw."""
     if os.path.isdir(path):
         raise MammoTrackerError(f"Cannot draw {path}: it is a folder. Give a file's name in .png.")
     if not path.suffix:

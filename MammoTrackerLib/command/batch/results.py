@@ -315,13 +315,7 @@ class Note:
 
 
 def _append(file: BinaryIO, end: int, content: bytes, path: Path) -> None:
-    """Write all of the content at the end of a file, or nothing.
-
-    Raises
-    ------
-    MammoTrackerError
-        If it cannot be written.
-    """
+    """Write all of the content at the end of a file, or nothing."""
     file.seek(end)
     left = content
     try:

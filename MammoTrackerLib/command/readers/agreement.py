@@ -49,8 +49,6 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
 
     Parameters
     ----------
-    console
-        Where the tables go.
     first, second
         The readers' tables.
 

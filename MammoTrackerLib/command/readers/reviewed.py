@@ -157,13 +157,7 @@ class ReviewedTable:
         self._rewrite()
 
     def remove(self, place: int) -> None:
-        """Remove a lesion's row: nothing is said about it any more.
-
-        Raises
-        ------
-        MammoTrackerError
-            As `write`.
-        """
+        """Remove a lesion's row: nothing is said about it any more."""
         if self.rows.pop(place, None) is not None:
             self._rewrite()
 
