@@ -19,6 +19,7 @@ from .stored_values import check_pixels, read_until, stop_when, stored_values
 if TYPE_CHECKING:
     import pydicom
 
+_MAMMOGRAPHY = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1")
 _BREAST_TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _OTHER_MODALITIES = (
@@ -96,7 +97,9 @@ def opened(
         try:
             _check_beginning(path, check)
             header = read_until(path, _BEFORE_PIXELS, defer_size, keywords)
-            if "SOPClassUID" not in header and "Modality" not in header:
+            if "SOPClassUID" not in header and len(header):  # which anonymisers leave out
+                header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID")
+            if not header.get("SOPClassUID") and "Modality" not in header:
                 raise truncated(path) if header.file_meta else no_image(path)
             yield header
         except MammoTrackerError:
@@ -163,7 +166,8 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
     tuple or None
         In short for a count; and a sentence, of which the first part takes the file's path.
     """
-    modality = header.get("Modality")
+    sop_class = header.get("SOPClassUID")
+    modality = header.get("Modality") or ("MG" if sop_class in _MAMMOGRAPHY else None)
     # Computed radiography has its own modality in old archives, which hold the prior exams.
     part = str(header.get("BodyPartExamined") or "").strip().upper()
     is_radiography = modality in ("CR", "DX")
@@ -177,7 +181,6 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             f"{', and its BodyPartExamined not BREAST' if is_radiography else ''}.",
         )
     kinds = image_types(header)
-    sop_class = header.get("SOPClassUID")
     is_private = any(tag.group == _HOLOGIC_TOMOSYNTHESIS for tag in header.keys())
     if sop_class == _SECONDARY_CAPTURE and (is_private or "TOMO" in kinds):
         return (
