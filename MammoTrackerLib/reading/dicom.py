@@ -153,7 +153,7 @@ def flatten(header: pydicom.Dataset) -> None:
 
 def _check_is_mammogram(header: pydicom.Dataset, path: Path) -> None:
     found = why_no_mammogram(header)
-    if found is not None:
+    if found is not None and found[0] != "colour":  # which its pixels may deny
         _kind, start, what = found
         raise MammoTrackerError(f"{start.format(path)}{what}")
 

@@ -539,7 +539,8 @@ def no_pixels(path: Path, film: np.ndarray) -> None:
 
 
 def color(path: Path, film: np.ndarray) -> None:
-    write_dicom(path, film, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    channels = np.dstack([film, film, film // 2]).tobytes()
+    write_dicom(path, film, SamplesPerPixel=3, PhotometricInterpretation="RGB", PixelData=channels)
 
 
 def black(path: Path, film: np.ndarray) -> None:
