@@ -17,6 +17,7 @@ from .header import breast_spacing, facts, image_types, other_spacing, size, spa
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
+    import numpy as np
     import pydicom
 
 _MAMMOGRAPHY = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1")
@@ -56,6 +57,13 @@ def read_dicom_header(path: Path) -> Header:
             size=size(header),
             **facts(header),
         )
+
+
+def read_stored_values(path: Path) -> np.ndarray:
+    """Read the pixels (rows, columns) as they are stored: of a mask, say."""
+    with _opened(path) as header:
+        check_pixels(header, path)
+        return stored_values(header, path)[0]
 
 
 def _spacing_of(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
