@@ -176,9 +176,9 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
     """
     sop_class = header.get("SOPClassUID")
     modality = header.get("Modality") or ("MG" if sop_class in _MAMMOGRAPHY else None)
-    # Computed radiography has its own modality in old archives, which hold the prior exams.
+    # Computed radiography and digitised films have their own modalities, and are the prior exams.
     part = str(header.get("BodyPartExamined") or "").strip().upper()
-    is_radiography = modality in ("CR", "DX")
+    is_radiography = modality in ("CR", "DX", "RG", "SC", "OT")
     if modality != "MG" and not (is_radiography and part == "BREAST"):
         if modality not in _OTHER_MODALITIES:  # nothing else is shown, as it may be a name
             modality = "unknown" if modality else "missing"

@@ -652,7 +652,7 @@ def test_bad_dicom_says_one_sentence_without_patient_data(
     assert not [secret for secret in SECRETS if secret in said]
 
 
-@pytest.mark.parametrize("modality", ["CR", "DX"])
+@pytest.mark.parametrize("modality", ["CR", "DX", "OT"])
 def test_radiography_of_the_breast_is_a_mammogram(tmp_path, film, modality: str):
     path = write_dicom(tmp_path / "a.dcm", film, Modality=modality, BodyPartExamined="BREAST")
     assert np.array_equal(Mammogram.read(path).pixels, film)
