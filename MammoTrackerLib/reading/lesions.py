@@ -239,7 +239,7 @@ def read_lesions(
     if not is_image and not (is_dicom and _is_like_a_mammogram(path)):
         raise MammoTrackerError(
             f"{path} holds no lesions: give a DICOM structured report (SR), an .mrk.json file of "
-            "3D Slicer, or a mask (PNG, NRRD, NIfTI, DICOM)."
+            "3D Slicer, or a mask (PNG, JPEG, NRRD, NIfTI, DICOM)."
         )
     size = exams[marked].size
     if size is None:
