@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
+from .affine import (
+    MAX_DICE_LOSS,
+    MIN_AGREEMENT,
+    Fit,
+    best_fit,
+    registration_method,
+)
 from .box import Box
 from .likeness import Overlay
 from .likeness import dice as dice_of
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
 from .reduced import Picture, Reduced, side
-from .start import Rotated, rotations, usual_start, wide_starts
 
-SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
-MAX_DICE_LOSS = 0.06
 BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
-PLAUSIBLE_DICE, PARTIAL_SHARE, WIDE_STARTS = 0.93, 0.6, 4
-MIN_AGREEMENT, SURE_AGREEMENT, MIN_AGREEMENT_GAIN = 0.3, 0.5, 0.1
-MIN_WORTH, MIN_GAIN, MIN_TURN_GAIN, MIN_TURN_DICE = 7.0, 1.1, 1.2, 0.9
+PLAUSIBLE_DICE, PARTIAL_SHARE = 0.93, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,37 +132,6 @@ class Alignment:
         )
 
 
-def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:
-    """Correlation at one resolution; one thread, so that the result is always the same."""
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
-    method.SetMetricAsCorrelation()
-    if mask is not None:
-        method.SetMetricFixedMask(mask)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel([shrink])
-    method.SetSmoothingSigmasPerLevel([sigma])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
-    return method
-
-
-def _register_affine(
-    prior: Picture, current: Picture, initial: sitk.AffineTransform, coarse: bool
-) -> sitk.AffineTransform:
-    if coarse:
-        fixed, moving, step, iterations = prior.coarse, current.coarse, 4.0, 40
-        method = _method(4, 2.0, None)
-    else:
-        fixed, moving, step, iterations = prior.fine, current.fine, 1.0, 30
-        method = _method(2, 1.0, prior.mask)
-    method.SetOptimizerAsRegularStepGradientDescent(step, 0.05, iterations, 0.5)
-    method.SetOptimizerScalesFromPhysicalShift()
-    result = sitk.AffineTransform(initial)
-    method.SetInitialTransform(result, inPlace=True)
-    method.Execute(fixed, moving)
-    return result
-
-
 def _register_bspline(
     prior: Picture, current: Picture, affine: sitk.AffineTransform, before: Reduced
 ) -> sitk.BSplineTransform:
@@ -172,7 +142,7 @@ def _register_bspline(
     extent = np.array(whole.GetSize()) * whole.GetSpacing()
     mesh = [max(1, round(length / BSPLINE_GRID_MM)) for length in extent]
     spline = sitk.BSplineTransformInitializer(whole, mesh, 3)
-    method = _method(2, 1.0, prior.mask)
+    method = registration_method(2, 1.0, prior.mask)
     method.SetOptimizerAsLBFGS2(numberOfIterations=8, lineSearchMaximumEvaluations=5)
     method.SetMovingInitialTransform(affine)
     method.SetInitialTransform(spline, inPlace=True)
@@ -188,51 +158,6 @@ def _bspline_is_sound(spline: sitk.BSplineTransform, prior: Picture) -> bool:
     jacobian = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
     moved = np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1)[prior.breast]
     return moved.max() <= BSPLINE_MAX_MM and jacobian[prior.breast].min() >= BSPLINE_MIN_JACOBIAN
-
-
-def _implausible(affine: sitk.AffineTransform) -> str | None:
-    """Say what no change between two exams can explain."""
-    matrix = np.array(affine.GetMatrix()).reshape(2, 2)
-    if np.linalg.det(matrix) <= 0:
-        return "flips the breast"
-    left, scales, right = np.linalg.svd(matrix)
-    if scales[0] > SCALE_RANGE[1] or scales[1] < SCALE_RANGE[0]:
-        return "changes the scale too much"
-    if scales[0] / scales[1] > MAX_SCALE_RATIO:
-        return "stretches the breast too much"
-    rotation = left @ right
-    if abs(np.degrees(np.arctan2(rotation[1, 0], rotation[0, 0]))) > MAX_ROTATION:
-        return "turns the breast too far"
-    return None
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """An affine map of the prior to the turned current, and how well it fits."""
-
-    turn: Turn
-    moving: Picture
-    affine: sitk.AffineTransform
-    stage: str
-    dice: float
-    worth: float
-    agreement: float
-
-
-def _fitted(fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTransform) -> _Fit:
-    """Refine a start by the two affine stages."""
-    affine, stage = start, "start"
-    dice = dice_of(fixed, moving, affine)
-    for name in ("coarse", "affine"):
-        try:
-            tried = _register_affine(fixed, moving, affine, coarse=name == "coarse")
-        except RuntimeError:  # ITK gives up where the images do not overlap
-            continue
-        overlap = dice_of(fixed, moving, tried)
-        if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
-            affine, stage, dice = tried, name, overlap
-    overlay = Overlay.of(fixed, moving, affine)
-    return _Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.agreement())
 
 
 def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignment:
@@ -262,13 +187,7 @@ def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alig
     """Register as `align` does, from what is kept of the prior and the current."""
     sitk.ProcessObject.GlobalWarningDisplayOff()
     fixed = Picture.of(before)
-    rotated = rotations(fixed)
-    turn = _usual_turn(before, after)
-    moving = Picture.of(after, turn)
-    best = _fitted(fixed, moving, turn, usual_start(rotated, moving))
-    if not best.agreement >= SURE_AGREEMENT:
-        stored = moving if turn == UNTURNED else Picture.of(after)
-        best = _best_of_all(fixed, rotated, stored, after, best)
+    best = best_fit(fixed, after, _usual_turn(before, after))
     transform, stage, dice, agreement = best.affine, best.stage, best.dice, best.agreement
     if bspline and stage == "affine" and fixed.breast.any():
         transform, stage, dice = _with_bspline(fixed, best, before)
@@ -323,38 +242,7 @@ def _usual_turn(before: Reduced, after: Reduced) -> Turn:
     return MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
 
 
-def _best_of_all(
-    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
-) -> _Fit:
-    """Try other places, images that show a part of the breast, and all turns of the current.
-
-    Where the usual fit agrees more than two different breasts do, its turn is right, or the best
-    start's: a breast may look alike upside down. The fit with clearly most agreement is taken; or,
-    where too little breast is shared to say, the one whose tissue is most alike.
-    """
-    best, starts = usual, wide_starts(rotated, stored)
-    if usual.agreement >= MIN_AGREEMENT:
-        starts = [start for start in starts if start.turn in (usual.turn, starts[0].turn)]
-    for start in starts[:WIDE_STARTS]:
-        moving = usual.moving if start.turn == usual.turn else Picture.of(after, start.turn)
-        fit = _fitted(fixed, moving, start.turn, start.affine)
-        if _is_better(fit, best, MIN_AGREEMENT_GAIN if best is usual else 0.0):
-            best = fit
-    return best
-
-
-def _is_better(fit: _Fit, other: _Fit, gain: float) -> bool:
-    is_turned = fit.turn != other.turn  # nonsense is as much alike in any turn
-    is_likely = fit.stage == "affine" and fit.dice >= MIN_TURN_DICE
-    if is_turned and not (is_likely or fit.agreement >= SURE_AGREEMENT):
-        return False
-    if not np.isnan(fit.agreement + other.agreement):
-        return fit.agreement > max(MIN_AGREEMENT, other.agreement + gain)
-    worth = fit.worth / (MIN_TURN_GAIN if is_turned else 1.0)
-    return worth > max((MIN_GAIN if gain else 1.0) * other.worth, MIN_WORTH)
-
-
-def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Transform, str, float]:
+def _with_bspline(fixed: Picture, fit: Fit, before: Reduced) -> tuple[sitk.Transform, str, float]:
     """Refine by a B-spline, if that is sound: the map, the stage and the outlines' overlap."""
     try:
         spline = _register_bspline(fixed, fit.moving, fit.affine, before)
@@ -376,7 +264,7 @@ def _negatives(before: Reduced, after: Reduced) -> list[str]:
     ]
 
 
-def _warnings(stage: str, dice: float, agreement: float, fixed: Picture, fit: _Fit) -> list[str]:
+def _warnings(stage: str, dice: float, agreement: float, fixed: Picture, fit: Fit) -> list[str]:
     """Say what is implausible."""
     warnings = []
     if agreement < MIN_AGREEMENT:

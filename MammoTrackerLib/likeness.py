@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import ndimage
+from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from .reduced import Picture
@@ -77,10 +77,7 @@ class Overlay:
         places = self._anchors(half + REACH_PX)
         if len(places) < MIN_ANCHORS:
             return float("nan")
-        rows, columns = places.T
-        anchors = _windows(self.prior, ANCHOR_PX, rows, columns)
-        around = _windows(self.current, ANCHOR_PX + 2 * REACH_PX, rows, columns)
-        moves = _best_moves(anchors, around)
+        moves = best_moves(self.prior, self.current, places, half, REACH_PX)
         tree = cKDTree(places)
         agree = []
         for own, near in enumerate(tree.query_ball_point(places, NEAR_PX)):
@@ -115,21 +112,42 @@ def _coded(prior: Picture, current: Picture, transform: sitk.Transform) -> np.nd
     return sitk.GetArrayFromImage(coded)
 
 
-def _windows(image: np.ndarray, side: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return (n, side, side) windows around pixels."""
-    return sliding_window_view(image, (side, side))[rows - side // 2, columns - side // 2]
+def best_moves(
+    prior: np.ndarray, current: np.ndarray, places: np.ndarray, half: int, reach: int
+) -> np.ndarray:
+    """Find by how much pieces of an image fit best on another, by normalised correlation.
 
+    Parameters
+    ----------
+    prior, current
+        (rows, columns) of one shape.
+    places
+        (n, 2) row, column of the pieces' middles.
+    half, reach
+        A piece is 2 half + 1 pixels wide, and is looked for so many pixels away.
 
-def _best_moves(anchors: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """Return (n, 2) row, column by which each anchor (n, a, a) fits best around (n, b, b)."""
-    side = anchors.shape[1]
-    anchors = anchors - anchors.mean(axis=(1, 2), keepdims=True)
-    windows = sliding_window_view(around, (side, side), axis=(1, 2))
-    product = np.einsum("nijab,nab->nij", windows, anchors)
-    half = side // 2
-    inner = np.s_[:, half:-half, half:-half]
-    mean = ndimage.uniform_filter(around, (0, side, side))[inner]
-    square = ndimage.uniform_filter(around**2, (0, side, side))[inner]
-    fit = product / np.sqrt(np.maximum(square - mean**2, 1e-6))
+    Returns
+    -------
+    numpy.ndarray
+        (n, 2) row, column of the move.
+    """
+    side, margin = 2 * half + 1, half + reach
+    prior, current = np.pad(prior, margin), np.pad(current, margin)
+    mean = ndimage.uniform_filter(current, side)
+    variance = ndimage.uniform_filter(current**2, side) - mean**2
+    places = places + margin
+    pieces = _windows(prior, places, half)
+    pieces = pieces - pieces.mean(axis=(1, 2), keepdims=True)
+    shape = [fft.next_fast_len(2 * margin + 1, real=True)] * 2
+    spectra = np.conj(fft.rfft2(pieces, shape))
+    spectra *= fft.rfft2(_windows(current, places, margin), shape)
+    product = fft.irfft2(spectra, shape)[:, : 2 * reach + 1, : 2 * reach + 1]
+    fit = product / np.sqrt(np.maximum(_windows(variance, places, reach), 1e-6))
     best = fit.reshape(len(fit), -1).argmax(axis=1)
-    return np.stack(np.unravel_index(best, fit.shape[1:]), axis=1) - REACH_PX
+    return np.stack(np.unravel_index(best, fit.shape[1:]), axis=1) - reach
+
+
+def _windows(image: np.ndarray, places: np.ndarray, half: int) -> np.ndarray:
+    """Return (n, 2 half + 1, 2 half + 1) windows around pixels (n, 2)."""
+    side = 2 * half + 1
+    return sliding_window_view(image, (side, side))[tuple((places - half).T)]
