@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .block_matching import block_matched
-from .likeness import Overlay
+from .likeness import Anchors, Overlay
 from .likeness import dice as dice_of
 from .orientation import UNTURNED, Turn
 from .reduced import Picture, Reduced
@@ -32,7 +32,11 @@ class Fit:
     stage: str
     dice: float
     worth: float
-    agreement: float
+    anchors: Anchors
+
+    @property
+    def agreement(self) -> float:
+        return self.anchors.agreement()
 
 
 def best_fit(fixed: Picture, after: Reduced, turn: Turn) -> Fit:
@@ -69,7 +73,7 @@ def _fitted(fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTrans
         if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
             affine, stage, dice = tried, name, overlap
     overlay = Overlay.of(fixed, moving, affine)
-    return Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.agreement())
+    return Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.anchors())
 
 
 def _matched(fixed: Picture, fit: Fit) -> Fit:
@@ -83,13 +87,14 @@ def _matched(fixed: Picture, fit: Fit) -> Fit:
     if affine is None:
         return fit
     overlay, dice = Overlay.of(fixed, fit.moving, affine), dice_of(fixed, fit.moving, affine)
-    agreement = overlay.agreement()
+    anchors = overlay.anchors()
+    agreement = anchors.agreement()
     is_sound = _implausible(affine) is None and dice >= fit.dice - MAX_DICE_LOSS
     if not agreement > max(MIN_AGREEMENT, fit.agreement + MIN_MATCHED_GAIN):
         return fit
     if not (is_sound or agreement >= SURE_AGREEMENT):
         return fit
-    return Fit(fit.turn, fit.moving, affine, "affine", dice, overlay.likeness(), agreement)
+    return Fit(fit.turn, fit.moving, affine, "affine", dice, overlay.likeness(), anchors)
 
 
 def _best_of_all(
@@ -139,9 +144,7 @@ def _implausible(affine: sitk.AffineTransform) -> str | None:
     return None
 
 
-def registration_method(
-    shrink: int, sigma: float, mask: sitk.Image | None
-) -> sitk.ImageRegistrationMethod:
+def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:
     """Correlation at one resolution; one thread, so that the result is always the same."""
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
@@ -160,10 +163,10 @@ def _register_affine(
 ) -> sitk.AffineTransform:
     if coarse:
         fixed, moving, step, iterations = prior.coarse, current.coarse, 4.0, 40
-        method = registration_method(4, 2.0, None)
+        method = _method(4, 2.0, None)
     else:
         fixed, moving, step, iterations = prior.fine, current.fine, 1.0, 30
-        method = registration_method(2, 1.0, prior.mask)
+        method = _method(2, 1.0, prior.mask)
     method.SetOptimizerAsRegularStepGradientDescent(step, 0.05, iterations, 0.5)
     method.SetOptimizerScalesFromPhysicalShift()
     result = sitk.AffineTransform(initial)

@@ -12,7 +12,6 @@ from .affine import (
     MIN_AGREEMENT,
     Fit,
     best_fit,
-    registration_method,
 )
 from .box import Box
 from .likeness import Overlay
@@ -20,8 +19,8 @@ from .likeness import dice as dice_of
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
 from .reduced import Picture, Reduced, side
+from .thin_plate import thin_plate
 
-BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
 PLAUSIBLE_DICE, PARTIAL_SHARE = 0.93, 0.6
 
 
@@ -36,7 +35,7 @@ class Alignment:
         current, both from the image's top-left corner.
     transform
         The whole map as a SimpleITK transform of the same millimetres: the affine map, after
-        a B-spline where one was accepted.
+        a thin-plate spline where one was accepted.
     prior_spacing, current_spacing
         (x, y) in mm.
     prior_size
@@ -45,7 +44,8 @@ class Alignment:
         (rows, columns) bool outlines, and how many image pixels one of theirs stands for:
         ``prior_factor``, ``current_factor`` (x, y).
     stage
-        The last step that was accepted: "start", "coarse", "affine" or "B-spline".
+        The last step that was accepted: "start", "coarse", "affine" or "thin-plate
+        spline".
     dice
         Overlap of the two breast outlines after alignment, 0 to 1.
     agreement
@@ -88,8 +88,8 @@ class Alignment:
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current.
 
-        Beyond the pixels that were registered the affine map goes on, where a B-spline would
-        end with a jump.
+        Beyond the pixels that were registered the affine map goes on, where the spline would end
+        with a jump.
         """
         points = np.atleast_2d(np.asarray(points, float))
         inside = np.clip(points, 0, self.prior_breast.shape[::-1] * self.prior_factor)
@@ -132,67 +132,39 @@ class Alignment:
         )
 
 
-def _register_bspline(
-    prior: Picture, current: Picture, affine: sitk.AffineTransform, before: Reduced
-) -> sitk.BSplineTransform:
-    """Register over the prior's whole image, so that the map goes on under a film's frame."""
-    whole = sitk.Image(*before.shape[::-1], sitk.sitkUInt8)
-    whole.SetSpacing(prior.fine.GetSpacing())
-    whole.SetOrigin((np.array(prior.fine.GetOrigin()) - before.corner).tolist())
-    extent = np.array(whole.GetSize()) * whole.GetSpacing()
-    mesh = [max(1, round(length / BSPLINE_GRID_MM)) for length in extent]
-    spline = sitk.BSplineTransformInitializer(whole, mesh, 3)
-    method = registration_method(2, 1.0, prior.mask)
-    method.SetOptimizerAsLBFGS2(numberOfIterations=8, lineSearchMaximumEvaluations=5)
-    method.SetMovingInitialTransform(affine)
-    method.SetInitialTransform(spline, inPlace=True)
-    method.Execute(prior.fine, current.fine)
-    return spline
-
-
-def _bspline_is_sound(spline: sitk.BSplineTransform, prior: Picture) -> bool:
-    field = sitk.TransformToDisplacementField(
-        spline, sitk.sitkVectorFloat64, prior.fine.GetSize(), prior.fine.GetOrigin(),
-        prior.fine.GetSpacing(), prior.fine.GetDirection(),
-    )  # fmt: skip
-    jacobian = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
-    moved = np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1)[prior.breast]
-    return moved.max() <= BSPLINE_MAX_MM and jacobian[prior.breast].min() >= BSPLINE_MIN_JACOBIAN
-
-
-def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignment:
+def align(prior: Mammogram, current: Mammogram, spline: bool = True) -> Alignment:
     """Register two mammograms of one breast and view.
 
     The paper's affine registration on shrunken images (section 3.1), made robust: local contrast
-    in place of intensity, a start from correlation over all shifts, two affine stages, then a
-    stiff B-spline. A stage whose result is implausible, or aligns the outlines worse, is undone.
+    in place of intensity, a start from correlation over all shifts, two affine stages, blocks of
+    tissue that are matched where few anchor points agree, then a thin-plate spline through those
+    that do. A stage whose result is implausible, or aligns the outlines worse, is undone.
     A pair whose images face opposite ways is registered after mirroring the current.
 
     Parameters
     ----------
     prior, current
         Of one breast in one view; `tracker.check_pair` checks what the headers say.
-    bspline
-        Whether to refine by a B-spline of 40 mm.
+    spline
+        Whether to follow the anchor points.
 
     Returns
     -------
     Alignment
         Deterministic for the same input.
     """
-    return align_reduced(Reduced.of(prior), Reduced.of(current), bspline)
+    return align_reduced(Reduced.of(prior), Reduced.of(current), spline)
 
 
-def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alignment:
+def align_reduced(before: Reduced, after: Reduced, spline: bool = True) -> Alignment:
     """Register as `align` does, from what is kept of the prior and the current."""
     sitk.ProcessObject.GlobalWarningDisplayOff()
     fixed = Picture.of(before)
     best = best_fit(fixed, after, _usual_turn(before, after))
-    transform, stage, dice, agreement = best.affine, best.stage, best.dice, best.agreement
-    if bspline and stage == "affine" and fixed.breast.any():
-        transform, stage, dice = _with_bspline(fixed, best, before)
-        if transform is not best.affine:
-            agreement = Overlay.of(fixed, best.moving, transform).agreement()
+    transform, dice, agreement = best.affine, best.dice, best.agreement
+    if spline and best.agreement >= MIN_AGREEMENT:
+        transform, dice, agreement = _with_spline(fixed, best, before)
+    stage = best.stage if transform is best.affine else "thin-plate spline"
     warnings = _negatives(before, after) + _warnings(stage, dice, agreement, fixed, best)
     remarks = []
     if best.turn != UNTURNED:
@@ -242,18 +214,19 @@ def _usual_turn(before: Reduced, after: Reduced) -> Turn:
     return MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
 
 
-def _with_bspline(fixed: Picture, fit: Fit, before: Reduced) -> tuple[sitk.Transform, str, float]:
-    """Refine by a B-spline, if that is sound: the map, the stage and the outlines' overlap."""
-    try:
-        spline = _register_bspline(fixed, fit.moving, fit.affine, before)
-    except RuntimeError:
-        return fit.affine, fit.stage, fit.dice
-    if _bspline_is_sound(spline, fixed):
+def _with_spline(fixed: Picture, fit: Fit, before: Reduced) -> tuple[sitk.Transform, float, float]:
+    """Follow the anchor points, if that is sound and more of them agree then.
+
+    Returns the map, the outlines' overlap and the agreement.
+    """
+    spline = thin_plate(fit.anchors, fixed, before)
+    if spline is not None:
         composite = sitk.CompositeTransform([fit.affine, spline])
         overlap = dice_of(fixed, fit.moving, composite)
+        agreement = Overlay.of(fixed, fit.moving, composite).anchors().agreement()
         if overlap >= fit.dice - MAX_DICE_LOSS:
-            return composite, "B-spline", overlap
-    return fit.affine, fit.stage, fit.dice
+            return composite, overlap, agreement
+    return fit.affine, fit.dice, fit.agreement
 
 
 def _negatives(before: Reduced, after: Reduced) -> list[str]:

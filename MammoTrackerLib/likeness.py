@@ -17,6 +17,43 @@ NEAR_PX, AGREEING_PX, MIN_NEAR, MIN_ANCHORS = 10.0, 2.0, 3, 20
 
 
 @dataclass(frozen=True, eq=False)
+class Anchors:
+    """Points in the prior's tissue, and where they are found on the current.
+
+    Attributes
+    ----------
+    places, moves
+        (n, 2) row, column, in pixels of the prior's picture.
+    off
+        (n,) how far each move is from the median of those within 11 mm; NaN with too few of them.
+    """
+
+    places: np.ndarray
+    moves: np.ndarray
+    off: np.ndarray
+
+    @property
+    def agree(self) -> np.ndarray:
+        """(n,) bool: the point moved as those around it did."""
+        return self.off <= AGREEING_PX
+
+    def agreement(self) -> float:
+        """Return the share of points that moved as those around them did.
+
+        Tissue of one breast moves smoothly between exams; what only looks alike by chance is found
+        anywhere, so that on two different breasts hardly more points agree than chance allows
+        (about a fifth).
+
+        Returns
+        -------
+        float
+            0 to 1; NaN where the images share too little breast to say.
+        """
+        known = ~np.isnan(self.off)
+        return float(self.agree[known].mean()) if known.sum() >= MIN_ANCHORS else float("nan")
+
+
+@dataclass(frozen=True, eq=False)
 class Overlay:
     """The current's picture on the pixels of the prior's.
 
@@ -59,35 +96,21 @@ class Overlay:
             return 0.0
         return float(np.corrcoef(a, b)[0, 1] * np.sqrt(both.sum()))
 
-    def agreement(self) -> float:
-        """Return the share of anchor points that moved as those around them did.
-
-        Each point of a grid is looked for again: 12 mm of tissue around it, up to 7 mm away from
-        where it was registered, by normalised correlation. Tissue of one breast moves smoothly
-        between exams; what only looks alike by chance is found anywhere, so that on two different
-        breasts hardly more points agree with the median of those within 11 mm than chance allows
-        (about a fifth).
-
-        Returns
-        -------
-        float
-            0 to 1; NaN where the images share too little breast to say.
-        """
+    def anchors(self) -> Anchors:
+        """Look for each point of a grid again: 12 mm of tissue around it, up to 7 mm away."""
         half = ANCHOR_PX // 2
-        places = self._anchors(half + REACH_PX)
-        if len(places) < MIN_ANCHORS:
-            return float("nan")
+        places = self._grid(half + REACH_PX)
         moves = best_moves(self.prior, self.current, places, half, REACH_PX)
-        tree = cKDTree(places)
-        agree = []
-        for own, near in enumerate(tree.query_ball_point(places, NEAR_PX)):
-            others = [k for k in near if k != own]
-            if len(others) >= MIN_NEAR:
-                usual = np.median(moves[others], axis=0)
-                agree.append(np.hypot(*(moves[own] - usual)) <= AGREEING_PX)
-        return float(np.mean(agree)) if len(agree) >= MIN_ANCHORS else float("nan")
+        off = np.full(len(places), np.nan)
+        if len(places):
+            tree = cKDTree(places)
+            for own, near in enumerate(tree.query_ball_point(places, NEAR_PX)):
+                others = [k for k in near if k != own]
+                if len(others) >= MIN_NEAR:
+                    off[own] = np.hypot(*(moves[own] - np.median(moves[others], axis=0)))
+        return Anchors(places, moves, off)
 
-    def _anchors(self, margin: int) -> np.ndarray:
+    def _grid(self, margin: int) -> np.ndarray:
         """Return (n, 2) row, column of grid points with breast on both images around them."""
         both = self.prior_breast & self.current_breast
         inside = ndimage.binary_erosion(both, iterations=ANCHOR_PX // 2 - 1)

@@ -312,7 +312,7 @@ def test_a_white_frame_is_no_breast(films: dict[str, Mammogram], mm: int, as_pri
 def test_matrix_and_offset_are_the_affine_part(films: dict[str, Mammogram], mirrored: bool):
     prior = films["rcc"]
     current = follow_up(prior, elastic, (0.3, 0.2), mirrored=mirrored)
-    alignment = align(prior, current, bspline=False)
+    alignment = align(prior, current, spline=False)
     assert alignment.stage == "affine"
     points = np.random.default_rng(0).uniform(0, 500, (20, 2))
     expected = (points * prior.spacing @ alignment.matrix.T + alignment.offset) / (0.3, 0.2)
@@ -322,7 +322,7 @@ def test_matrix_and_offset_are_the_affine_part(films: dict[str, Mammogram], mirr
 def test_the_bspline_helps_where_the_warp_is_elastic(films: dict[str, Mammogram]):
     prior = films["rmlo"]
     current = follow_up(prior, elastic)
-    with_it, without = align(prior, current), align(prior, current, bspline=False)
+    with_it, without = align(prior, current), align(prior, current, spline=False)
     assert (with_it.stage, without.stage) == ("B-spline", "affine")
     before, then = landmarks(prior, elastic)
     better, worse = errors_mm(with_it, before, then).mean(), errors_mm(without, before, then).mean()
