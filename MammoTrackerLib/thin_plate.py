@@ -13,7 +13,7 @@ from scipy.interpolate import RBFInterpolator
 from .likeness import Anchors
 from .reduced import Picture, Reduced
 
-SMOOTHING, NODE_MM = 50.0, 5.0
+SMOOTHINGS, NODE_MM = (100.0, 1000.0, 10000.0), 5.0
 MOST_MM, MIN_JACOBIAN = 20.0, 0.4
 
 
@@ -39,19 +39,23 @@ def thin_plate(
     places, moves = (
         values[anchors.agree][:, ::-1] * spacing for values in (anchors.places, anchors.moves)
     )
-    try:
-        moved = RBFInterpolator(places + origin, moves, smoothing=SMOOTHING)
-    except (ValueError, np.linalg.LinAlgError):
-        return None
     extent = np.array(before.shape[::-1]) * before.spacing
     counts = np.ceil(extent / NODE_MM).astype(int) + 1
     x, y = (np.linspace(0, side, count) for side, count in zip(extent, counts, strict=True))
     nodes = np.stack(np.meshgrid(x, y), axis=-1) - before.corner
-    field = sitk.GetImageFromArray(moved(nodes.reshape(-1, 2)).reshape(nodes.shape), isVector=True)
-    field.SetOrigin(nodes[0, 0].tolist())
-    field.SetSpacing((extent / (counts - 1)).tolist())
-    transform = sitk.DisplacementFieldTransform(field)
-    return transform if _is_sound(transform, prior) else None
+    for smoothing in SMOOTHINGS:
+        try:
+            moved = RBFInterpolator(places + origin, moves, smoothing=smoothing)
+        except (ValueError, np.linalg.LinAlgError):  # too few points, or on one line
+            return None
+        values = moved(nodes.reshape(-1, 2)).reshape(nodes.shape)
+        field = sitk.GetImageFromArray(values, isVector=True)
+        field.SetOrigin(nodes[0, 0].tolist())
+        field.SetSpacing((extent / (counts - 1)).tolist())
+        transform = sitk.DisplacementFieldTransform(field)
+        if _is_sound(transform, prior):
+            return transform
+    return None
 
 
 def _is_sound(transform: sitk.Transform, prior: Picture) -> bool:
