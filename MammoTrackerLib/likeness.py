@@ -100,14 +100,15 @@ class Overlay:
         """Look for each point of a grid again: 12 mm of tissue around it, up to 7 mm away."""
         half = ANCHOR_PX // 2
         places = self._grid(half + REACH_PX)
-        moves = best_moves(self.prior, self.current, places, half, REACH_PX)
         off = np.full(len(places), np.nan)
-        if len(places):
-            tree = cKDTree(places)
-            for own, near in enumerate(tree.query_ball_point(places, NEAR_PX)):
-                others = [k for k in near if k != own]
-                if len(others) >= MIN_NEAR:
-                    off[own] = np.hypot(*(moves[own] - np.median(moves[others], axis=0)))
+        if not len(places):
+            return Anchors(places, places, off)
+        moves = best_moves(self.prior, self.current, places, half, REACH_PX)
+        tree = cKDTree(places)
+        for own, near in enumerate(tree.query_ball_point(places, NEAR_PX)):
+            others = [k for k in near if k != own]
+            if len(others) >= MIN_NEAR:
+                off[own] = np.hypot(*(moves[own] - np.median(moves[others], axis=0)))
         return Anchors(places, moves, off)
 
     def _grid(self, margin: int) -> np.ndarray:
