@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .affine import MIN_AGREEMENT
 from .box import Box
-from .global_search import MIN_AGREEMENT, Alignment
+from .global_search import Alignment
 from .track import Candidate
 
 EVIDENCE = ("bias", "tracking", "similarity", "rival", "passes", "anchors", "distance")
