@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .affine import MIN_AGREEMENT
 from .box import Box
-from .global_search import MIN_AGREEMENT, Alignment
+from .global_search import Alignment
 from .metrics import center_distance
 from .track import Candidate
 

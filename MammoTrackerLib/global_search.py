@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
+from .affine import (
+    MAX_DICE_LOSS,
+    MIN_AGREEMENT,
+    Fit,
+    best_fit,
+)
 from .box import Box
 from .likeness import Overlay
 from .likeness import dice as dice_of
 from .mammogram import Mammogram
 from .orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
 from .reduced import Picture, Reduced, side
-from .start import Rotated, rotations, usual_start, wide_starts
+from .thin_plate import thin_plate
 
-SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
-MAX_DICE_LOSS = 0.06
-BSPLINE_GRID_MM, BSPLINE_MAX_MM, BSPLINE_MIN_JACOBIAN = 40.0, 20.0, 0.4
-PLAUSIBLE_DICE, PARTIAL_SHARE, WIDE_STARTS = 0.93, 0.6, 4
-MIN_AGREEMENT, SURE_AGREEMENT, MIN_AGREEMENT_GAIN = 0.3, 0.5, 0.1
-MIN_WORTH, MIN_GAIN, MIN_TURN_GAIN, MIN_TURN_DICE = 7.0, 1.1, 1.2, 0.9
+PLAUSIBLE_DICE, PARTIAL_SHARE = 0.93, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Alignment:
         current, both from the image's top-left corner.
     transform
         The whole map as a SimpleITK transform of the same millimetres: the affine map, after
-        a B-spline where one was accepted.
+        a thin-plate spline where one was accepted.
     prior_spacing, current_spacing
         (x, y) in mm.
     prior_size
@@ -44,7 +44,8 @@ class Alignment:
         (rows, columns) bool outlines, and how many image pixels one of theirs stands for:
         ``prior_factor``, ``current_factor`` (x, y).
     stage
-        The last step that was accepted: "start", "coarse", "affine" or "B-spline".
+        The last step that was accepted: "start", "coarse", "affine" or "thin-plate
+        spline".
     dice
         Overlap of the two breast outlines after alignment, 0 to 1.
     agreement
@@ -87,8 +88,8 @@ class Alignment:
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current.
 
-        Beyond the pixels that were registered the affine map goes on, where a B-spline would
-        end with a jump.
+        Beyond the pixels that were registered the affine map goes on, where the spline would end
+        with a jump.
         """
         points = np.atleast_2d(np.asarray(points, float))
         inside = np.clip(points, 0, self.prior_breast.shape[::-1] * self.prior_factor)
@@ -131,149 +132,39 @@ class Alignment:
         )
 
 
-def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:
-    """Correlation at one resolution; one thread, so that the result is always the same."""
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
-    method.SetMetricAsCorrelation()
-    if mask is not None:
-        method.SetMetricFixedMask(mask)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel([shrink])
-    method.SetSmoothingSigmasPerLevel([sigma])
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
-    return method
-
-
-def _register_affine(
-    prior: Picture, current: Picture, initial: sitk.AffineTransform, coarse: bool
-) -> sitk.AffineTransform:
-    if coarse:
-        fixed, moving, step, iterations = prior.coarse, current.coarse, 4.0, 40
-        method = _method(4, 2.0, None)
-    else:
-        fixed, moving, step, iterations = prior.fine, current.fine, 1.0, 30
-        method = _method(2, 1.0, prior.mask)
-    method.SetOptimizerAsRegularStepGradientDescent(step, 0.05, iterations, 0.5)
-    method.SetOptimizerScalesFromPhysicalShift()
-    result = sitk.AffineTransform(initial)
-    method.SetInitialTransform(result, inPlace=True)
-    method.Execute(fixed, moving)
-    return result
-
-
-def _register_bspline(
-    prior: Picture, current: Picture, affine: sitk.AffineTransform, before: Reduced
-) -> sitk.BSplineTransform:
-    """Register over the prior's whole image, so that the map goes on under a film's frame."""
-    whole = sitk.Image(*before.shape[::-1], sitk.sitkUInt8)
-    whole.SetSpacing(prior.fine.GetSpacing())
-    whole.SetOrigin((np.array(prior.fine.GetOrigin()) - before.corner).tolist())
-    extent = np.array(whole.GetSize()) * whole.GetSpacing()
-    mesh = [max(1, round(length / BSPLINE_GRID_MM)) for length in extent]
-    spline = sitk.BSplineTransformInitializer(whole, mesh, 3)
-    method = _method(2, 1.0, prior.mask)
-    method.SetOptimizerAsLBFGS2(numberOfIterations=8, lineSearchMaximumEvaluations=5)
-    method.SetMovingInitialTransform(affine)
-    method.SetInitialTransform(spline, inPlace=True)
-    method.Execute(prior.fine, current.fine)
-    return spline
-
-
-def _bspline_is_sound(spline: sitk.BSplineTransform, prior: Picture) -> bool:
-    field = sitk.TransformToDisplacementField(
-        spline, sitk.sitkVectorFloat64, prior.fine.GetSize(), prior.fine.GetOrigin(),
-        prior.fine.GetSpacing(), prior.fine.GetDirection(),
-    )  # fmt: skip
-    jacobian = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field))
-    moved = np.linalg.norm(sitk.GetArrayFromImage(field), axis=-1)[prior.breast]
-    return moved.max() <= BSPLINE_MAX_MM and jacobian[prior.breast].min() >= BSPLINE_MIN_JACOBIAN
-
-
-def _implausible(affine: sitk.AffineTransform) -> str | None:
-    """Say what no change between two exams can explain."""
-    matrix = np.array(affine.GetMatrix()).reshape(2, 2)
-    if np.linalg.det(matrix) <= 0:
-        return "flips the breast"
-    left, scales, right = np.linalg.svd(matrix)
-    if scales[0] > SCALE_RANGE[1] or scales[1] < SCALE_RANGE[0]:
-        return "changes the scale too much"
-    if scales[0] / scales[1] > MAX_SCALE_RATIO:
-        return "stretches the breast too much"
-    rotation = left @ right
-    if abs(np.degrees(np.arctan2(rotation[1, 0], rotation[0, 0]))) > MAX_ROTATION:
-        return "turns the breast too far"
-    return None
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """An affine map of the prior to the turned current, and how well it fits."""
-
-    turn: Turn
-    moving: Picture
-    affine: sitk.AffineTransform
-    stage: str
-    dice: float
-    worth: float
-    agreement: float
-
-
-def _fitted(fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTransform) -> _Fit:
-    """Refine a start by the two affine stages."""
-    affine, stage = start, "start"
-    dice = dice_of(fixed, moving, affine)
-    for name in ("coarse", "affine"):
-        try:
-            tried = _register_affine(fixed, moving, affine, coarse=name == "coarse")
-        except RuntimeError:  # ITK gives up where the images do not overlap
-            continue
-        overlap = dice_of(fixed, moving, tried)
-        if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
-            affine, stage, dice = tried, name, overlap
-    overlay = Overlay.of(fixed, moving, affine)
-    return _Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.agreement())
-
-
-def align(prior: Mammogram, current: Mammogram, bspline: bool = True) -> Alignment:
+def align(prior: Mammogram, current: Mammogram, spline: bool = True) -> Alignment:
     """Register two mammograms of one breast and view.
 
     The paper's affine registration on shrunken images (section 3.1), made robust: local contrast
-    in place of intensity, a start from correlation over all shifts, two affine stages, then a
-    stiff B-spline. A stage whose result is implausible, or aligns the outlines worse, is undone.
+    in place of intensity, a start from correlation over all shifts, two affine stages, blocks of
+    tissue that are matched where few anchor points agree, then a thin-plate spline through those
+    that do. A stage whose result is implausible, or aligns the outlines worse, is undone.
     A pair whose images face opposite ways is registered after mirroring the current.
 
     Parameters
     ----------
     prior, current
         Of one breast in one view; `tracker.check_pair` checks what the headers say.
-    bspline
-        Whether to refine by a B-spline of 40 mm.
+    spline
+        Whether to follow the anchor points.
 
     Returns
     -------
     Alignment
         Deterministic for the same input.
     """
-    return align_reduced(Reduced.of(prior), Reduced.of(current), bspline)
+    return align_reduced(Reduced.of(prior), Reduced.of(current), spline)
 
 
-def align_reduced(before: Reduced, after: Reduced, bspline: bool = True) -> Alignment:
+def align_reduced(before: Reduced, after: Reduced, spline: bool = True) -> Alignment:
     """Register as `align` does, from what is kept of the prior and the current."""
     sitk.ProcessObject.GlobalWarningDisplayOff()
     fixed = Picture.of(before)
-    rotated = rotations(fixed)
-    turn = _usual_turn(before, after)
-    moving = Picture.of(after, turn)
-    best = _fitted(fixed, moving, turn, usual_start(rotated, moving))
-    if not best.agreement >= SURE_AGREEMENT:
-        stored = moving if turn == UNTURNED else Picture.of(after)
-        best = _best_of_all(fixed, rotated, stored, after, best)
-    transform, stage, dice, agreement = best.affine, best.stage, best.dice, best.agreement
-    if bspline and stage == "affine" and fixed.breast.any():
-        transform, stage, dice = _with_bspline(fixed, best, before)
-        if transform is not best.affine:
-            agreement = Overlay.of(fixed, best.moving, transform).agreement()
+    best = best_fit(fixed, after, _usual_turn(before, after))
+    transform, dice, agreement = best.affine, best.dice, best.agreement
+    if spline and best.agreement >= MIN_AGREEMENT:
+        transform, dice, agreement = _with_spline(fixed, best, before)
+    stage = best.stage if transform is best.affine else "thin-plate spline"
     warnings = _negatives(before, after) + _warnings(stage, dice, agreement, fixed, best)
     remarks = []
     if best.turn != UNTURNED:
@@ -323,49 +214,19 @@ def _usual_turn(before: Reduced, after: Reduced) -> Turn:
     return MIRRORED if side(before.breast) * side(after.breast) < 0 else UNTURNED
 
 
-def _best_of_all(
-    fixed: Picture, rotated: Sequence[Rotated], stored: Picture, after: Reduced, usual: _Fit
-) -> _Fit:
-    """Try other places, images that show a part of the breast, and all turns of the current.
+def _with_spline(fixed: Picture, fit: Fit, before: Reduced) -> tuple[sitk.Transform, float, float]:
+    """Follow the anchor points, if that is sound and more of them agree then.
 
-    Where the usual fit agrees more than two different breasts do, its turn is right, or the best
-    start's: a breast may look alike upside down. The fit with clearly most agreement is taken; or,
-    where too little breast is shared to say, the one whose tissue is most alike.
+    Returns the map, the outlines' overlap and the agreement.
     """
-    best, starts = usual, wide_starts(rotated, stored)
-    if usual.agreement >= MIN_AGREEMENT:
-        starts = [start for start in starts if start.turn in (usual.turn, starts[0].turn)]
-    for start in starts[:WIDE_STARTS]:
-        moving = usual.moving if start.turn == usual.turn else Picture.of(after, start.turn)
-        fit = _fitted(fixed, moving, start.turn, start.affine)
-        if _is_better(fit, best, MIN_AGREEMENT_GAIN if best is usual else 0.0):
-            best = fit
-    return best
-
-
-def _is_better(fit: _Fit, other: _Fit, gain: float) -> bool:
-    is_turned = fit.turn != other.turn  # nonsense is as much alike in any turn
-    is_likely = fit.stage == "affine" and fit.dice >= MIN_TURN_DICE
-    if is_turned and not (is_likely or fit.agreement >= SURE_AGREEMENT):
-        return False
-    if not np.isnan(fit.agreement + other.agreement):
-        return fit.agreement > max(MIN_AGREEMENT, other.agreement + gain)
-    worth = fit.worth / (MIN_TURN_GAIN if is_turned else 1.0)
-    return worth > max((MIN_GAIN if gain else 1.0) * other.worth, MIN_WORTH)
-
-
-def _with_bspline(fixed: Picture, fit: _Fit, before: Reduced) -> tuple[sitk.Transform, str, float]:
-    """Refine by a B-spline, if that is sound: the map, the stage and the outlines' overlap."""
-    try:
-        spline = _register_bspline(fixed, fit.moving, fit.affine, before)
-    except RuntimeError:
-        return fit.affine, fit.stage, fit.dice
-    if _bspline_is_sound(spline, fixed):
+    spline = thin_plate(fit.anchors, fixed, before)
+    if spline is not None:
         composite = sitk.CompositeTransform([fit.affine, spline])
         overlap = dice_of(fixed, fit.moving, composite)
+        agreement = Overlay.of(fixed, fit.moving, composite).anchors().agreement()
         if overlap >= fit.dice - MAX_DICE_LOSS:
-            return composite, "B-spline", overlap
-    return fit.affine, fit.stage, fit.dice
+            return composite, overlap, agreement
+    return fit.affine, fit.dice, fit.agreement
 
 
 def _negatives(before: Reduced, after: Reduced) -> list[str]:
@@ -376,7 +237,7 @@ def _negatives(before: Reduced, after: Reduced) -> list[str]:
     ]
 
 
-def _warnings(stage: str, dice: float, agreement: float, fixed: Picture, fit: _Fit) -> list[str]:
+def _warnings(stage: str, dice: float, agreement: float, fixed: Picture, fit: Fit) -> list[str]:
     """Say what is implausible."""
     warnings = []
     if agreement < MIN_AGREEMENT:

@@ -7,13 +7,50 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import ndimage
+from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from .reduced import Picture
 
 ANCHOR_PX, REACH_PX, STEP_PX, MAX_ANCHORS = 11, 6, 5, 400
 NEAR_PX, AGREEING_PX, MIN_NEAR, MIN_ANCHORS = 10.0, 2.0, 3, 20
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """Points in the prior's tissue, and where they are found on the current.
+
+    Attributes
+    ----------
+    places, moves
+        (n, 2) row, column, in pixels of the prior's picture.
+    off
+        (n,) how far each move is from the median of those within 11 mm; NaN with too few of them.
+    """
+
+    places: np.ndarray
+    moves: np.ndarray
+    off: np.ndarray
+
+    @property
+    def agree(self) -> np.ndarray:
+        """(n,) bool: the point moved as those around it did."""
+        return self.off <= AGREEING_PX
+
+    def agreement(self) -> float:
+        """Return the share of points that moved as those around them did.
+
+        Tissue of one breast moves smoothly between exams; what only looks alike by chance is found
+        anywhere, so that on two different breasts hardly more points agree than chance allows
+        (about a fifth).
+
+        Returns
+        -------
+        float
+            0 to 1; NaN where the images share too little breast to say.
+        """
+        known = ~np.isnan(self.off)
+        return float(self.agree[known].mean()) if known.sum() >= MIN_ANCHORS else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,38 +96,22 @@ class Overlay:
             return 0.0
         return float(np.corrcoef(a, b)[0, 1] * np.sqrt(both.sum()))
 
-    def agreement(self) -> float:
-        """Return the share of anchor points that moved as those around them did.
-
-        Each point of a grid is looked for again: 12 mm of tissue around it, up to 7 mm away from
-        where it was registered, by normalised correlation. Tissue of one breast moves smoothly
-        between exams; what only looks alike by chance is found anywhere, so that on two different
-        breasts hardly more points agree with the median of those within 11 mm than chance allows
-        (about a fifth).
-
-        Returns
-        -------
-        float
-            0 to 1; NaN where the images share too little breast to say.
-        """
+    def anchors(self) -> Anchors:
+        """Look for each point of a grid again: 12 mm of tissue around it, up to 7 mm away."""
         half = ANCHOR_PX // 2
-        places = self._anchors(half + REACH_PX)
-        if len(places) < MIN_ANCHORS:
-            return float("nan")
-        rows, columns = places.T
-        anchors = _windows(self.prior, ANCHOR_PX, rows, columns)
-        around = _windows(self.current, ANCHOR_PX + 2 * REACH_PX, rows, columns)
-        moves = _best_moves(anchors, around)
+        places = self._grid(half + REACH_PX)
+        off = np.full(len(places), np.nan)
+        if not len(places):
+            return Anchors(places, places, off)
+        moves = best_moves(self.prior, self.current, places, half, REACH_PX)
         tree = cKDTree(places)
-        agree = []
         for own, near in enumerate(tree.query_ball_point(places, NEAR_PX)):
             others = [k for k in near if k != own]
             if len(others) >= MIN_NEAR:
-                usual = np.median(moves[others], axis=0)
-                agree.append(np.hypot(*(moves[own] - usual)) <= AGREEING_PX)
-        return float(np.mean(agree)) if len(agree) >= MIN_ANCHORS else float("nan")
+                off[own] = np.hypot(*(moves[own] - np.median(moves[others], axis=0)))
+        return Anchors(places, moves, off)
 
-    def _anchors(self, margin: int) -> np.ndarray:
+    def _grid(self, margin: int) -> np.ndarray:
         """Return (n, 2) row, column of grid points with breast on both images around them."""
         both = self.prior_breast & self.current_breast
         inside = ndimage.binary_erosion(both, iterations=ANCHOR_PX // 2 - 1)
@@ -115,21 +136,42 @@ def _coded(prior: Picture, current: Picture, transform: sitk.Transform) -> np.nd
     return sitk.GetArrayFromImage(coded)
 
 
-def _windows(image: np.ndarray, side: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return (n, side, side) windows around pixels."""
-    return sliding_window_view(image, (side, side))[rows - side // 2, columns - side // 2]
+def best_moves(
+    prior: np.ndarray, current: np.ndarray, places: np.ndarray, half: int, reach: int
+) -> np.ndarray:
+    """Find by how much pieces of an image fit best on another, by normalised correlation.
 
+    Parameters
+    ----------
+    prior, current
+        (rows, columns) of one shape.
+    places
+        (n, 2) row, column of the pieces' middles.
+    half, reach
+        A piece is 2 half + 1 pixels wide, and is looked for so many pixels away.
 
-def _best_moves(anchors: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """Return (n, 2) row, column by which each anchor (n, a, a) fits best around (n, b, b)."""
-    side = anchors.shape[1]
-    anchors = anchors - anchors.mean(axis=(1, 2), keepdims=True)
-    windows = sliding_window_view(around, (side, side), axis=(1, 2))
-    product = np.einsum("nijab,nab->nij", windows, anchors)
-    half = side // 2
-    inner = np.s_[:, half:-half, half:-half]
-    mean = ndimage.uniform_filter(around, (0, side, side))[inner]
-    square = ndimage.uniform_filter(around**2, (0, side, side))[inner]
-    fit = product / np.sqrt(np.maximum(square - mean**2, 1e-6))
+    Returns
+    -------
+    numpy.ndarray
+        (n, 2) row, column of the move.
+    """
+    side, margin = 2 * half + 1, half + reach
+    prior, current = np.pad(prior, margin), np.pad(current, margin)
+    mean = ndimage.uniform_filter(current, side)
+    variance = ndimage.uniform_filter(current**2, side) - mean**2
+    places = places + margin
+    pieces = _windows(prior, places, half)
+    pieces = pieces - pieces.mean(axis=(1, 2), keepdims=True)
+    shape = [fft.next_fast_len(2 * margin + 1, real=True)] * 2
+    spectra = np.conj(fft.rfft2(pieces, shape))
+    spectra *= fft.rfft2(_windows(current, places, margin), shape)
+    product = fft.irfft2(spectra, shape)[:, : 2 * reach + 1, : 2 * reach + 1]
+    fit = product / np.sqrt(np.maximum(_windows(variance, places, reach), 1e-6))
     best = fit.reshape(len(fit), -1).argmax(axis=1)
-    return np.stack(np.unravel_index(best, fit.shape[1:]), axis=1) - REACH_PX
+    return np.stack(np.unravel_index(best, fit.shape[1:]), axis=1) - reach
+
+
+def _windows(image: np.ndarray, places: np.ndarray, half: int) -> np.ndarray:
+    """Return (n, 2 half + 1, 2 half + 1) windows around pixels (n, 2)."""
+    side = 2 * half + 1
+    return sliding_window_view(image, (side, side))[tuple((places - half).T)]

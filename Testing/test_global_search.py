@@ -312,18 +312,18 @@ def test_a_white_frame_is_no_breast(films: dict[str, Mammogram], mm: int, as_pri
 def test_matrix_and_offset_are_the_affine_part(films: dict[str, Mammogram], mirrored: bool):
     prior = films["rcc"]
     current = follow_up(prior, elastic, (0.3, 0.2), mirrored=mirrored)
-    alignment = align(prior, current, bspline=False)
+    alignment = align(prior, current, spline=False)
     assert alignment.stage == "affine"
     points = np.random.default_rng(0).uniform(0, 500, (20, 2))
     expected = (points * prior.spacing @ alignment.matrix.T + alignment.offset) / (0.3, 0.2)
     np.testing.assert_allclose(alignment.map_points(points), expected, atol=1e-6)
 
 
-def test_the_bspline_helps_where_the_warp_is_elastic(films: dict[str, Mammogram]):
+def test_the_spline_helps_where_the_warp_is_elastic(films: dict[str, Mammogram]):
     prior = films["rmlo"]
     current = follow_up(prior, elastic)
-    with_it, without = align(prior, current), align(prior, current, bspline=False)
-    assert (with_it.stage, without.stage) == ("B-spline", "affine")
+    with_it, without = align(prior, current), align(prior, current, spline=False)
+    assert (with_it.stage, without.stage) == ("thin-plate spline", "affine")
     before, then = landmarks(prior, elastic)
     better, worse = errors_mm(with_it, before, then).mean(), errors_mm(without, before, then).mean()
     assert better < 0.8 * worse
@@ -360,7 +360,7 @@ def test_grid_of_a_known_map():
 
 def test_the_map_has_no_jump_at_the_edges(elastic_pair):
     prior, _, alignment = elastic_pair
-    assert alignment.stage == "B-spline"
+    assert alignment.stage == "thin-plate spline"
     rows, columns = prior.pixels.shape
     for start, step in (
         ((columns / 2, rows + 12), (0, -1)),

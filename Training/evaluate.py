@@ -31,7 +31,7 @@ from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import mean_interval, overlaps
 
 from .manifest import Row
-from .methods import AFFINE, BSPLINE, FULL, PAPER_RANKING, SIAMFC, TRACKING, track_all
+from .methods import AFFINE, FULL, PAPER_RANKING, SIAMFC, SPLINE, TRACKING, track_all
 from .trust import print_trust
 from .worst_tracks import WORST, draw_worst
 
@@ -160,7 +160,7 @@ def _configuration(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
         raise argparse.ArgumentTypeError(f"{text} is not of the form NAME=DIR")
-    if name in (AFFINE, BSPLINE, SIAMFC, TRACKING, PAPER_RANKING, FULL):
+    if name in (AFFINE, SPLINE, SIAMFC, TRACKING, PAPER_RANKING, FULL):
         raise argparse.ArgumentTypeError(f"choose another name than {name}")
     return name, Path(folder)
 
@@ -214,7 +214,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     tracked = track_all(manifest, trackers | configurations)
     lesions = [lesion for _, lesion in tracked]
     there = [lesion for lesion in lesions if lesion.truth is not None]
-    methods = [AFFINE, BSPLINE, SIAMFC, TRACKING, FULL, PAPER_RANKING]
+    methods = [AFFINE, SPLINE, SIAMFC, TRACKING, FULL, PAPER_RANKING]
     if SIAMFC not in trackers:
         methods.remove(SIAMFC)
 
@@ -233,7 +233,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             print_configurations(console, there, configurations)
     print_statuses(lesions)
     print_trust(console, tracked, arguments.reliability)
-    print_layers(tracked, (BSPLINE, TRACKING, FULL))
+    print_layers(tracked, (SPLINE, TRACKING, FULL))
     if arguments.plot is not None and there:
         draw_success(there, methods, arguments.plot)
     if arguments.worst is not None:

@@ -22,7 +22,7 @@ from MammoTrackerLib.global_search import Alignment, align
 from .manifest import Row, box_of, pairs_of, read_exam, read_manifest
 
 AFFINE = "affine"
-BSPLINE = "affine + B-spline"
+SPLINE = "affine + spline"
 SIAMFC = "SiamFC++ style"
 TRACKING = "mask-guided tracking"
 FULL = "MammoTracker"
@@ -78,7 +78,7 @@ def track_pair(
     for number, (box, track) in enumerate(zip(boxes, tracks[FULL], strict=True)):
         answers = {
             AFFINE: affine_box(alignment, box),
-            BSPLINE: track.registration_box,
+            SPLINE: track.registration_box,
             TRACKING: local_search_box(track),
             PAPER_RANKING: paper_box(track),
             FULL: track.box,
@@ -131,7 +131,7 @@ def track_all(
     """
     pairs = pairs_of(read_manifest(manifest, needs_truth=not wrong_pairs))
     currents = wrong_currents(pairs) if wrong_pairs else pairs
-    methods = (AFFINE, BSPLINE, *trackers, TRACKING, PAPER_RANKING)
+    methods = (AFFINE, SPLINE, *trackers, TRACKING, PAPER_RANKING)
     result = []
     if wrong_pairs:  # what a reader decided is of the true one
         pairs = [[row | {"decision": ""} for row in rows] for rows in pairs]

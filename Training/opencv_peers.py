@@ -90,7 +90,7 @@ def in_opencv(find: Callable[[Small, Small, Box, float], Box | None], register: 
                 return None if found is None else found.scaled(*scale.tolist())
 
             return as_it_is
-        alignment = align(prior, current, bspline=False)
+        alignment = align(prior, current, spline=False)
         second = like_prior(second, first, alignment.matrix, alignment.offset)
 
         def registered(box: Box) -> Box | None:

@@ -183,7 +183,7 @@ PEERS: tuple[tuple[str, str, Callable[[], Prepare]], ...] = (
     ("NCC, registered", "opencv-python-headless", functools.partial(correlation, True)),
     ("CSRT", _OPENCV, functools.partial(csrt, False)),
     ("CSRT, registered", _OPENCV, functools.partial(csrt, True)),
-    ("our affine + B-spline", "mammotracker", own_registration),
+    ("our affine + spline", "mammotracker", own_registration),
     ("MammoTracker", "mammotracker", mammotracker),
 )
 """Name, package, and what loads the peer."""

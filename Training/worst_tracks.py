@@ -14,7 +14,7 @@ from MammoTrackerLib.command.scores import Lesion
 from MammoTrackerLib.output_folder import OutputFolder
 
 from .manifest import Row, box_of, read_exam
-from .methods import BSPLINE, FULL
+from .methods import FULL, SPLINE
 
 WORST = 10
 COLORS = {"true": "#7ae582", "tracker": "#ffd23f", "registration": "#4cc9f0"}
@@ -67,7 +67,7 @@ def draw_track(
     panel, gap, head, foot = 500, 20, 30, 30
     boxes = {
         "true": lesion.truth,
-        "registration": lesion.boxes[BSPLINE],
+        "registration": lesion.boxes[SPLINE],
         "tracker": lesion.boxes[FULL],
     }
     corners = np.array([one.as_tuple() for one in boxes.values()])

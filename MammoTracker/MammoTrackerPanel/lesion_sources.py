@@ -10,7 +10,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-FILES = "*.mrk.json *.json *.dcm *.png *.tif *.tiff *.nrrd *.nii *.nii.gz *.mha"
+FILES = "*.mrk.json *.json *.dcm *.png *.tif *.tiff *.nrrd *.nii *.nii.gz *.mha *.jpg"
 
 
 def loadFile(path: Path, volumes: list, prior) -> tuple[list, list[str]]:

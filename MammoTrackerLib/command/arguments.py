@@ -174,7 +174,7 @@ def _add_lesions(parser: argparse.ArgumentParser, exam: str) -> None:
         metavar="FILE",
         type=Path,
         help="take lesions from a DICOM SR, also of CAD, or from a .mrk.json file or mask (PNG, "
-        f"NRRD, NIfTI) of {exam}",
+        f"NRRD, NIfTI, JPEG, DICOM) of {exam}",
     )
     parser.add_argument(
         "--sr",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NO_DICOM, UNREADABLE = "no DICOM file", "cannot be read"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _KEYWORDS = (
-    "ImageType SOPClassUID SOPInstanceUID StudyDate AcquisitionDate ContentDate AcquisitionTime "
+    "ImageType SOPClassUID SOPInstanceUID StudyDate AcquisitionDate AcquisitionTime "
     "ContentTime Modality PresentationIntentType SeriesDescription SourceImageSequence PatientID "
     "IssuerOfPatientID BodyPartExamined DistanceSourceToDetector DistanceSourceToPatient "
     "EstimatedRadiographicMagnificationFactor ImagerPixelSpacing PixelSpacing "

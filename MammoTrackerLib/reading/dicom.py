@@ -17,8 +17,10 @@ from .header import breast_spacing, facts, image_types, other_spacing, size, spa
 from .stored_values import check_pixels, read_until, stop_when, stored_values
 
 if TYPE_CHECKING:
+    import numpy as np
     import pydicom
 
+_MAMMOGRAPHY = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1")
 _BREAST_TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _OTHER_MODALITIES = (
@@ -55,6 +57,13 @@ def read_dicom_header(path: Path) -> Header:
             size=size(header),
             **facts(header),
         )
+
+
+def read_stored_values(path: Path) -> np.ndarray:
+    """Read the pixels (rows, columns) as they are stored: of a mask, say."""
+    with _opened(path) as header:
+        check_pixels(header, path)
+        return stored_values(header, path)[0]
 
 
 def _spacing_of(header: pydicom.Dataset, path: Path) -> tuple[float, float] | None:
@@ -96,7 +105,9 @@ def opened(
         try:
             _check_beginning(path, check)
             header = read_until(path, _BEFORE_PIXELS, defer_size, keywords)
-            if "SOPClassUID" not in header and "Modality" not in header:
+            if "SOPClassUID" not in header and len(header):  # which anonymisers leave out
+                header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID")
+            if not header.get("SOPClassUID") and "Modality" not in header:
                 raise truncated(path) if header.file_meta else no_image(path)
             yield header
         except MammoTrackerError:
@@ -150,7 +161,7 @@ def flatten(header: pydicom.Dataset) -> None:
 
 def _check_is_mammogram(header: pydicom.Dataset, path: Path) -> None:
     found = why_no_mammogram(header)
-    if found is not None:
+    if found is not None and found[0] != "colour":  # which its pixels may deny
         _kind, start, what = found
         raise MammoTrackerError(f"{start.format(path)}{what}")
 
@@ -163,10 +174,11 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
     tuple or None
         In short for a count; and a sentence, of which the first part takes the file's path.
     """
-    modality = header.get("Modality")
-    # Computed radiography has its own modality in old archives, which hold the prior exams.
+    sop_class = header.get("SOPClassUID")
+    modality = header.get("Modality") or ("MG" if sop_class in _MAMMOGRAPHY else None)
+    # Computed radiography and digitised films have their own modalities, and are the prior exams.
     part = str(header.get("BodyPartExamined") or "").strip().upper()
-    is_radiography = modality in ("CR", "DX")
+    is_radiography = modality in ("CR", "DX", "RG", "SC", "OT")
     if modality != "MG" and not (is_radiography and part == "BREAST"):
         if modality not in _OTHER_MODALITIES:  # nothing else is shown, as it may be a name
             modality = "unknown" if modality else "missing"
@@ -177,7 +189,6 @@ def why_no_mammogram(header: pydicom.Dataset) -> tuple[str, str, str] | None:
             f"{', and its BodyPartExamined not BREAST' if is_radiography else ''}.",
         )
     kinds = image_types(header)
-    sop_class = header.get("SOPClassUID")
     is_private = any(tag.group == _HOLOGIC_TOMOSYNTHESIS for tag in header.keys())
     if sop_class == _SECONDARY_CAPTURE and (is_private or "TOMO" in kinds):
         return (

@@ -235,8 +235,12 @@ def _orientation(header: pydicom.Dataset) -> tuple[str, str] | None:
 
 
 def _date(header: pydicom.Dataset) -> datetime.date | None:
-    """Return the exam's date, also in its old form with points; one with parts missing is none."""
-    for keyword in ("StudyDate", "AcquisitionDate", "ContentDate"):
+    """Return the exam's date, also in its old form with points; one with parts missing is none.
+
+    ContentDate is none, either: of a film that was scanned, or a file that was converted, it is of
+    that day.
+    """
+    for keyword in ("StudyDate", "AcquisitionDate"):
         text = str(header.get(keyword) or "").strip()
         parts = re.fullmatch(r"([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})", text)
         try:

@@ -106,7 +106,7 @@ def _read_with_simpleitk(
         raise truncated(path) from None
     pixels = sitk.GetArrayFromImage(image).squeeze()
     if components > 1:
-        pixels = _grey(pixels, path)
+        pixels = grey(pixels, path)
     return pixels, (x, y) if is_known else None
 
 
@@ -172,7 +172,7 @@ def _jpeg_orientation(path: Path) -> int | None:
             return None
 
 
-def _grey(pixels: np.ndarray, path: Path) -> np.ndarray:
+def grey(pixels: np.ndarray, path: Path) -> np.ndarray:
     """Return the first of three equal channels; a fourth is transparency."""
     largest = float(pixels[..., :3].max())
     for row in range(0, len(pixels), 256):  # in strips, since the differences need memory

@@ -199,7 +199,7 @@ def read_lesions(
     path
         A structured report of any origin (TID 1500, Mammography CAD, ...), whose marks are matched
         with the exams by SOP Instance UID; or an .mrk.json file or a mask (PNG, TIFF, NRRD, NIfTI,
-        MHA) of ``exams[marked]``.
+        MHA, JPEG, DICOM) of ``exams[marked]``.
     exams
         On which lesions may be marked.
     marked
@@ -226,26 +226,37 @@ def read_lesions(
         _check_unit(path, bounds, geometry, exams[marked])
         marks = [(Mark(one), marked) for one in bounds]
         return _lesion_file(path, exams, marks, Counter(), [])
-    if head[128:132] != b"DICM" and image_format(path, head) is not None:
-        size = exams[marked].size
-        if size is None:
-            raise MammoTrackerError(f"The size in pixels of the image of {path} is unknown.")
-        boxes, remarks = read_mask(path, size)
-        remarks += _turned(path, exams[marked], geometry)
-        marks = [(Mark(bounds), marked) for bounds in boxes]
-        return _lesion_file(path, exams, marks, Counter(), remarks)
+    is_dicom = head[128:132] == b"DICM"
+    is_image = not is_dicom and image_format(path, head) is not None
     try:
-        is_sr = is_report(path)
+        is_sr = not is_image and is_report(path)
     except MammoTrackerError:
-        if head[128:132] == b"DICM":
+        if is_dicom:
             raise
         is_sr = False  # a text, say: it is not to be an image, as the reader of DICOM says
-    if not is_sr:
+    if is_sr:
+        return _of_report(path, exams, read_report(path))
+    if not is_image and not (is_dicom and _is_like_a_mammogram(path)):
         raise MammoTrackerError(
             f"{path} holds no lesions: give a DICOM structured report (SR), an .mrk.json file of "
-            "3D Slicer, or a mask (PNG, NRRD, NIfTI)."
+            "3D Slicer, or a mask (PNG, JPEG, NRRD, NIfTI, DICOM)."
         )
-    return _of_report(path, exams, read_report(path))
+    size = exams[marked].size
+    if size is None:
+        raise MammoTrackerError(f"The size in pixels of the image of {path} is unknown.")
+    boxes, remarks = read_mask(path, size)
+    remarks += _turned(path, exams[marked], geometry)
+    marks = [(Mark(bounds), marked) for bounds in boxes]
+    return _lesion_file(path, exams, marks, Counter(), remarks)
+
+
+def _is_like_a_mammogram(path: Path) -> bool:
+    """Whether a DICOM file is a mammogram or a mask, which CBIS-DDSM stores as one."""
+    try:
+        Header.read(path)
+    except MammoTrackerError:
+        return False
+    return True
 
 
 def _of_report(path: Path, exams: Sequence[Header | Mammogram], report: Report) -> LesionFile:

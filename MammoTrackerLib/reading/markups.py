@@ -46,7 +46,8 @@ def read_markups(path: Path, geometry: Geometry) -> list[tuple[float, float, flo
         raise
     except Exception:  # whatever something else than markups leads to
         raise MammoTrackerError(
-            f"{path} is damaged, or no markups file of 3D Slicer: save the ROIs again."
+            f"{path} is damaged, or no markups file of 3D Slicer: save the ROIs there, or "
+            "give boxes in pixels."
         ) from None
 
 

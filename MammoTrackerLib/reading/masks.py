@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import MammoTrackerError
+from .dicom import read_stored_values
 from .files import check_amount, first_bytes, no_image, truncated
 from .image import image_format, read_pixels
 from .image_headers import check_header
@@ -26,12 +26,13 @@ def read_mask(
 
     Where there are several values (or colours) beside zero (or black), each is a lesion; else each
     connected part is one. A mask of another resolution than its image is scaled to it. Values that
-    smoothing or a lossy format left at edges would be lesions, too, so that such a mask is refused.
+    smoothing or a lossy format left at the edges of one value are no lesions; with several values,
+    such a mask is refused.
 
     Parameters
     ----------
     path
-        A PNG, TIFF, NRRD, NIfTI or MHA file.
+        A PNG, TIFF, NRRD, NIfTI, MHA, JPEG or DICOM file.
     size
         (columns, rows) of the image that it is of.
 
@@ -60,24 +61,21 @@ def read_mask(
         raise MammoTrackerError(
             f"{path} marks more than half of the image: a mask is zero (black) but on lesions."
         )
-    values = np.unique(stored[marked])
-    if len(values) == 1:
-        labels, count = ndimage.label(marked, np.ones((3, 3)))
-    else:
-        labels, count = np.zeros(stored.shape, np.int32), len(values)
-        labels[marked] = np.searchsorted(values, stored[marked]) + 1
-    found = [(part[1], part[0]) for part in ndimage.find_objects(labels)]
-    is_large = [min(x.stop - x.start, y.stop - y.start) >= _SMALLEST_PX for x, y in found]
+    labels, count, are_smooth = _labelled(stored)
+    if are_smooth:
+        labels, count, _ = _labelled(_without_smoothing(path, stored))
+        remarks.append(
+            "The mask's edges are smoothed: what has more than half of its highest value counts."
+        )
     boxes = [
         (x.start * x_factor, y.start * y_factor, x.stop * x_factor, y.stop * y_factor)
-        for x, y in itertools.compress(found, is_large)
+        for y, x in filter(_is_large, ndimage.find_objects(labels))
     ]
     if len(boxes) > _MOST_LESIONS:
-        raise _smoothed(path, f"it has {count} values or parts")
-    if len(values) > 1:
-        edges = np.count_nonzero(_is_at_edges(labels, count) & is_large)
-        if edges:
-            raise _smoothed(path, f"{edges} of its {count} values are only at the edges of others")
+        raise MammoTrackerError(
+            f"{path} marks {len(boxes)} places, and no image has as many lesions: mark a cluster "
+            "of calcifications as one."
+        )
     if len(boxes) < count:
         remarks.append(
             f"{count - len(boxes)} of the mask's parts are under {_SMALLEST_PX} pixels: left out."
@@ -85,8 +83,21 @@ def read_mask(
     return boxes, remarks
 
 
-def _is_at_edges(labels: np.ndarray, count: int) -> np.ndarray:
-    """Tell which of the labels 1 to `count` are thin and lie beside others, as by smoothing.
+def _labelled(stored: np.ndarray) -> tuple[np.ndarray, int, bool]:
+    """Give each lesion of a mask a number, from 1; also tell whether some are edges of others."""
+    from scipy import ndimage
+
+    marked = stored != 0
+    values = np.unique(stored[marked])
+    if len(values) == 1:
+        return *ndimage.label(marked, np.ones((3, 3))), False
+    labels = np.zeros(stored.shape, np.int32)
+    labels[marked] = np.searchsorted(values, stored[marked]) + 1
+    return labels, len(values), len(values) > _MOST_LESIONS or _has_edges(labels, len(values))
+
+
+def _has_edges(labels: np.ndarray, count: int) -> bool:
+    """Tell whether some of the labels 1 to `count` are thin and beside others, as by smoothing.
 
     They hold no square of three pixels, and most of their pixels touch another label.
     """
@@ -102,26 +113,39 @@ def _is_at_edges(labels: np.ndarray, count: int) -> np.ndarray:
         np.bincount(labels[where], minlength=count + 1)[1:]
         for where in (labels > 0, is_solid, (labels > 0) & is_beside)
     )
-    return (solid == 0) & (beside > pixels / 2)
+    is_large = [_is_large(part) for part in ndimage.find_objects(labels)]
+    return bool(np.any((solid == 0) & (beside > pixels / 2) & is_large))
 
 
-def _smoothed(path: Path, why: str) -> MammoTrackerError:
-    return MammoTrackerError(
-        f"{path} is no mask of lesions, since {why}: save it without smoothing, as zero but on "
-        "lesions."
-    )
+def _is_large(part: tuple[slice, slice]) -> bool:
+    return min(side.stop - side.start for side in part) >= _SMALLEST_PX
+
+
+def _without_smoothing(path: Path, stored: np.ndarray) -> np.ndarray:
+    """Return where a smoothed mask has more than half of its one value.
+
+    The values between are those of edges, which are thinner than three pixels.
+    """
+    from scipy import ndimage
+
+    high = float(stored.max())
+    is_between = (stored > high / 8) & (stored < high * 7 / 8)
+    if ndimage.binary_erosion(is_between, np.ones((3, 3))).any():
+        raise MammoTrackerError(
+            f"{path} is no mask of lesions, since it has whole areas of values between zero and "
+            "its highest: save it without smoothing, as zero but on lesions."
+        )
+    return stored > high / 2
 
 
 def _stored(path: Path) -> np.ndarray:
     """Return a mask's whole numbers, (rows, columns)."""
     head = first_bytes(path)
     format_name = image_format(path, head)
-    if head[128:132] == b"DICM" or format_name is None:
+    if head[128:132] == b"DICM":
+        return read_stored_values(path)
+    if format_name is None:
         raise no_image(path)
-    if format_name == "JPEGImageIO":
-        raise MammoTrackerError(
-            f"{path} is a JPEG image, which changes values at edges: save the mask as PNG."
-        )
     if format_name == "PNGImageIO":
         return _png(path)
     stored = read_pixels(path, format_name)[0]

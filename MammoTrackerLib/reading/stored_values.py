@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import MammoTrackerError
 from .files import check_amount, no_image, truncated
+from .image import grey
 
 if TYPE_CHECKING:
     import pydicom
@@ -82,7 +83,8 @@ def check_pixels(header: pydicom.Dataset, path: Path) -> None:
             f"{f' ({name})' if name != syntax else ''}: export it uncompressed, or as JPEG 2000 "
             "or JPEG-LS."
         )
-    if int(header.get("SamplesPerPixel") or 1) != 1:
+    photometric = str(header.get("PhotometricInterpretation") or "")
+    if _samples(header) != {"MON": 1, "RGB": 3, "YBR": 3}.get(photometric[:3]):
         raise MammoTrackerError(f"{path} is a colour image: give a grey mammogram.")
     for keyword in ("Rows", "Columns", "BitsAllocated"):
         if not isinstance(header.get(keyword), int) or header[keyword].value < 1:
@@ -94,11 +96,19 @@ def check_pixels(header: pydicom.Dataset, path: Path) -> None:
             f"{path} has a BitsAllocated that is not supported: "
             "export the mammogram with 8 or 16 bits per pixel."
         )
-    check_amount(path, header.Rows * header.Columns, path.stat().st_size)
+    amount = header.Rows * header.Columns
+    size = amount * _samples(header) * header.BitsAllocated // 8
+    check_amount(path, amount, max(path.stat().st_size, size))
+
+
+def _samples(header: pydicom.Dataset) -> int:
+    return int(header.get("SamplesPerPixel") or 1)
 
 
 def stored_values(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode the pixels: plain and RLE ones here, the JPEG family with SimpleITK.
+
+    Of three equal channels, as captures of a screen or a film have, one is returned.
 
     Returns
     -------
@@ -111,8 +121,10 @@ def stored_values(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, tupl
         raise
     except Exception:  # the decoders raise many kinds
         raise truncated(path) from None
-    if values.shape != (header.Rows, header.Columns) or values.dtype.itemsize > 2:
+    if values.shape[:2] != (header.Rows, header.Columns) or values.dtype.itemsize > 2:
         raise truncated(path)
+    if values.ndim == 3:
+        values = grey(values, path)
     values, bits, remarks = _of_their_bits(values, header, path)
     values, more = _with_their_sign(values, bits)
     return values, remarks + more
@@ -169,31 +181,35 @@ def _decoded(header: pydicom.Dataset, path: Path) -> np.ndarray:
     dtype = np.dtype(
         f"{'i' if header.get('PixelRepresentation') else 'u'}{header.BitsAllocated // 8}"
     )
-    shape = header.Rows, header.Columns
-    size = header.Rows * header.Columns * dtype.itemsize
+    count, samples = header.Rows * header.Columns, _samples(header)
+    shape = (header.Rows, header.Columns, samples)[: 2 if samples == 1 else 3]
+    size = count * samples * dtype.itemsize
     if syntax in _plain():
         # Some files are padded, but a row or column less in the header than there is skews all.
-        if not size <= len(data) < size + max(min(shape) * dtype.itemsize, 2):
+        if not size <= len(data) < size + max(min(shape[:2]) * dtype.itemsize, 2):
             raise truncated(path)
         if syntax == pydicom.uid.ExplicitVRBigEndian:
             dtype = dtype.newbyteorder(">")
             if dtype.itemsize == 1 and whole["PixelData"].VR == "OW":
                 data = np.frombuffer(data, ">u2").astype("<u2").tobytes()
-        values = np.frombuffer(data, dtype, header.Rows * header.Columns)
-        return values.astype(dtype.newbyteorder("=")).reshape(shape)
+        values = np.frombuffer(data, dtype, count * samples).astype(dtype.newbyteorder("="))
+        if samples > 1 and header.get("PlanarConfiguration"):  # one channel after the other
+            return np.moveaxis(values.reshape(samples, *shape[:2]), 0, -1)
+        return values.reshape(shape)
     frame = next(generate_frames(data, number_of_frames=1))
     del whole, data
     if syntax == pydicom.uid.RLELossless:
-        return _run_lengths_decoded(frame, size // dtype.itemsize, dtype).reshape(shape)
-    if _frame_size(frame) != shape:
+        return _run_lengths_decoded(frame, count, samples, dtype).reshape(shape)
+    *frame_shape, bits = _frame_shape(frame)
+    if frame_shape != [header.Rows, header.Columns, samples]:
         raise truncated(path)
-    return _decoded_with_simpleitk(frame, syntax, header).reshape(shape)
+    return _decoded_with_simpleitk(frame, bits, syntax, header).reshape(shape)
 
 
-def _run_lengths_decoded(frame: bytes, count: int, dtype: np.dtype) -> np.ndarray:
+def _run_lengths_decoded(frame: bytes, count: int, samples: int, dtype: np.dtype) -> np.ndarray:
     """Decode one RLE frame: a segment for each byte of a value, highest first (PS3.5 annex G)."""
     segments, *offsets = struct.unpack_from("<16I", frame)
-    if segments != dtype.itemsize:
+    if segments != samples * dtype.itemsize:
         raise ValueError("another number of segments than bytes")
     ends = [*offsets[1:segments], len(frame)]
     decoded = []
@@ -214,31 +230,34 @@ def _run_lengths_decoded(frame: bytes, count: int, dtype: np.dtype) -> np.ndarra
     return np.stack(decoded, axis=-1).reshape(-1).view(dtype.newbyteorder(">")).astype(dtype)
 
 
-def _frame_size(frame: bytes) -> tuple[int, int]:
-    """Return the (rows, columns) that a frame of the JPEG family says it has, if it is grey."""
+def _frame_shape(frame: bytes) -> tuple[int, int, int, int]:
+    """Return the rows, columns, channels and bits that a frame of the JPEG family says it has."""
     if not frame.startswith(b"\xff\xd8"):
         at = frame.index(b"\xff\x4f\xff\x51")  # JPEG 2000: start, and sizes
         columns, rows, left, top = struct.unpack_from(">8x4I", frame, at)
-        samples = struct.unpack_from(">H", frame, at + 40)[0]
-        return (rows - top, columns - left) if samples == 1 else (0, 0)
+        samples, bits = struct.unpack_from(">HB", frame, at + 40)
+        return rows - top, columns - left, samples, bits % 128 + 1
     at = 2
     while True:
         if frame[at] != 0xFF:
             raise ValueError("no marker where one must be")
         marker = frame[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) or marker == 0xF7:
-            rows, columns, samples = struct.unpack_from(">HHB", frame, at + 5)
-            return (rows, columns) if samples == 1 else (0, 0)
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, at + 4)
+            return rows, columns, samples, bits
         if marker == 0xFF:  # fill
             at += 1
         else:
             at += 2 + struct.unpack_from(">H", frame, at + 2)[0]
 
 
-def _decoded_with_simpleitk(frame: bytes, syntax: str, header: pydicom.Dataset) -> np.ndarray:
+def _decoded_with_simpleitk(
+    frame: bytes, bits: int, syntax: str, header: pydicom.Dataset
+) -> np.ndarray:
     """Decode by way of a file that holds the pixels alone, with all of their bits.
 
-    So SimpleITK applies no rescale of its own, and needs no complete header.
+    So SimpleITK applies no rescale of its own, and needs no complete header. A frame of 8 bits may
+    be in a file that says 16.
     """
     import SimpleITK as sitk
     from pydicom import Dataset
@@ -248,11 +267,13 @@ def _decoded_with_simpleitk(frame: bytes, syntax: str, header: pydicom.Dataset) 
 
     pixels = Dataset()
     pixels.Rows, pixels.Columns = header.Rows, header.Columns
-    pixels.BitsAllocated = pixels.BitsStored = header.BitsAllocated
-    pixels.HighBit = header.BitsAllocated - 1
+    pixels.BitsAllocated = pixels.BitsStored = 8 if bits <= 8 else header.BitsAllocated
+    pixels.HighBit = pixels.BitsAllocated - 1
     pixels.PixelRepresentation = int(bool(header.get("PixelRepresentation")))
-    pixels.SamplesPerPixel = 1
-    pixels.PhotometricInterpretation = "MONOCHROME2"
+    pixels.SamplesPerPixel, pixels.PlanarConfiguration = _samples(header), 0
+    pixels.PhotometricInterpretation = (
+        "MONOCHROME2" if _samples(header) == 1 else header.PhotometricInterpretation
+    )
     pixels.SOPClassUID = SecondaryCaptureImageStorage
     pixels.SOPInstanceUID = generate_uid()
     pixels.PixelData = encapsulate([frame])

@@ -128,7 +128,7 @@ def add_nuisance(archive: Archive) -> dict[str, int]:
         "no mammography": 3,
         "one exam only of that breast and view": 4,
         "for processing, where there is one for presentation": 2,
-        "another image of that breast and view at one exam": 2,
+        "another image of that breast and view on one day": 2,
         "the same image again (SOPInstanceUID)": 1,
         "no DICOM file": 2,
         "cannot be read": 1,

@@ -133,7 +133,7 @@ def test_what_cannot_be(
     nothing = ["--lesions", str(tmp_path / "nothing.dcm")]
     assert_refused(["track", *exams, *nothing, *out], capsys, "no file")
     mammogram = ["--lesions", str(pair.current_dicom)]
-    assert_refused(["track", *exams, *mammogram, *out], capsys, "holds no lesions")
+    assert_refused(["track", *exams, *mammogram, *out], capsys, "no mask of lesions")
     pictures = [str(pair.prior), str(pair.current), "--prior-spacing", "0.2"]
     pictures += ["--current-spacing", "0.2"]
     marks = ["--lesions", str(write_lesions(pair, tmp_path / "sr.dcm"))]

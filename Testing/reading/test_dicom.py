@@ -15,6 +15,7 @@ from pydicom import uid
 
 from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.mammogram import Header, Mammogram
+from MammoTrackerLib.reading.archive import read_file
 
 
 def read_values(tmp_path: Path, values, **attributes) -> list[list[float]]:
@@ -516,7 +517,7 @@ def report(path: Path, film: np.ndarray) -> None:
 
 
 def no_modality(path: Path, film: np.ndarray) -> None:
-    write_dicom(path, film, Modality=None)
+    write_dicom(path, film, Modality=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
 
 
 def no_pixels(path: Path, film: np.ndarray) -> None:
@@ -524,7 +525,8 @@ def no_pixels(path: Path, film: np.ndarray) -> None:
 
 
 def color(path: Path, film: np.ndarray) -> None:
-    write_dicom(path, film, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    channels = np.dstack([film, film, film // 2]).tobytes()
+    write_dicom(path, film, SamplesPerPixel=3, PhotometricInterpretation="RGB", PixelData=channels)
 
 
 def black(path: Path, film: np.ndarray) -> None:
@@ -636,11 +638,20 @@ def test_bad_dicom_says_one_sentence_without_patient_data(
     assert not [secret for secret in SECRETS if secret in said]
 
 
-@pytest.mark.parametrize("modality", ["CR", "DX"])
+@pytest.mark.parametrize("modality", ["CR", "DX", "OT"])
 def test_radiography_of_the_breast_is_a_mammogram(tmp_path, film, modality: str):
     path = write_dicom(tmp_path / "a.dcm", film, Modality=modality, BodyPartExamined="BREAST")
     assert np.array_equal(Mammogram.read(path).pixels, film)
     assert Header.read(path).view == "CC"
+
+
+def test_a_public_set_keeps_the_class_in_the_files_own_header_alone(tmp_path, film):
+    path = write_dicom(tmp_path / "a.dcm", film)
+    header = pydicom.dcmread(path)
+    del header.SOPClassUID, header.Modality
+    header.save_as(path)
+    assert np.array_equal(Mammogram.read(path).pixels, film)
+    assert read_file(path, b"key", False).reason is None
 
 
 def test_odd_header_values_cause_no_warnings_or_log(tmp_path, film, caplog, recwarn):

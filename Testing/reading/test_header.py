@@ -193,3 +193,4 @@ def test_dates(tmp_path, text: str, date):
 def test_date_of_the_acquisition_where_the_study_has_none(tmp_path):
     read = header(tmp_path, StudyDate="2008", AcquisitionDate="2008.11.02")
     assert read.date == datetime.date(2008, 11, 2)
+    assert header(tmp_path, StudyDate=None, ContentDate="20221118").date is None

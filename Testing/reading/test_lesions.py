@@ -264,8 +264,10 @@ def test_a_mask_that_lies_otherwise_is_remarked_on(tmp_path):
 
 
 def test_other_files(tmp_path, film):
-    with pytest.raises(MammoTrackerError, match="holds no lesions"):
+    with pytest.raises(MammoTrackerError, match="The mask .* give a mask of the image"):
         read_lesions(write_dicom(tmp_path / "a.dcm", film), [exam(A)])
+    with pytest.raises(MammoTrackerError, match="holds no lesions"):
+        read_lesions(write_dicom(tmp_path / "a.dcm", film, Modality="PR"), [exam(A)])
     with pytest.raises(MammoTrackerError, match="holds no lesions"):
         (tmp_path / "a.txt").write_text("100 200 300 400\n" * 99)
         read_lesions(tmp_path / "a.txt", [exam(A)])

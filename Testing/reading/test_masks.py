@@ -127,8 +127,37 @@ def test_the_edges_of_a_smoothed_mask_are_no_lesions(tmp_path, kind, radius):
         disc.resize((120, 160), Image.NEAREST).save(tmp_path / "a.jpg")
         disc = Image.open(tmp_path / "a.jpg")
     disc.save(tmp_path / "a.png")
-    with pytest.raises(MammoTrackerError, match="only at the edges of others: save it without"):
+    (box,), remarks = read_mask(tmp_path / "a.png", SIZE)
+    x, y = 30, 35  # of the 120 x 160 pixels
+    assert np.allclose(
+        2 * np.subtract(box, (x, y, x, y)), np.array([-1, -1, 1, 1]) * radius, atol=2
+    )
+    assert remarks[0].startswith("The mask's edges are smoothed")
+
+
+def test_a_mask_of_several_values_that_was_smoothed_is_none(tmp_path):
+    smooth = Image.fromarray(mask(100, 200)[::2, ::2].copy()).resize(SIZE, Image.BILINEAR)
+    smooth.save(tmp_path / "a.png")
+    with pytest.raises(MammoTrackerError, match="no mask of lesions.* save it without smoothing"):
         read_mask(tmp_path / "a.png", SIZE)
+
+
+def test_a_mask_as_a_jpeg_file(tmp_path):
+    Image.fromarray(mask(255, 255)).save(tmp_path / "a.jpg", quality=75)
+    assert sorted(read_mask(tmp_path / "a.jpg", SIZE)[0]) == [FIRST, SECOND]
+
+
+def test_a_mask_as_a_dicom_file(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", mask(255, 255))
+    assert read_mask(path, SIZE) == ([FIRST, SECOND], [])
+
+
+def test_single_calcifications_are_no_lesions_each(tmp_path):
+    pixels = np.zeros(SIZE[::-1], np.uint8)
+    for row, column in np.ndindex(11, 11):
+        pixels[row * 8 :, column * 8 :][:4, :4] = 1
+    with pytest.raises(MammoTrackerError, match="121 places.* a cluster of calcifications as one"):
+        read_mask(write(tmp_path / "a.png", pixels), SIZE)
 
 
 def test_labels_that_touch_are_lesions(tmp_path):
@@ -194,12 +223,10 @@ def test_what_is_no_mask(tmp_path, pixels, message):
         read_mask(path, SIZE)
 
 
-def test_other_files(tmp_path, film):
-    Image.fromarray(mask(255, 255)).save(tmp_path / "a.jpg")
-    with pytest.raises(MammoTrackerError, match="JPEG"):
-        read_mask(tmp_path / "a.jpg", SIZE)
+def test_other_files(tmp_path):
+    (tmp_path / "a.txt").write_text("This is text.")
     with pytest.raises(MammoTrackerError, match="not an image"):
-        read_mask(write_dicom(tmp_path / "a.dcm", film), SIZE)
+        read_mask(tmp_path / "a.txt", SIZE)
     with pytest.raises(MammoTrackerError, match="no file"):
         read_mask(tmp_path / "b.png", SIZE)
     write(tmp_path / "c.png", mask())
@@ -209,5 +236,7 @@ def test_other_files(tmp_path, film):
 
 
 def test_a_mammogram_is_no_mask(tmp_path, film):
-    with pytest.raises(MammoTrackerError, match="mask"):
-        read_mask(write(tmp_path / "a.png", film), film.shape[::-1])
+    Image.fromarray((film >> 8).astype(np.uint8)).save(tmp_path / "a.jpg")
+    for path in (write(tmp_path / "a.png", film), tmp_path / "a.jpg"):
+        with pytest.raises(MammoTrackerError, match="mask"):
+            read_mask(path, film.shape[::-1])

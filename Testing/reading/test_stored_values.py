@@ -103,12 +103,40 @@ def test_too_few_bits_stored(tmp_path, film, syntax, bits: int):
     assert "BitsStored" in mammogram.remarks[0]
 
 
-@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless])
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEG2000Lossless, uid.JPEGLSLossless])
 def test_a_frame_of_8_bits_in_a_file_that_says_12(tmp_path, film, syntax):
     grey = (film >> 8).astype(np.uint8)
     frame = encoded(syntax, grey) or imagecodecs.jpeg8_encode(grey)
     path = write_dicom(tmp_path / "a.dcm", film, 12, frame, TransferSyntaxUID=syntax)
     assert np.abs(Mammogram.read(path).pixels - grey).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("syntax", "planar"),
+    [
+        (uid.ExplicitVRLittleEndian, 0),
+        (uid.ExplicitVRLittleEndian, 1),
+        (uid.RLELossless, 0),
+        (uid.JPEG2000Lossless, 0),
+        (uid.JPEGLSLossless, 0),
+        (uid.JPEGBaseline8Bit, 0),
+    ],
+)
+def test_a_capture_of_three_equal_channels_is_grey(tmp_path, film, syntax, planar: int):
+    grey = (film >> 8).astype(np.uint8)
+    channels = np.dstack([grey] * 3)
+    frame, photometric = None, "RGB"
+    if syntax == uid.JPEGBaseline8Bit:
+        frame, photometric = imagecodecs.jpeg8_encode(channels), "YBR_FULL_422"
+    elif syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless):
+        frame = encoded(syntax, channels)
+    plain = np.moveaxis(channels, -1, 0) if planar else channels
+    path = write_dicom(
+        tmp_path / "a.dcm", grey, TransferSyntaxUID=syntax, SamplesPerPixel=3,
+        PlanarConfiguration=planar, PhotometricInterpretation=photometric, frame=frame,
+        **({} if frame else {"PixelData": plain.tobytes()}),
+    )  # fmt: skip
+    assert np.abs(Mammogram.read(path).pixels - grey).mean() < (3 if frame else 0.001)
 
 
 def test_signed_values_whose_unused_bits_hold_no_sign(tmp_path, film):

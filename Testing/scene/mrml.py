@@ -211,7 +211,7 @@ def smooth_alignment(prior, current) -> Alignment:
     breast, factor = np.ones((4, 4), bool), np.array([9, 9])
     return Alignment(
         matrix, offset, sitk.CompositeTransform([affine, spline]), spacings[0], spacings[1],
-        tuple(size[0].tolist()), breast, breast, factor, factor, "B-spline", 1.0, 0.9, (),
+        tuple(size[0].tolist()), breast, breast, factor, factor, "thin-plate spline", 1.0, 0.9, (),
     )  # fmt: skip
 
 

@@ -73,6 +73,6 @@ def test_affine_box_is_that_of_the_affine_registration() -> None:
     prior = Mammogram(breast(0).astype(float), SPACING)
     for current in (breast(0, SHIFT), breast(0, SHIFT)[:, ::-1]):
         current = Mammogram(current.astype(float), SPACING)
-        expected = align(prior, current, bspline=False).map_box(LESION)
+        expected = align(prior, current, spline=False).map_box(LESION)
         found = methods.affine_box(align(prior, current), LESION)
         assert found.as_tuple() == pytest.approx(expected.as_tuple(), abs=1e-6)

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 from MammoTrackerLib.command.scores import Lesion
 from Training import worst_tracks
 from Training.manifest import read_manifest
-from Training.methods import BSPLINE, FULL
+from Training.methods import FULL, SPLINE
 
 
 def count(image: np.ndarray, color: str) -> int:
@@ -48,7 +48,7 @@ def test_worst_tracks_are_drawn(test_set: Path, tmp_path: Path) -> None:
 
 def test_worst_come_first(test_set: Path, tmp_path: Path) -> None:
     def lesion(off: float) -> Lesion:
-        boxes = {FULL: moved(TRUTH, off), BSPLINE: TRUTH}
+        boxes = {FULL: moved(TRUTH, off), SPLINE: TRUTH}
         return Lesion("mass", "0", "", TRUTH, (SPACING, SPACING), "found", boxes)
 
     row = read_manifest(test_set)[0]

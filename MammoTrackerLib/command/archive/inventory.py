@@ -20,7 +20,7 @@ from ...output_folder import cannot_write
 from ...reading.archive import Found
 from .files import File
 
-_VERSION = 4  # to be raised when what is read of a file changes
+_VERSION = 5  # to be raised when what is read of a file changes
 _COMMIT_S = 2.0
 _COLUMNS = ("path", "size", "changed_ns", "seen", *Found._fields)
 
@@ -101,7 +101,7 @@ class Inventory:
             self.set("key", secrets.token_hex(16))
         if self.get("version") == "1":  # which had no absences
             database.execute("ALTER TABLE file ADD COLUMN absences")
-        if self.get("version") in ("1", "2", "3"):  # all is read again; patients' numbers stay
+        if self.get("version") in ("1", "2", "3", "4"):  # all is read again; patients' numbers stay
             database.execute("UPDATE file SET size = NULL")
             self.set("version", str(_VERSION))
         if self.get("version") != str(_VERSION):

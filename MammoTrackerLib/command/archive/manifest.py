@@ -107,7 +107,7 @@ def run_manifest(
             marks.add_table(boxes, folder)
         if embed_tables is not None:
             marks.add_embed(embed_tables, folder, inventory.key)
-        choose_images(database, has_marks, series)
+        choose_images(database, has_marks)
         totals: Counter[str] = Counter()
         rows = _rows(database, marks, has_marks, series, base, totals)
         layout = SERIES if series else PAIRS

@@ -101,7 +101,7 @@ def gather_images(database: sqlite3.Connection) -> None:
     database.execute("CREATE INDEX name_id ON name (id)")
 
 
-def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool) -> None:
+def choose_images(database: sqlite3.Connection, has_marks: bool) -> None:
     """Give every image that cannot be tracked the reason, and number the patients of the others.
 
     Of several images of one breast and view at one exam, which is one day, the one that is marked
@@ -116,8 +116,6 @@ def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool
         After `gather_images` and, if there are marks, the table ``mark`` of `marks`.
     has_marks
         Whether only breasts and views with a mark are wanted.
-    is_series
-        Whether a group may have no more exams than a series.
     """
     if has_marks:
         database.execute(
@@ -137,15 +135,15 @@ def choose_images(database: sqlite3.Connection, has_marks: bool, is_series: bool
     )
     reasons = {
         "for processing, where there is one for presentation": presentation,
-        "another image of that breast and view at one exam": _CHOSEN,
+        "another image of that breast and view on one day": _CHOSEN,
         "one exam only of that breast and view": _of_groups("COUNT(*)", "= 1"),
+        # As an anonymiser makes them that gives all women one PatientID.
+        f"more than {MOST_EXAMS} exams of one PatientID's breast and view": _of_groups(
+            "COUNT(*)", f"> {MOST_EXAMS}"
+        ),
     }
     if has_marks:
         reasons["no box in that breast and view"] = _of_groups("MAX(marked)", "= 0")
-    if is_series:
-        reasons[f"more than {MOST_EXAMS} exams of that breast and view"] = _of_groups(
-            "ROW_NUMBER()", f"> {MOST_EXAMS}", "ORDER BY marked DESC, date DESC"
-        )
     _leave_out(database, reasons)
     database.execute(
         "INSERT OR IGNORE INTO patient (digest) SELECT patient FROM image WHERE reason IS NULL "
@@ -161,9 +159,9 @@ def _leave_out(database: sqlite3.Connection, reasons: dict[str, str]) -> None:
         )
 
 
-def _of_groups(value: str, condition: str, order: str = "") -> str:
+def _of_groups(value: str, condition: str) -> str:
     return (
-        f"id IN (SELECT id FROM (SELECT id, {value} OVER ({_GROUP} {order}) AS value FROM image "
+        f"id IN (SELECT id FROM (SELECT id, {value} OVER ({_GROUP}) AS value FROM image "
         f"WHERE reason IS NULL) WHERE value {condition})"
     )
 

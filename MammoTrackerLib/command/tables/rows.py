@@ -151,7 +151,7 @@ def _check_header(header: Sequence[str], columns: Sequence[str], path: Path) -> 
     if missing:
         way_out = "give the table that has them, with commas and a header line, or in Parquet."
         for separator, what in _OTHER_SEPARATORS.items():
-            if all(name in "".join(header).split(separator) for name in missing[:2]):
+            if len(header) == 1 and separator in header[0]:
                 way_out = (
                     f"its cells are apart by {what}. Save it with commas between cells and points "
                     "in numbers, in UTF-8, or as Parquet."

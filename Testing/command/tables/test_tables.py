@@ -222,6 +222,8 @@ def test_other_separators_are_named(path, separator, what):
     table = HEADER.replace(",", separator) + separator.join(("1", "0,07", "x")) + "\n"
     with pytest.raises(MammoTrackerError, match=f"apart by {what}. .*points in numbers"):
         rows(path, table)
+    with pytest.raises(MammoTrackerError, match=f"apart by {what}"):
+        rows(path, f"exam_group{separator}exam\n")  # of series, where pairs are expected
     with pytest.raises(MammoTrackerError, match="not a comma-separated text in UTF-8: save it so"):
         rows(path, (HEADER + "1,\u00c4,x\n").encode("utf-16"))
 
