@@ -63,7 +63,7 @@ def take_mammogram(path: Path) -> Mammogram:
     Raises
     ------
     MammoTrackerError
-        If there is no such file.
+        If there is no such file, or it is not what `write_mammogram` writes.
     """
     try:
         with path.open("rb") as file:
@@ -82,6 +82,12 @@ def take_mammogram(path: Path) -> Mammogram:
         raise MammoTrackerError(
             f"The file {path.name} of a mammogram is gone, which was handed over: track again."
         ) from None
+    except (MammoTrackerError, MemoryError):
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds
+        raise MammoTrackerError(
+            f"The file {path.name} of a mammogram is damaged, which was handed over: track again."
+        ) from error
     finally:
         with suppress(OSError):
             path.unlink()

@@ -169,15 +169,41 @@ def test_what_cannot_be_tracked_is_answered_and_the_networks_are_kept(talk):
 
 
 @pytest.mark.parametrize("missing", ["prior", "current"])
-def test_a_mammogram_that_is_missing_is_said_so(talk, missing):
+def test_a_mammogram_that_is_missing_or_damaged_is_said_so(talk, missing):
     (other,) = {"prior", "current"} - {missing}
     talk.hand_over(other)
     event = talk.ask(talk.track())
     assert (event["event"], event["id"], event["fatal"]) == ("error", 7, False)
     assert "gone" in event["message"] and "room" not in event["message"]
     assert talk.left() == []
+    whole = (talk.pair / f"{missing}.npz").read_bytes()
+    for content in (b"", b"no zip", whole[: len(whole) // 2], b"PK\x03\x04" + whole[9:]):
+        talk.hand_over(other)
+        (talk.folder / f"{missing}.npz").write_bytes(content)
+        event = talk.ask(talk.track())
+        assert (event["event"], event["fatal"]) == ("error", False)
+        assert "damaged" in event["message"]
+        assert talk.left() == []
     talk.hand_over()
     assert talk.ask(talk.track())["event"] == "ready"
+
+
+def test_what_is_no_mammogram_is_refused_and_deleted(tmp_path):
+    path = tmp_path / "prior.npz"
+    for content in (
+        {"pixels": np.zeros((3, 3))},
+        {"pixels": np.array([object()]), "spacing": 1, "laterality": "", "view": ""},
+        {"pixels": np.eye(3), "spacing": np.array("x"), "laterality": "", "view": ""},
+        {"pixels": np.eye(3), "spacing": np.array([np.nan, 1]), "laterality": "", "view": ""},
+    ):
+        np.savez(path, **content)
+        with pytest.raises(MammoTrackerError):
+            take_mammogram(path)
+        assert not path.exists()
+    with path.open("wb") as file:
+        np.save(file, np.eye(3))
+    with pytest.raises(MammoTrackerError):
+        take_mammogram(path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

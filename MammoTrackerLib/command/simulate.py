@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..box import Box
+from ..errors import MammoTrackerError
 from ..mammogram import Mammogram
 from .packages import require
 
@@ -133,6 +134,8 @@ def simulate_follow_up(
 
     pixels = _warp(prior.pixels, spacing, displacement)
     low, high = float(prior.pixels.min()), float(prior.pixels.max())
+    if high <= low:
+        raise MammoTrackerError("The image is empty: nothing can be simulated from it.")
     light = np.clip((pixels - low) / (high - low), 0, 1)
     light = ndimage.gaussian_filter(light, 0.06 / spacing[::-1])
     light = 0.94 * light**1.2
