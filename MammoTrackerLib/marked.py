@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .box import Box
+from .errors import MammoTrackerError
 from .exams import Exams
 from .history import LesionHistory, follow
 
@@ -38,10 +39,42 @@ class MarkedLesion:
         return {"exam": self.exam, "box": box, "decided": decided}
 
     @classmethod
-    def from_dict(cls, values: dict) -> MarkedLesion:
-        """Make the lesion again that `as_dict` described."""
-        decided = {exam: box and Box(*box) for exam, box in values["decided"]}
-        return cls(values["exam"], Box(*values["box"]), decided)
+    def from_dict(cls, values: dict, exams: int) -> MarkedLesion:
+        """Make the lesion again that `as_dict` described, of one of so many exams.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it is none.
+        """
+        try:
+            (box,) = boxes_of([values["box"]])
+            decided = {
+                number: None if place is None else boxes_of([place])[0]
+                for number, place in values["decided"]
+            }
+            numbers = [values["exam"], *decided]
+        except (KeyError, TypeError, ValueError):
+            raise MammoTrackerError(
+                "The tracking process got a lesion without a proper exam, box or decisions."
+            ) from None
+        if not all(type(number) is int and 0 <= number < exams for number in numbers):
+            raise MammoTrackerError("The tracking process got a lesion of an exam that it has not.")
+        return cls(values["exam"], box, decided)
+
+
+def boxes_of(values: list) -> list[Box]:
+    """Make boxes of lists of four numbers, as JSON holds them.
+
+    Raises
+    ------
+    MammoTrackerError
+        If one is none.
+    """
+    try:
+        return [Box(*(float(number) for number in box)) for box in values]
+    except (TypeError, ValueError, OverflowError):
+        raise MammoTrackerError("A box needs four finite numbers: x0, y0, x1, y1.") from None
 
 
 def follow_marked(

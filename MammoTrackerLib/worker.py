@@ -18,10 +18,10 @@ import numpy as np
 
 from .box import Box
 from .errors import MammoTrackerError
-from .exams import Exams
+from .exams import MOST_EXAMS, Exams
 from .global_search import align
 from .mammogram import Mammogram
-from .marked import MarkedLesion, follow_marked
+from .marked import MarkedLesion, boxes_of, follow_marked
 from .memory import keep_freed_memory
 from .networks.card import read_card
 from .pair import check_box, check_pair
@@ -29,6 +29,7 @@ from .temporary import tidy_end
 from .track import Track
 from .tracker import LesionTracker
 
+_COMMANDS = ("load", "track", "follow")
 _FILES = ("prior.npz", "current.npz", "grid.npy")
 _LOADING, _ALIGNING, _TRACKING = 0.6, 0.1, 0.4
 
@@ -89,7 +90,7 @@ def take_mammogram(path: Path) -> Mammogram:
             f"The file {path.name} of a mammogram is damaged, which was handed over: track again."
         ) from error
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             path.unlink()
 
 
@@ -136,20 +137,19 @@ class Worker:
         """
         run, self._is_aligned, self._files = None, False, []
         try:
-            command = json.loads(line)
+            command = _command(line)
             run = command.get("id")
             if command["command"] == "load":
                 self.load()
-                return True
-            folder, force = Path(command["folder"]), command["force"]
-            if command["command"] == "track":
-                self._files = [folder / name for name in _FILES]
-                boxes = [Box(*box) for box in command["boxes"]]
-                self.track(run, folder, boxes, force)
+            elif command["command"] == "follow":
+                self._answer_follow(command)
             else:
-                self._files = [folder / exam_file(number) for number in range(command["exams"])]
-                lesions = [MarkedLesion.from_dict(one) for one in command["lesions"]]
-                self.follow(run, list(self._files), lesions, force)
+                folder = Path(_field(command, "folder", str))
+                self._files = [folder / name for name in _FILES]
+                boxes = boxes_of(_field(command, "boxes", list))
+                self.track(
+                    _field(command, "id", int), folder, boxes, _field(command, "force", bool)
+                )
         except Exception as error:
             traceback.print_exc()
             is_known = isinstance(error, (MammoTrackerError, OSError))
@@ -160,10 +160,21 @@ class Worker:
             return fit
         return True
 
+    def _answer_follow(self, command: dict) -> None:
+        folder = Path(_field(command, "folder", str))
+        count = _field(command, "exams", int)
+        if not 0 <= count <= MOST_EXAMS:
+            raise MammoTrackerError(f"Lesions are followed through at most {MOST_EXAMS} exams.")
+        self._files = [folder / exam_file(number) for number in range(count)]
+        values = _field(command, "lesions", list)
+        lesions = [MarkedLesion.from_dict(one, count) for one in values]
+        run, force = _field(command, "id", int), _field(command, "force", bool)
+        self.follow(run, list(self._files), lesions, force)
+
     def tidy(self) -> None:
         """Remove the files of a command that did not come to its end, if they are not taken."""
         for path in self._files:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 path.unlink()
         self._files = []
 
@@ -277,6 +288,24 @@ def _sentence(error: Exception) -> str:
         reason = error.strerror or type(error).__name__
         return f"A temporary file failed ({reason}): make room on the disk, then track again."
     return f"Tracking failed ({type(error).__name__}): the log says where. Please report it."
+
+
+def _command(line: bytes) -> dict:
+    """Read a command, and check that it is one."""
+    try:
+        command = json.loads(line)
+    except (ValueError, RecursionError):
+        raise MammoTrackerError("The tracking process got a command that is no JSON.") from None
+    if not isinstance(command, dict) or command.get("command") not in _COMMANDS:
+        raise MammoTrackerError("The tracking process got a command that it does not know.")
+    return command
+
+
+def _field(command: dict, name: str, kind: type) -> object:
+    value = command.get(name)
+    if not isinstance(value, kind):
+        raise MammoTrackerError(f"The tracking process got a command without a proper {name}.")
+    return value
 
 
 def main() -> int:

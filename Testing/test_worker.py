@@ -113,8 +113,9 @@ class Talk:
         for name in names or ("prior", "current"):
             shutil.copy(self.pair / f"{name}.npz", self.folder)
 
-    def send(self, command: dict) -> None:
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+    def send(self, command: object) -> None:
+        line = command if isinstance(command, bytes) else json.dumps(command).encode()
+        self.process.stdin.write(line + b"\n")
         self.process.stdin.flush()
 
     def until(self, *kinds: str) -> dict:
@@ -123,7 +124,7 @@ class Talk:
             if event["event"] in kinds:
                 return event
 
-    def ask(self, command: dict) -> dict:
+    def ask(self, command: object) -> dict:
         self.send(command)
         return self.until("error", "done", "ready")
 
@@ -154,9 +155,41 @@ def talk(tmp_path, handed_over):
     talk.process.communicate()
 
 
-def test_what_cannot_be_tracked_is_answered_and_the_networks_are_kept(talk):
+def test_a_bad_command_is_answered_and_the_networks_are_kept(talk):
     assert talk.ask({"command": "load"})["event"] == "ready"
-    for bad in ({"folder": str(talk.folder / "missing")}, {"boxes": [[-900, 0, -800, 9]]}):
+    for bad in (
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"null",
+        b'"track"',
+        b"[1]",
+        {},
+        {"command": None},
+        {"command": ["track"]},
+        talk.track(command="trck"),
+        talk.track(command="Load"),
+    ):
+        event = talk.ask(bad)
+        assert (event["event"], event["fatal"]) == ("error", False)
+        assert "command" in event["message"]
+    for bad in (
+        {"folder": None},
+        {"folder": 3},
+        {"folder": "\0"},
+        {"folder": str(talk.folder / "missing")},
+        {"boxes": None},
+        {"boxes": [[1, 2, 3]]},
+        {"boxes": [[1, 2, 3, "x"]]},
+        {"boxes": [1]},
+        {"boxes": [[1, 2, 3, None]]},
+        {"boxes": [[1, 2, float("nan"), 4]]},
+        {"boxes": [[1, 2, 10**400, 4]]},
+        {"boxes": [[-900, 0, -800, 9]]},
+        {"force": "no"},
+        {"id": "x"},
+    ):
         talk.hand_over()
         event = talk.ask(talk.track(**bad))
         assert (event["event"], event["fatal"]) == ("error", False), bad
@@ -293,13 +326,31 @@ def test_lesions_that_are_marked_on_different_exams_are_followed(talk):
     assert talk.left() == ["grid-2-1.npy"]
 
 
-def test_what_cannot_be_followed_is_answered_and_leaves_no_file(talk):
-    off = MarkedLesion(0, Box(-900, 0, -800, 9)).as_dict()
-    hand_over_exams(talk)
-    talk.send(follow_command(talk, lesions=[off]))
-    event = talk.until("error", "done")
-    assert (event["event"], event["fatal"]) == ("error", False)
-    assert talk.left() == []
+def test_a_bad_command_to_follow_is_answered_and_leaves_no_file(talk):
+    good = MarkedLesion(0, FILM_LESION).as_dict()
+    for bad in (
+        {"exams": None},
+        {"exams": -1},
+        {"exams": 10**9},
+        {"lesions": None},
+        {"lesions": [None]},
+        {"lesions": [good | {"box": [1, 2, 3]}]},
+        {"lesions": [good | {"exam": 3}]},
+        {"lesions": [good | {"exam": "0"}]},
+        {"lesions": [good | {"decided": [[7, None]]}]},
+        {"lesions": [good | {"decided": 3}]},
+        {"lesions": [good | {"decided": [[[], None]]}]},
+        {"lesions": [good | {"box": [-900, 0, -800, 9]}]},
+        {"force": 1},
+        {"id": None},
+    ):
+        hand_over_exams(talk)
+        event = talk.ask(follow_command(talk, **bad))
+        while event["event"] == "ready":
+            event = talk.until("error", "done")
+        assert (event["event"], event["fatal"]) == ("error", False), bad
+        if "exams" not in bad:
+            assert talk.left() == [], bad
     hand_over_exams(talk)
     (talk.folder / EXAMS[1]).unlink()
     event = talk.ask(follow_command(talk))
