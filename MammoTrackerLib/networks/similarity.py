@@ -175,7 +175,12 @@ class SimilarityNetwork(keras.Model):
         return x / ops.sqrt(ops.mean(x**2, axis=-1, keepdims=True) + 1e-3)
 
     def matches(self, templates, candidates):
-        """Match cells of patches, as `compare` takes them, with those around their counterparts.
+        """Match each cell of a patch with those around its counterpart in the other.
+
+        Parameters
+        ----------
+        templates, candidates
+            The backbone's features of n templates and n * c candidates.
 
         Returns
         -------
@@ -189,7 +194,12 @@ class SimilarityNetwork(keras.Model):
         return described, found, correlation, turned_correlation(correlation, MATCH_REACH)
 
     def outlines(self, templates, candidates):
-        """Return what shows where a lesion ends, of templates and candidates as for `compare`.
+        """Return what shows where a lesion ends, of the templates, repeated, and of the candidates.
+
+        Parameters
+        ----------
+        templates, candidates
+            The backbone's features of n templates and n * c candidates.
 
         Returns
         -------
