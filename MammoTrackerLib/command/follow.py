@@ -54,8 +54,25 @@ def run_follow(
 ) -> None:
     """Follow lesions through exams, and write what is known about them into a folder.
 
-    The parameters are the command's arguments, see `arguments`; `lesions` is a file that
-    `read_lesions` reads, and `report` asks for a DICOM SR, too.
+    Parameters
+    ----------
+    paths
+        The exams' files; they are followed in the order of their dates, and one without a date
+        in its place among them.
+    on
+        Which of them the boxes, or a mask or .mrk.json file of lesions, are of.
+    boxes, lesions
+        The lesions: boxes in pixels, or a file that marks them (see `read_lesions`).
+    spacings, dates
+        Spacings in mm: one for all exams whose files do not say it, or one for each, which counts
+        before the file's. Dates, YYYY-MM-DD: one for each; an empty text leaves the file's. Both
+        may be empty.
+    out
+        The folder.
+    force
+        Go on though laterality or view differ.
+    report
+        Write a DICOM SR, too.
 
     Raises
     ------

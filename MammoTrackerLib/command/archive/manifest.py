@@ -64,9 +64,24 @@ def run_manifest(
     interrupted run goes on, and a later one reads only what is new. Memory does not grow with the
     archive.
 
-    The parameters are the command's arguments, see `arguments`. Of `boxes`, `reports` (those in the
-    archive) and `embed_tables`, one says where the lesions are from, or none; then only what has a
-    box is written.
+    Parameters
+    ----------
+    folder
+        The archive: a folder of DICOM files.
+    out
+        The manifest to write; `mammotracker batch` takes it.
+    series
+        Write series, else pairs: each marked exam with each other; without boxes, each exam with
+        the next one.
+    boxes, reports, embed_tables
+        Where the lesions are from, at most one of them: a table, the structured reports in the
+        archive, or the folder of EMBED's tables. With one of them, only what has a box is written.
+    workers
+        Number of processes that read headers.
+    resume
+        Go on with the journal, and replace the manifest.
+    patients
+        A table that says whose the running numbers are, for its owner's eyes only.
 
     Raises
     ------

@@ -51,8 +51,22 @@ def run_batch(
     so does one that ends the process in which it is read. With status "not found", the box is
     only the best guess.
 
-    The parameters are the command's arguments, see `arguments`. While a run writes `out`, it is
-    locked.
+    Parameters
+    ----------
+    manifest
+        Table with the columns of `PAIRS` or of `SERIES`; paths in it are relative to it.
+    out
+        The table to write, as Parquet if its name ends so, else as CSV. While a run writes it, it
+        is locked.
+    resume
+        Go on with the results of an interrupted run.
+    force
+        Track although laterality or view differ.
+    workers
+        How many processes track side by side; 0 for as many as the machine has cores and memory
+        for. One needs no Dask.
+    scheduler
+        Instead, the address of a scheduler of Dask, whose workers track.
 
     Raises
     ------

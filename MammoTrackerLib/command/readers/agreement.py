@@ -47,6 +47,11 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
     both. Intervals are from drawing patients; where a table does not name one, a pair counts as a
     patient.
 
+    Parameters
+    ----------
+    first, second
+        The readers' tables.
+
     Raises
     ------
     MammoTrackerError

@@ -35,8 +35,15 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
     Pictures stay when the program is ended, and the next run goes on; the page is written last.
     Only what an earlier run wrote is replaced or removed.
 
-    `results` are those of `mammotracker batch`, also while it is still at work; without its
-    `manifest`, which says where the images are, there are no pictures, shifts and changes of size.
+    Parameters
+    ----------
+    results
+        What `mammotracker batch` wrote, also while it is still at work.
+    manifest
+        Its table, which says where the images are; None for a report without pictures, shifts and
+        changes of size.
+    out
+        The folder.
 
     Raises
     ------
