@@ -1,7 +1,4 @@
-"""The breast's outline on a mammogram.
-
-Images are (rows, columns) intensities at pixels of about 1 mm, and outlines (rows, columns) bool.
-"""
+"""The breast's outline on a mammogram."""
 
 from __future__ import annotations
 
@@ -27,7 +24,15 @@ def without_outliers(image: np.ndarray) -> np.ndarray:
     One pixel far below the air would else pass for air, and the air for breast. So would the
     corners of a scan that was turned, which get the air's value.
 
-    Where nothing is clipped, the image itself is returned.
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, columns); the image itself where nothing is clipped.
     """
     image = _with_air_beside(image)
     low, high = np.percentile(image, [0.5, 99])
@@ -88,7 +93,12 @@ def is_negative(image: np.ndarray) -> bool:
 
     Then the brightest is even, as air is, on 15 % of the image and of its border, but not on all of
     it, since there is a chest wall; and the darkest is not even: at most a fourth as much is as
-    dark as it, and less than half of what is not air. The image has no film's frame.
+    dark as it, and less than half of what is not air.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm, without a film's frame.
     """
     low, high = np.percentile(image, [0.5, 99.5])
     near = AIR_EVENNESS * (high - low)
@@ -116,6 +126,11 @@ def without_frame(image: np.ndarray) -> tuple[slice, slice]:
     sides, and a black margin around it. A grey frame must be more even than any film, and differ
     from what is inside of it. Before that, all lines at the sides that hold nothing but
     the image's lowest value are cut off, if what is inside of them has air that is brighter.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm.
 
     Returns
     -------
@@ -175,7 +190,17 @@ def breast_mask(image: np.ndarray) -> np.ndarray:
 
     Otsu's threshold on log intensity, opened by two pixels, the component with the most light, its
     holes filled. Where the image shows no air, so that the threshold would part fat from gland, all
-    of it is breast. The outline is empty where nothing stands out.
+    of it is breast.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows, columns) bool; empty where nothing stands out.
     """
     shown = without_frame(image)
     mask = np.zeros(image.shape, bool)
@@ -244,9 +269,17 @@ def breast_share(box: Box, breast: np.ndarray, factor: np.ndarray) -> float:
 
 
 def lean(breast: np.ndarray) -> float:
-    """Return how far a breast's centre is right of the image's, as a share of the width.
+    """Return how far the breast's centre is right of the image's, as a share of the width.
 
-    It is -0.5 to 0.5; negative if the breast lies at the left.
+    Parameters
+    ----------
+    breast
+        (rows, columns) bool, with at least one pixel set.
+
+    Returns
+    -------
+    float
+        -0.5 to 0.5; negative if the breast lies at the left.
     """
     columns = breast.sum(axis=0)
     middle = np.average(np.arange(len(columns)), weights=columns)
@@ -254,6 +287,12 @@ def lean(breast: np.ndarray) -> float:
 
 
 def wall_is_left(image: np.ndarray) -> bool:
-    """Tell on which side of a mammogram the chest wall is; the left one if one cannot say."""
+    """Tell on which side of a mammogram the chest wall is; the left one if one cannot say.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) intensities at pixels of about 1 mm; brighter is denser tissue.
+    """
     breast = breast_mask(image)
     return not breast.any() or lean(breast) <= 0

@@ -164,7 +164,16 @@ def disc(
 ) -> tuple[float, float] | None:
     """Fit a soft disc of any size to what lies at a box, over a smooth background.
 
-    The parameters are those of `specks_mm`; at scale 1 it is the ellipse of these half axes.
+    Parameters
+    ----------
+    layers
+        The exam.
+    box
+        Where its middle is.
+    half_mm
+        (2,) half axes of the ellipse that it is at scale 1.
+    turn
+        (2, 2) how the axes lie in the image.
 
     Returns
     -------
