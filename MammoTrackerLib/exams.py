@@ -75,7 +75,13 @@ class Exam:
 
 
 def check_count(exams: int) -> None:
-    """Refuse so many exams before they are read, if they are not 2 to 30."""
+    """Refuse so many exams before they are read, if they are not 2 to 30.
+
+    Raises
+    ------
+    MammoTrackerError
+        If so.
+    """
     if not 2 <= exams <= MOST_EXAMS:
         raise MammoTrackerError(
             f"A lesion is followed through 2 to {MOST_EXAMS} exams, got {exams}."

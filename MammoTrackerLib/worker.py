@@ -291,7 +291,13 @@ def _sentence(error: Exception) -> str:
 
 
 def _command(line: bytes) -> dict:
-    """Read a command, and check that it is one."""
+    """Read a command, and check that it is one.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is none.
+    """
     try:
         command = json.loads(line)
     except (ValueError, RecursionError):

@@ -44,6 +44,8 @@ def print_differences(console: Console, lesions: Sequence[Lesion], methods: Sequ
 
     Parameters
     ----------
+    console
+        Where the table goes.
     lesions
         Lesions that are there.
     methods

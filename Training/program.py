@@ -125,7 +125,13 @@ def _as_option(name: str, value: Any) -> str:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse numbers and files that cannot be, before anything is read or made."""
+    """Refuse numbers and files that cannot be, before anything is read or made.
+
+    Raises
+    ------
+    MammoTrackerError
+        If so.
+    """
     for name in ("workers", "batch", "templates", "epochs", "steps_per_epoch", "checkpoint_steps",
                  "repeats"):  # fmt: skip
         number = getattr(arguments, name, None)

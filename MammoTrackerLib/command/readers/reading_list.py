@@ -75,7 +75,13 @@ class ReadingList:
         return self.manifest.parent / exam.name, read_spacing(exam.spacing)
 
     def date(self, exam: Exam) -> datetime.date | None:
-        """Return the date that the manifest gives an exam, if it gives one."""
+        """Return the date that the manifest gives an exam.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it is none.
+        """
         return read_date(exam.date)
 
     def ordered(self, order: str) -> list[Case]:
@@ -162,13 +168,25 @@ class ReadingList:
         self._table.write(item.place, row)
 
     def undecide(self, item: Item) -> None:
-        """Forget a decision; the comment stays."""
+        """Forget a decision; the comment stays.
+
+        Raises
+        ------
+        MammoTrackerError
+            As `decide`.
+        """
         if self.is_decided(item):
             item.case.undecided += 1
             self._write_undecided(item, self.decision_of(item)[2])
 
     def comment(self, item: Item, text: str) -> None:
-        """Keep the reader's words about an item, which may be undecided; on the disk, too."""
+        """Keep the reader's words about an item, which may be undecided; on the disk, too.
+
+        Raises
+        ------
+        MammoTrackerError
+            As `decide`.
+        """
         text = " ".join(text.split())
         if text == self.decision_of(item)[2]:
             return

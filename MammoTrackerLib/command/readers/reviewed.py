@@ -157,7 +157,13 @@ class ReviewedTable:
         self._rewrite()
 
     def remove(self, place: int) -> None:
-        """Remove a lesion's row: nothing is said about it any more."""
+        """Remove a lesion's row: nothing is said about it any more.
+
+        Raises
+        ------
+        MammoTrackerError
+            As `write`.
+        """
         if self.rows.pop(place, None) is not None:
             self._rewrite()
 

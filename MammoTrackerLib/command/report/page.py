@@ -101,7 +101,13 @@ def run_report(results: Path, manifest: Path | None, out: Path) -> None:
 
 @contextmanager
 def _own_file(path: Path) -> Iterator[TextIO]:
-    """Open a file for this run alone; it stays if the block ends without an error."""
+    """Open a file for this run alone; it stays if the block ends without an error.
+
+    Raises
+    ------
+    MammoTrackerError
+        If another run has it.
+    """
     with path.open("a+", encoding="utf-8", newline="\n") as file:
         if lock(file.buffer) is False:
             raise MammoTrackerError(

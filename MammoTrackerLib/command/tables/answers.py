@@ -110,7 +110,13 @@ class Answers:
             )
 
     def check_images(self, answer: Row, images: Sequence[str]) -> None:
-        """Refuse an answer that was made from others than the images of these names are now."""
+        """Refuse an answer that was made from others than the images of these names are now.
+
+        Raises
+        ------
+        MammoTrackerError
+            If it was.
+        """
         if self._is_of_others(answer, images):
             where = f"{self._results}, line {answer.line}"
             raise made_from_another(where, "image", str(self._table))

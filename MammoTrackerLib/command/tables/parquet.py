@@ -54,7 +54,13 @@ def csv_of(out: Path) -> Path:
 
 
 def require_pyarrow() -> None:
-    """Raise `MammoTrackerError` if pyarrow is missing, or does not start."""
+    """See whether Parquet can be read and written.
+
+    Raises
+    ------
+    MammoTrackerError
+        If pyarrow is missing, or does not start.
+    """
     message = (
         "Parquet needs the Python package pyarrow: install it by `pip install "
         "'mammotracker[cluster]'` (in Slicer by `PythonSlicer -m pip install pyarrow`), or use "
