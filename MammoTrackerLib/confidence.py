@@ -9,6 +9,7 @@ import numpy as np
 from .affine import MIN_AGREEMENT
 from .box import Box
 from .global_search import Alignment
+from .metrics import center_distance
 from .track import Candidate
 
 EVIDENCE = ("bias", "tracking", "similarity", "rival", "passes", "anchors", "distance")
@@ -57,7 +58,8 @@ def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignm
         (7,) values of `EVIDENCE`.
     """
     best, *others = candidates
-    beyond = max(0.0, offset_mm(best.box, registered, alignment) / 10 - NEAR_CM)
+    far_mm = center_distance(best.box, registered, alignment.current_spacing)
+    beyond = max(0.0, far_mm / 10 - NEAR_CM)
     agreement, is_known = alignment.agreement, not np.isnan(alignment.agreement)
     return np.array(
         [
@@ -70,18 +72,6 @@ def evidence(candidates: Sequence[Candidate], registered: Box, alignment: Alignm
             (beyond * max(0.0, agreement - MIN_AGREEMENT)) ** 2 if is_known else 0.0,
         ]
     )
-
-
-def offset_mm(box: Box, registered: Box, alignment: Alignment) -> float:
-    """Return how far two boxes' centres, in pixels of the current mammogram, are from each other.
-
-    Returns
-    -------
-    float
-        In mm.
-    """
-    offset = np.subtract(box.center, registered.center) * alignment.current_spacing
-    return float(np.hypot(*offset))
 
 
 def doubt(values: np.ndarray, coefficients: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ import datetime
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,10 +105,6 @@ class Growth:
     sizes: tuple[Size | None, ...]
     steps: tuple[Change, ...]
     overall: Change | None
-
-    def as_dict(self) -> dict:
-        """Return sizes and changes as JSON can hold them."""
-        return asdict(self)
 
 
 def signed(value: float, digits: int = 0) -> str:

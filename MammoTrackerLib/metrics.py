@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .box import Box
-from .errors import MammoTrackerError
 
 CLOSE_MM = 3.0
 THRESHOLDS = np.linspace(0, 1, 101)
 RESAMPLES = 2000
-SEED = 0
 INTERVAL_PERCENT = (2.5, 97.5)
 
 
@@ -71,11 +69,6 @@ def score(
         The true boxes, in the same pixels.
     spacings
         (x, y) mm per pixel of each lesion's current mammogram.
-
-    Raises
-    ------
-    MammoTrackerError
-        If there are no lesions, or the three differ in length.
     """
     sample = _Sample(predicted, truth, spacings)
     return sample.scores(np.ones(len(truth)))
@@ -86,8 +79,6 @@ def bootstrap(
     truth: Sequence[Box],
     spacings: Sequence[tuple[float, float]],
     patients: Sequence[str],
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> dict[str, tuple[float, float]]:
     """Give each of the `Scores` a 95 % percentile interval.
 
@@ -100,23 +91,15 @@ def bootstrap(
         As for `score`.
     patients
         Whose lesion each is.
-    resamples, seed
-        How often to draw, and where the random numbers start.
 
     Returns
     -------
     dict
         From a name of `Scores` to its lower and upper limit; both NaN where the measure is
         not defined. Draws in which it is not defined are left out.
-
-    Raises
-    ------
-    MammoTrackerError
-        If there are no lesions, or the four differ in length.
     """
     sample = _Sample(predicted, truth, spacings)
-    _check_lengths(len(truth), patients)
-    drawn = [vars(sample.scores(weights)) for weights in _draws(patients, resamples, seed)]
+    drawn = [vars(sample.scores(weights)) for weights in _draws(patients)]
     return {name: _interval(np.array([one[name] for one in drawn])) for name in drawn[0]}
 
 
@@ -127,16 +110,8 @@ def mean_interval(
 
     For paired differences (of the IoU of two methods on the same lesions) and for shares
     (values 0 and 1).
-
-    Raises
-    ------
-    MammoTrackerError
-        If there are no values, or not as many patients.
     """
     values = np.asarray(values, float)
-    if not len(values):
-        raise MammoTrackerError("There is no value to give an interval.")
-    _check_lengths(len(values), patients)
     return interval_of(lambda w: values @ w / w.sum(), patients)
 
 
@@ -152,7 +127,7 @@ def interval_of(
     patients
         Whose lesion each is.
     """
-    return _interval(np.array([statistic(w) for w in _draws(patients, RESAMPLES, SEED)]))
+    return _interval(np.array([statistic(w) for w in _draws(patients)]))
 
 
 def overlaps(predicted: Sequence[Box | None], truth: Sequence[Box]) -> np.ndarray:
@@ -167,11 +142,9 @@ def center_distance(box: Box, other: Box, spacing: tuple[float, float]) -> float
     return float(np.hypot(*offset))
 
 
-def success_curve(
-    ious: Sequence[float] | np.ndarray, thresholds: Sequence[float] | np.ndarray = THRESHOLDS
-) -> np.ndarray:
-    """Share of lesions whose IoU is above each threshold, in the thresholds' order."""
-    return (np.asarray(ious)[:, None] > np.asarray(thresholds)).mean(axis=0)
+def success_curve(ious: np.ndarray) -> np.ndarray:
+    """Share of lesions (n,) whose IoU is above each of `THRESHOLDS`."""
+    return (ious[:, None] > THRESHOLDS).mean(axis=0)
 
 
 class _Sample:
@@ -187,13 +160,6 @@ class _Sample:
         truth: Sequence[Box],
         spacings: Sequence[tuple[float, float]],
     ) -> None:
-        if not len(predicted) == len(truth) == len(spacings):
-            raise MammoTrackerError(
-                "Scoring needs as many predicted boxes as true ones and spacings, but got "
-                f"{len(predicted)}, {len(truth)} and {len(spacings)}."
-            )
-        if not truth:
-            raise MammoTrackerError("There is no lesion with a known true box to score.")
         ious = overlaps(predicted, truth)
         distances = np.array(
             [
@@ -251,11 +217,11 @@ def _quantiles(
     return tuple(result)
 
 
-def _draws(patients: Sequence[str], resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _draws(patients: Sequence[str]) -> Iterator[np.ndarray]:
     """Yield how often each lesion (n,) is in each draw of patients."""
     names, patient_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
+    rng = np.random.default_rng(0)
+    for _ in range(RESAMPLES):
         drawn = rng.integers(len(names), size=len(names))
         yield np.bincount(drawn, minlength=len(names)).astype(float)[patient_of]
 
@@ -266,11 +232,3 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.percentile(values, INTERVAL_PERCENT)
     return float(low), float(high)
-
-
-def _check_lengths(count: int, patients: Sequence[str]) -> None:
-    if len(patients) != count:
-        raise MammoTrackerError(
-            f"An interval needs the patient of each of the {count} lesions, but got "
-            f"{len(patients)}."
-        )

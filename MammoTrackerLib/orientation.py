@@ -38,7 +38,7 @@ def turned(image: np.ndarray, turn: Turn) -> np.ndarray:
 
 
 def turned_size(size: np.ndarray, turn: Turn) -> np.ndarray:
-    """Return width and height (2,) after a turn."""
+    """Return a width and height (2,) after a turn, or what else there is of x and y."""
     return size[::-1] if is_quarter(turn) else size
 
 

@@ -49,7 +49,6 @@ class PatchFrame:
         side_mm: float,
         side_px: int,
         direction: np.ndarray | None = None,
-        mirrored: bool = False,
         is_sideways: bool = False,
     ) -> PatchFrame:
         """Make the frame of ``side_mm`` around a point of an image of this spacing (x, y) in mm.
@@ -57,9 +56,8 @@ class PatchFrame:
         ``direction`` (2, 2) is the linear map from the patch's millimetres to the image's; the
         identity if not given.
         """
-        scale = np.diag([-1.0 if mirrored else 1.0, 1.0]) * (side_mm / side_px)
         linear = np.eye(2) if direction is None else np.asarray(direction, float)
-        matrix = np.diag(1 / np.asarray(spacing, float)) @ linear @ scale
+        matrix = np.diag(1 / np.asarray(spacing, float)) @ linear * (side_mm / side_px)
         return cls(np.asarray(center, float), matrix, side_px, is_sideways)
 
     def to_image(self, points: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from .breast import breast_mask, lean, positive, without_frame, without_outliers
 from .errors import MammoTrackerError
 from .mammogram import Mammogram
-from .orientation import UNTURNED, Turn, is_quarter, turned
+from .orientation import UNTURNED, Turn, turned, turned_size
 from .patches import reduce_to
 
 GRID_MM = 1.1
@@ -124,7 +124,7 @@ class Picture:
     def of(cls, reduced: Reduced, turn: Turn = UNTURNED) -> Picture:
         """Make the picture of a mammogram that is first turned so."""
         image, breast = turned(reduced.image, turn), turned(reduced.breast, turn)
-        spacing = reduced.spacing[::-1] if is_quarter(turn) else reduced.spacing
+        spacing = turned_size(reduced.spacing, turn)
         log = np.log1p(np.maximum(image - image.min(), 0) * (1000 / (np.ptp(image) or 1)))
         values = log[breast] if breast.any() else log.ravel()
         low, high = np.percentile(values, [2, 98])

@@ -130,11 +130,9 @@ def usual_start(rotated: Sequence[Rotated], current: Picture) -> sitk.AffineTran
     """
     moving, moving_breast = _on_grid(_shrunk(current), _IDENTITY, current.size)
     best_score, best = -2.0, sitk.AffineTransform(2)
-    spectra = None
+    shape = _padded(rotated[0][1].shape, moving.shape)
+    spectra = _spectra(moving, moving_breast, shape)
     for rotation, fixed, fixed_breast in rotated:
-        if spectra is None:
-            shape = _padded(fixed.shape, moving.shape)
-            spectra = _spectra(moving, moving_breast, shape)
         scores = _correlation(fixed, moving, fixed_breast, moving_breast, spectra, shape)
         if scores.max() > best_score:
             best_score = scores.max()

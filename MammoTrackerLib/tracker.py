@@ -7,10 +7,11 @@ from pathlib import Path
 
 from .box import Box
 from .breast import breast_share
-from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, offset_mm, probability, rival_share
+from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, probability, rival_share
 from .global_search import Alignment, align
 from .local_search import Layers, search
 from .mammogram import Mammogram
+from .metrics import center_distance
 from .networks.card import UNMEASURED, WEIGHTS, read_card, settings_of
 from .networks.runtime import Networks, asked_for, open_networks
 from .pair import check_box, check_pair
@@ -253,7 +254,7 @@ class LesionTracker:
             score = float(probability(values, coefficients))
             why = doubt(values, coefficients)
         status, reason = self._judge(score, why, candidates, alignment)
-        far_mm = offset_mm(candidates[0].box, registered, alignment)
+        far_mm = center_distance(candidates[0].box, registered, alignment.current_spacing)
         if beyond and status is not Status.FOUND:
             remarks.insert(0, beyond)
         elif status is not Status.NOT_FOUND and far_mm > 10 * NEAR_CM and FAR_DOUBT not in reason:

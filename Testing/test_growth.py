@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_growth_per_year_and_the_volumes_doubling_time():
 def test_one_size_alone_has_no_change():
     grown = growth(history(10, None, None), [SPACING] * 3, DATES)
     assert grown.steps == () and grown.overall is None
-    assert json.loads(json.dumps(grown.as_dict()))["sizes"][0]["longest_mm"] == 10
+    assert json.loads(json.dumps(asdict(grown)))["sizes"][0]["longest_mm"] == 10
 
 
 @pytest.mark.parametrize(("days", "has_rate"), [(1, False), (29, False), (30, True), (400, True)])
@@ -117,7 +117,7 @@ def test_exams_a_few_days_apart_tell_no_rate(days, has_rate):
     assert found.overall.years == days / 365.25
     assert (found.overall.percent_per_year is not None) == has_rate
     assert (found.overall.doubling_days is not None) == has_rate
-    json.dumps(found.as_dict(), allow_nan=False)
+    json.dumps(asdict(found), allow_nan=False)
 
 
 @pytest.mark.parametrize(

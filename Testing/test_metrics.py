@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.errors import MammoTrackerError
 from MammoTrackerLib.metrics import (
     bootstrap,
     center_distance,
@@ -61,18 +60,8 @@ def test_perfect_predictions():
 
 
 def test_success_curve_is_strictly_above():
-    curve = success_curve([0, 0.25, 0.5, 1], [0, 0.25, 0.4, 0.5, 1])
-    assert curve.tolist() == [0.75, 0.5, 0.5, 0.25, 0]
-
-
-def test_different_lengths_are_refused():
-    with pytest.raises(MammoTrackerError, match="2, 1 and 1"):
-        score([TRUE, None], [TRUE], [SQUARE])
-
-
-def test_nothing_to_score_is_refused():
-    with pytest.raises(MammoTrackerError, match="no lesion"):
-        score([], [], [])
+    curve = success_curve(np.array([0, 0.25, 0.5, 1]))
+    assert curve[[0, 25, 40, 50, 100]].tolist() == [0.75, 0.5, 0.5, 0.25, 0]
 
 
 @pytest.mark.parametrize(
@@ -114,9 +103,9 @@ def shifted(*millimetres: float) -> list[Box]:
     return [Box(2 * x, 0, 10 + 2 * x, 10) for x in millimetres]
 
 
-def intervals(predicted: list, patients: list[str], **options) -> dict:
+def intervals(predicted: list, patients: list[str]) -> dict:
     n = len(predicted)
-    return bootstrap(predicted, [TRUE] * n, [SQUARE] * n, patients, **options)
+    return bootstrap(predicted, [TRUE] * n, [SQUARE] * n, patients)
 
 
 def test_one_patient_has_no_width():
@@ -172,10 +161,9 @@ def test_lesions_of_one_patient_count_as_one():
     assert widths[0] == pytest.approx(np.sqrt(10) * widths[1], rel=0.15)
 
 
-def test_interval_is_the_same_each_time_and_depends_on_the_seed():
+def test_interval_is_the_same_each_time():
     predicted, patients = shifted(0, 1, 2, 3, 5, 8), list("abcdef")
     assert intervals(predicted, patients) == intervals(predicted, patients)
-    assert intervals(predicted, patients) != intervals(predicted, patients, seed=1, resamples=50)
 
 
 def test_interval_of_a_paired_difference():
@@ -183,12 +171,3 @@ def test_interval_of_a_paired_difference():
     assert mean_interval(better, list("aabb")) == pytest.approx((0.1, 0.1))
     assert mean_interval([0, 1, 1, 1], list("abbb")) == (0, 1)
     assert mean_interval([0, 1, 1, 1], list("aaaa")) == (0.75, 0.75)
-
-
-def test_intervals_need_a_patient_for_each():
-    with pytest.raises(MammoTrackerError, match="2"):
-        intervals([TRUE, TRUE], ["a"])
-    with pytest.raises(MammoTrackerError, match="patient"):
-        mean_interval([1, 2], ["a"])
-    with pytest.raises(MammoTrackerError, match="no value"):
-        mean_interval([], [])

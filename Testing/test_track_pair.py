@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 
 import pytest
+from command_line import read_table
 from installed_copy import ROOT, install, run_installed
 from sample_pair import SAMPLE, SPACING_MM, TRUTH, box_in, write_exam
 
@@ -42,8 +42,7 @@ assert slicer.app.exitCodes == [0], slicer.app.exitCodes
     }  # fmt: skip
     box = box_in(out / "Lesion 1 (current).mrk.json")
     assert box.iou(TRUTH) >= 0.5
-    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
-        (row,) = csv.DictReader(file)
+    (row,) = read_table(out / "results.csv")
     assert row["Status"] == "found"
     assert float(row["Width (mm)"]) == pytest.approx(box.width * SPACING_MM, abs=0.06)
     from PIL import Image
@@ -93,8 +92,7 @@ def test_a_lesion_is_followed_through_exams(script, tmp_path, capsys):
         "results.csv", "strip.png", "growth.png", "Lesion 1.mrk.json",
         "Lesion 1 (exam 2).mrk.json", "Lesion 1 (exam 3).mrk.json",
     }  # fmt: skip
-    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(out / "results.csv")
     assert [row["Status"] for row in rows] == ["marked", "found", "found"]
     assert [row["Years"] for row in rows] == ["0.00", "1.00", "2.00"]
     assert box_in(out / "Lesion 1 (exam 3).mrk.json").iou(TRUTH) >= 0.5

@@ -22,13 +22,13 @@ from MammoTrackerLib.command.scores import (
     Lesion,
     by_kind,
     draw_success,
-    number_and_interval,
     print_found,
     print_scores,
+    rated,
 )
 from MammoTrackerLib.command.tables.columns import FAILED, STATUSES
 from MammoTrackerLib.memory import keep_freed_memory
-from MammoTrackerLib.metrics import bootstrap, mean_interval, overlaps, score
+from MammoTrackerLib.metrics import mean_interval, overlaps
 
 from .manifest import Row
 from .methods import AFFINE, FULL, PAPER_RANKING, SIAMFC, SPLINE, TRACKING, track_all
@@ -97,21 +97,12 @@ def print_configurations(
     )
     for name, _, _ in measures:
         table.add_column(name, justify="right")
-    truth = [lesion.truth for lesion in lesions]
-    spacings = [lesion.spacing for lesion in lesions]
-    clusters = [lesion.cluster for lesion in lesions]
     for name, tracker in trackers.items():
-        predicted = [lesion.boxes[name] for lesion in lesions]
-        scores = score(predicted, truth, spacings)
-        intervals = bootstrap(predicted, truth, spacings, clusters)
         table.add_row(
             name,
             "yes" if tracker.settings.centreness else "no",
             tracker.settings.template_input,
-            *(
-                number_and_interval(getattr(scores, field), intervals[field], digits)
-                for _, field, digits in measures
-            ),
+            *rated(lesions, name, measures)[1:],
         )
     console.print(table)
 

@@ -131,7 +131,7 @@ def random_layers(
     still, parts = _split(rng, pixels, source.spacing_mm, factor, count)
     coarse_mm = factor * source.spacing_mm
     small = cv2.resize(breast, None, None, 1 / factor, 1 / factor, cv2.INTER_AREA)
-    strength = slide * np.clip(_skin_distance(small) * (coarse_mm / FADE_MM), 0, 1)
+    strength = slide * np.clip(skin_distance(small) * (coarse_mm / FADE_MM), 0, 1)
     strength *= 1 + WAVE * smooth_field(rng, small.shape, WAVE_MM / coarse_mm)
     angle = rng.uniform(-TURN, TURN) + rng.choice([0, np.pi])
     movement = strength[..., None] * np.array([np.sin(angle), np.cos(angle)])
@@ -205,7 +205,7 @@ def _directions(structures: np.ndarray, sigma_px: float, angles: np.ndarray) -> 
     return cosine * np.cos(turned) + sine * np.sin(turned)
 
 
-def _skin_distance(breast: np.ndarray) -> np.ndarray:
+def skin_distance(breast: np.ndarray) -> np.ndarray:
     """Return (rows, columns) pixels from the skin; the chest wall does not count as skin."""
     at_left = breast[:, 0].sum() > breast[:, -1].sum()
     beyond = ((1, 1), (0, 1) if at_left else (1, 0))

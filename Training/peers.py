@@ -10,7 +10,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +25,23 @@ from MammoTrackerLib.command.registrations import REGISTRATIONS, MapPoints, Regi
 from MammoTrackerLib.command.scores import (
     Lesion,
     lesion_of,
-    number_and_interval,
     print_what_intervals_are,
+    rated,
 )
 from MammoTrackerLib.command.tables.cells import is_present
 from MammoTrackerLib.global_search import align
-from MammoTrackerLib.metrics import bootstrap, score
 
 from .evaluate import WIDTH
 from .manifest import Row, box_of, pairs_of, read_exam, read_manifest
 from .opencv_peers import PIXEL_MM, Find, Prepare, correlation, csrt
+
+MEASURES = (
+    ("AO", "average_overlap", 3),
+    ("robustness", "robustness", 3),
+    ("mean\nmm", "distance_mean", 2),
+    ("median\nmm", "distance_median", 2),
+    ("< 3 mm", "close", 3),
+)
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ def print_peers(manifest: Path, console: Console) -> None:
     table = Table(header_style="bold")
     table.add_column("")
     for name in (
-        "gave up", "AO", "robustness", "mean\nmm", "median\nmm", "< 3 mm",
+        "gave up", *(name for name, _, _ in MEASURES),
         "pair\nwall s", "pair\nCPU s", "lesion\nwall s", "lesion\nCPU s", "peak\nMB",
     ):  # fmt: skip
         table.add_column(name, justify="right")
@@ -234,22 +241,11 @@ def print_peers(manifest: Path, console: Console) -> None:
 
 
 def _cells(run: Run, lesions: list[Lesion]) -> tuple[str, ...]:
-    truth, spacings = zip(*((lesion.truth, lesion.spacing) for lesion in lesions), strict=True)
-    scores = score(run.boxes, truth, spacings)
-    intervals = bootstrap(run.boxes, truth, spacings, [lesion.cluster for lesion in lesions])
-    measures = (
-        ("average_overlap", 3),
-        ("robustness", 3),
-        ("distance_mean", 2),
-        ("distance_median", 2),
-        ("close", 3),
-    )
+    of_run = [
+        replace(lesion, boxes={"": box}) for lesion, box in zip(lesions, run.boxes, strict=True)
+    ]
     return (
-        str(scores.missing),
-        *(
-            number_and_interval(getattr(scores, name), intervals[name], digits)
-            for name, digits in measures
-        ),
+        *rated(of_run, "", MEASURES),
         f"{run.pair_wall_s:.2f}",
         f"{run.pair_cpu_s:.2f}",
         f"{run.lesion_wall_s:.2f}",

@@ -22,7 +22,15 @@ from .changes import (
 )
 from .difficulty import WHOLE, losing
 from .exposure import EARLY_CLIP, add_muscle, leave_clip, take
-from .layers import MM_PER_DEGREE, Layers, of_strongest, random_layers, shown_tissue, went
+from .layers import (
+    MM_PER_DEGREE,
+    Layers,
+    of_strongest,
+    random_layers,
+    shown_tissue,
+    skin_distance,
+    went,
+)
 from .pasted import Pasted, paste
 from .sources import Source
 
@@ -114,17 +122,7 @@ class Exam:
         return Box(x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
 
 
-def depth_mm(source: Source, at_left: bool) -> np.ndarray:
-    """Return (rows, columns) float32 mm from the skin; the chest wall does not count as skin."""
-    beyond = ((1, 1), (0, 1) if at_left else (1, 0))
-    depth = cv2.distanceTransform(np.pad(source.breast.astype(np.uint8), beyond), cv2.DIST_L2, 3)
-    depth = depth[1:-1, :-1] if at_left else depth[1:-1, 1:]
-    return depth * np.float32(source.spacing_mm)
-
-
-def position(
-    rng: np.random.Generator, source: Source, at_left: bool, layer: tuple
-) -> tuple[Field, Field]:
+def position(rng: np.random.Generator, source: Source, layer: tuple) -> tuple[Field, Field]:
     """Position and compress a breast: the field of its tissue, and that of its second layer.
 
     The layer is (source, share, place, direction). Elastic displacements are 0.7 of a patch's and
@@ -148,7 +146,7 @@ def position(
             (place, 3, direction),
         )
     )
-    depth = sample(depth_mm(source, at_left), field.grid(), pixel)
+    depth = sample(skin_distance(source.breast) * np.float32(pixel), field.grid(), pixel)
     elastic = field.elastic * np.clip(depth / 25, 0.25, 1)[..., None]
     elastic += random_elastic(rng, side, side * pixel, WHOLE.warp, COMPRESSION)
     return replace(field, elastic=elastic), other_field
@@ -169,7 +167,7 @@ def place_exam(
     One exam in four loses 3 to 15 mm more of the chest wall.
     """
     other, share, _, _ = layer
-    field, other_field = positioned or position(rng, source, at_left, layer)
+    field, other_field = positioned or position(rng, source, layer)
     pixel, side = source.spacing_mm, len(field.elastic)
     grid, fields, grids, image, breast = shown_tissue(source, field, layers, current)
     image = add_layer(image, other, share, other_field)
@@ -303,8 +301,8 @@ def make_pair(
     return Pair(
         *images,
         tuple(spacings),
-        tuple(scaled(box, scales[0]) for _, box, _ in marked),
-        tuple(scaled(box, scales[1]) if pasted.there else None for pasted, _, box in marked),
+        tuple(box.scaled(*scales[0].tolist()) for _, box, _ in marked),
+        tuple(box.scaled(*scales[1].tolist()) if one.there else None for one, _, box in marked),
         tuple("speck" if gone and pasted.is_landmark else pasted.kind for pasted, _, _ in marked),
         tuple(replace(slide, places=slide.places * scales[1]) for slide in slides),
     )
@@ -319,8 +317,3 @@ def slide_of(pasted: Pasted, p: np.ndarray, layers: Layers, prior: Exam, current
     places = places * (side / current.field.patch_mm) + side / 2 - [columns.start, rows.start]
     contrasts = layers.contrasts(prior.field.at(p)[0], max(pasted.width, pasted.height) + 10)
     return Slide(pasted.layer, places, contrasts / max(float(contrasts.sum()), 1e-9))
-
-
-def scaled(box: Box, scale: np.ndarray) -> Box:
-    """Multiply a box's coordinates by factors (2,) of x and y."""
-    return Box(*(np.array(box.as_tuple()) * np.tile(scale, 2)).tolist())

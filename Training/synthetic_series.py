@@ -13,7 +13,7 @@ from .difficulty import WHOLE
 from .exposure import take
 from .pasted import CLEAR, VISIBLE, Pasted, paste, tissue_spread
 from .sources import Source
-from .synthetic_pairs import Exam, drawn_breast, place_exam, position, resized, scaled
+from .synthetic_pairs import Exam, drawn_breast, place_exam, position, resized
 
 KEPT = 0.5
 """How much of its position and compression a breast keeps from one exam to the next; so exams that
@@ -92,7 +92,7 @@ def place_exams(
     shares = np.linspace(share, rng.uniform(0, 0.35), count)
     exams: list[Exam] = []
     for share in shares:
-        field, other_field = position(rng, source, at_left, layer)
+        field, other_field = position(rng, source, layer)
         if exams:
             field = drifted(exams[-1].field, field, middle)
         layer = other, share, place, direction
@@ -170,7 +170,7 @@ def make_series(
             Followed(
                 kind,
                 tuple(
-                    None if box is None else scaled(box, scale)
+                    None if box is None else box.scaled(*scale.tolist())
                     for box, scale in zip(boxes, scales, strict=True)
                 ),
             )

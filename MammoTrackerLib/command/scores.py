@@ -139,28 +139,16 @@ def print_scores(
     for name in ("failed", "not\nfound", *(name for name, _, _ in _MEASURES)):
         table.add_column(name, justify="right")
     for kind, chosen in by_kind(lesions).items():
-        clusters = [lesion.cluster for lesion in chosen]
         size = f"{_count(len(chosen), 'lesion')}, {count_clusters(chosen)}"
         table.add_row(f"[bold]{escape(kind)}[/]\n{size}")
-        truth = [lesion.truth for lesion in chosen]
-        spacings = [lesion.spacing for lesion in chosen]
         not_found = sum(lesion.status == Status.NOT_FOUND.value for lesion in chosen)
         for method in methods:
-            predicted = [lesion.boxes[method] for lesion in chosen]
-            scores = score(predicted, truth, spacings)
-            intervals = bootstrap(predicted, truth, spacings, clusters)
+            missing, *cells = rated(chosen, method, _MEASURES, _WITHOUT_INTERVAL)
             table.add_row(
                 f"  {escape(method)}",
-                str(scores.missing),
+                missing,
                 str(not_found) if method == judged else "-",
-                *(
-                    number_and_interval(
-                        getattr(scores, name),
-                        None if name in _WITHOUT_INTERVAL else intervals[name],
-                        digits,
-                    )
-                    for _, name, digits in _MEASURES
-                ),
+                *cells,
                 end_section=method == methods[-1],
             )
     console.print(table)
@@ -170,6 +158,26 @@ def print_scores(
         "not found the best guess counts."
     )
     print_what_intervals_are(lesions)
+
+
+def rated(
+    lesions: Sequence[Lesion],
+    method: str,
+    measures: Sequence[tuple[str, str, int]],
+    without_interval: Sequence[str] = (),
+) -> list[str]:
+    """Write how many lesions lack a method's box, then the measures of those that are there.
+
+    A measure is a column's name, one of `Scores`, and its digits; each has its interval, unless it
+    is left out.
+    """
+    boxes = [lesion.boxes[method] for lesion in lesions]
+    there = [lesion.truth for lesion in lesions], [lesion.spacing for lesion in lesions]
+    scores = vars(score(boxes, *there))
+    intervals = bootstrap(boxes, *there, [lesion.cluster for lesion in lesions])
+    intervals |= dict.fromkeys(without_interval)
+    cells = [number_and_interval(scores[of], intervals[of], digits) for _, of, digits in measures]
+    return [str(scores["missing"]), *cells]
 
 
 def count_clusters(lesions: Sequence[Lesion]) -> str:

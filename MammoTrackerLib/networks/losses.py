@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from .backbone import FINE_STRIDE
+
 
 def focal(logits, target, gamma: float = 2.0):
     """Focal loss for targets between 0 and 1, element by element.
@@ -73,7 +75,7 @@ def eiou(predicted, target):
     )
 
 
-def tracking_loss(outputs, centres, boxes, present, stride: int = 8):
+def tracking_loss(outputs, centres, boxes, present):
     """Total loss of the tracking network (equation 2), averaged over the batch.
 
     Classification is focal on a Gaussian of 0.8 cells around the lesion, plus half of the
@@ -99,6 +101,7 @@ def tracking_loss(outputs, centres, boxes, present, stride: int = 8):
     """
     classification, centre_logits, distances = outputs
     _, height, width = classification.shape
+    stride = FINE_STRIDE
     x = ops.cast(stride * (ops.arange(width) + 1), "float32")[None, None, :]
     y = ops.cast(stride * (ops.arange(height) + 1), "float32")[None, :, None]
     squared = (

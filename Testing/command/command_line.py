@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,13 @@ class Pair:
         return ["--box", *(str(value) for value in self.box.as_tuple())]
 
 
-def write_table(path: Path, rows: list[dict]) -> None:
+def write_table(path: Path, rows: list[dict], columns: Sequence[str] = ()) -> Path:
+    """Write a table whose columns are those of the first row, if none are given."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, columns or list(rows[0]), restval="")
         writer.writeheader()
         writer.writerows(rows)
+    return path
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -64,8 +64,7 @@ def manifest(pair: Pair) -> Path:
         good | {"pair_id": "c", "lesion_id": "1", "prior_x1": 0},
         dicom | {"pair_id": "d", "lesion_id": "Ä, 2"},
     ]
-    write_table(path, rows)
-    return path
+    return write_table(path, rows)
 
 
 @pytest.fixture(scope="session")

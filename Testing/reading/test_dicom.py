@@ -182,9 +182,20 @@ def test_rescale(tmp_path):
     assert pixels == [[10, 510], [1010, 2010]]
 
 
-def test_linear_window(tmp_path):
+WINDOW = {"WindowCenter": 1500.5, "WindowWidth": 2001}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"VOILUTFunction": ""},
+        {"VOILUTFunction": "LINEAR_EXACT", "WindowCenter": 1500, "WindowWidth": 2000},
+    ],
+)
+def test_linear_window(tmp_path, more: dict):
     """DICOM PS3.3 C.11.2.1.2.1: ((x - (c - 0.5)) / (w - 1) + 0.5) * range, ends clipped."""
-    pixels = read_values(tmp_path, VALUES, bits=12, WindowCenter=1500.5, WindowWidth=2001)
+    pixels = read_values(tmp_path, VALUES, bits=12, **WINDOW | more)
     assert pixels == [[0, pytest.approx(0.25 * 4095)], [pytest.approx(0.75 * 4095), 4095]]
 
 
@@ -198,25 +209,6 @@ def test_linear_window(tmp_path):
 )
 def test_window_that_dicom_forbids_is_none(tmp_path, window: dict):
     assert read_values(tmp_path, VALUES, bits=12, **window) == VALUES.tolist()
-
-
-def test_window_with_empty_function_is_linear(tmp_path):
-    pixels = read_values(
-        tmp_path, VALUES, bits=12, WindowCenter=1500.5, WindowWidth=2001, VOILUTFunction=""
-    )
-    assert pixels == [[0, pytest.approx(0.25 * 4095)], [pytest.approx(0.75 * 4095), 4095]]
-
-
-def test_linear_exact_window(tmp_path):
-    pixels = read_values(
-        tmp_path,
-        VALUES,
-        bits=12,
-        WindowCenter=1500,
-        WindowWidth=2000,
-        VOILUTFunction="LINEAR_EXACT",
-    )
-    assert pixels == [[0, pytest.approx(0.25 * 4095)], [pytest.approx(0.75 * 4095), 4095]]
 
 
 def test_first_of_several_windows_and_sigmoid(tmp_path):
@@ -233,14 +225,8 @@ def test_first_of_several_windows_and_sigmoid(tmp_path):
 
 
 def test_window_of_monochrome1(tmp_path):
-    pixels = read_values(
-        tmp_path,
-        VALUES,
-        bits=12,
-        WindowCenter=1500.5,
-        WindowWidth=2001,
-        PhotometricInterpretation="MONOCHROME1",
-    )
+    inverted = WINDOW | {"PhotometricInterpretation": "MONOCHROME1"}
+    pixels = read_values(tmp_path, VALUES, bits=12, **inverted)
     assert pixels == [[4095, pytest.approx(0.75 * 4095)], [pytest.approx(0.25 * 4095), 0]]
 
 

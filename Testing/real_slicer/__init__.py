@@ -6,16 +6,10 @@ methods is tested without Slicer.
 
 from __future__ import annotations
 
-import sys
-import time
-from pathlib import Path
-
 import qt
 import slicer
-import vtk
-from both_shells import Database, on_chart, process
+from both_shells import BothShells, on_chart, on_view, process
 
-ROOT = Path(__file__).parents[2]
 WINDOW_SIZE = 1500, 950
 LARGEST = 16777215
 _shell: Shell | None = None
@@ -29,56 +23,15 @@ def start() -> Shell:
     return _shell
 
 
-class Shell:
-    """The application, its window, and a user at it.
-
-    Attributes
-    ----------
-    scene
-        The vtkMRMLScene.
-    messages
-        Texts of the message boxes that were shown, details last; none of them waits.
-    answers
-        What the user answers to the next questions; True when there is none left.
-    errors
-        Exceptions that nobody caught, in what a signal or an event calls; reset does not forget
-        them.
-    """
-
+class Shell(BothShells):
     def __init__(self) -> None:
-        self.scene = slicer.mrmlScene
-        self.messages: list[str] = []
-        self.answers: list[bool] = []
-        self.errors: list[BaseException] = []
-        sys.excepthook = self._onError
-        self._sized = set()
+        super().__init__(slicer.mrmlScene)
         self.window = slicer.util.mainWindow()
-        slicer.dicomDatabase = Database()
-        for name in ("errorDisplay", "warningDisplay", "infoDisplay", "delayDisplay"):
-            setattr(slicer.util, name, self._tell)
-        for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay"):
-            setattr(slicer.util, name, self._ask)
+        self._take_over(slicer)
         self.window.resize(*WINDOW_SIZE)
         self.process(0.5)
 
-    def _onError(self, kind, error, traceback) -> None:
-        self.errors.append(error)
-        sys.__excepthook__(kind, error, traceback)
-
-    def _tell(self, text: str, *_arguments, **options) -> None:
-        self.messages.append("\n".join([text, *filter(None, [options.get("detailedText")])]))
-
-    def _ask(self, text: str, *arguments, **options) -> bool:
-        self._tell(text, *arguments, **options)
-        return self.answers.pop(0) if self.answers else True
-
     # the application
-
-    def addModulePath(self, name: str) -> None:
-        """Let Python find a scripted module and its parts."""
-        for folder in (str(ROOT), str(ROOT / name)):
-            if folder not in sys.path:
-                sys.path.insert(0, folder)
 
     def openModule(self, name: str):
         """Load a scripted module and open its panel; returns the module's widget."""
@@ -110,20 +63,6 @@ class Shell:
     def process(self, seconds: float = 0.0) -> None:
         """Let the application run, at least until nothing is waiting."""
         process(slicer.app, seconds)
-
-    def wait(self, condition, seconds: float = 20.0) -> None:
-        """Let the application run until something is true."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "the application did not get there in time"
-            self.process(0.02)
-        self.process(0.05)
-
-    def resizeView(self, name: str, width: int, height: int) -> None:
-        """Give a view of the layout a size in pixels, which it keeps."""
-        view = slicer.app.layoutManager().sliceWidget(name).sliceView()
-        self._sized.add(view)
-        view.setFixedSize(width, height)
 
     # a user's hands
 
@@ -164,22 +103,10 @@ class Shell:
         self._press(widget, place)
         self._release(widget, place)
 
-    def _view_of(self, volume):
-        for name in ("MammoTrackerPrior", "MammoTrackerCurrent"):
-            if self.compositeNode(name).GetBackgroundVolumeID() == volume.GetID():
-                return slicer.app.layoutManager().sliceWidget(name)
-        raise AssertionError("the volume is in no view")
-
     def onScreen(self, volume, x: float, y: float) -> tuple[int, int]:
         """Return where a pixel of a volume is in its view."""
-        from MammoTrackerLib import scene
-
         widget = self._view_of(volume)
-        world = scene.Raster(volume).to_world([(x, y, 0)])[0]
-        to_screen = vtk.vtkMatrix4x4()
-        vtk.vtkMatrix4x4.Invert(widget.mrmlSliceNode().GetXYToRAS(), to_screen)
-        u, v = to_screen.MultiplyPoint((*world, 1))[:2]
-        return round(u), round(widget.sliceView().height - 1 - v)
+        return on_view(widget, volume, x, y, widget.sliceView().height)
 
     def clickPixel(self, volume, x: float, y: float) -> None:
         """Click a pixel of a volume in its slice view."""
@@ -221,31 +148,6 @@ class Shell:
         self._move(view, place)
         self._press(view, place)
         self._release(view, place)
-
-    def shownVolumes(self) -> list:
-        """Return the volumes in the views, from the left."""
-        names = ("MammoTrackerPrior", "MammoTrackerCurrent")
-        return [
-            self.scene.GetNodeByID(self.compositeNode(name).GetBackgroundVolumeID())
-            for name in names
-        ]
-
-    def compositeNode(self, name: str):
-        widget = slicer.app.layoutManager().sliceWidget(name)
-        return widget.sliceLogic().GetSliceCompositeNode()
-
-    def loadDicom(self, path: Path):
-        """Load a DICOM file as the DICOM module does: its source is known by its instance UID."""
-        import pydicom
-
-        uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
-        slicer.dicomDatabase.files[uid] = str(path)
-        volume = slicer.util.loadVolume(str(path), properties={"singleFile": True})
-        storage = volume.GetStorageNode()
-        volume.SetAndObserveStorageNodeID(None)
-        self.scene.RemoveNode(storage)
-        volume.SetAttribute("DICOM.instanceUIDs", uid)
-        return volume
 
     def screenshot(self, path) -> None:
         """Save what the window shows as a PNG."""

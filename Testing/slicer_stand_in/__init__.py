@@ -31,13 +31,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from both_shells import Database, on_chart, process
+from both_shells import ROOT, BothShells, on_chart, on_view, process
 
-ROOT = Path(__file__).parents[2]
 TRUE_PROPERTY = 2
 WINDOW_SIZE = 1280, 800
 _shell: Shell | None = None
@@ -78,22 +76,7 @@ def _choose_screen() -> None:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 
-class Shell:
-    """The application, its window, and a user at it.
-
-    Attributes
-    ----------
-    scene
-        The vtkMRMLScene.
-    messages
-        Texts of the message boxes that were shown, details last; none of them waits.
-    answers
-        What the user answers to the next questions; True when there is none left.
-    errors
-        Exceptions that nobody caught, in what a signal or an event calls; reset does not forget
-        them.
-    """
-
+class Shell(BothShells):
     def __init__(self) -> None:
         _make_qt()
         import slicer
@@ -114,13 +97,8 @@ class Shell:
         python_base.pythonModules()
         self._qApplication = QApplication.instance() or QApplication(["Slicer"])
         self._core = SlicerApp()
-        self.scene = self._core.scene
-        self.messages: list[str] = []
-        self.answers: list[bool] = []
-        self.errors: list[BaseException] = []
-        sys.excepthook = self._onError
+        super().__init__(self._core.scene)
         self._opened = None
-        self._sized = set()
 
         self.window = QMainWindow()
         self.window.setWindowTitle("3D Slicer (stand-in)")
@@ -145,7 +123,6 @@ class Shell:
         slicer.modules = SimpleNamespace(
             sampleDataSources={}, markupsLogic=self._core.markups_logic._logic
         )
-        slicer.dicomDatabase = Database()
         manager = application.qMRMLLayoutManager(self.scene, self._core.app_logic, place)
         slicer.app = application.Application(self._qApplication, manager, self._core.app_logic)
         for name in ("loadVolume", "loadMarkups", "saveNode", "saveScene", "loadScene"):
@@ -154,31 +131,12 @@ class Shell:
         slicer.util.childWidgetVariables = _child_widgets
         slicer.util.modulePath = lambda name: str(ROOT / name / f"{name}.py")
         slicer.util.mainWindow = lambda: self.window
-        for name in ("errorDisplay", "warningDisplay", "infoDisplay", "delayDisplay"):
-            setattr(slicer.util, name, self._tell)
-        for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay"):
-            setattr(slicer.util, name, self._ask)
+        self._take_over(slicer)
+
         self.window.show()
         self.process()
 
-    def _onError(self, kind, error, traceback) -> None:
-        self.errors.append(error)
-        sys.__excepthook__(kind, error, traceback)
-
-    def _tell(self, text: str, *_arguments, **options) -> None:
-        self.messages.append("\n".join([text, *filter(None, [options.get("detailedText")])]))
-
-    def _ask(self, text: str, *arguments, **options) -> bool:
-        self._tell(text, *arguments, **options)
-        return self.answers.pop(0) if self.answers else True
-
     # the application
-
-    def addModulePath(self, name: str) -> None:
-        """Let Python find a scripted module and its parts."""
-        for folder in (str(ROOT), str(ROOT / name)):
-            if folder not in sys.path:
-                sys.path.insert(0, folder)
 
     def openModule(self, name: str):
         """Load a scripted module and open its panel; returns the module's widget."""
@@ -249,22 +207,6 @@ class Shell:
         """Let the application run, at least until nothing is waiting."""
         process(self._qApplication, seconds)
 
-    def wait(self, condition, seconds: float = 20.0) -> None:
-        """Let the application run until something is true."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "the application did not get there in time"
-            self.process(0.02)
-        self.process(0.05)
-
-    def resizeView(self, name: str, width: int, height: int) -> None:
-        """Give a view of the layout a size in pixels, which it keeps."""
-        import slicer
-
-        view = slicer.app.layoutManager().sliceWidget(name).sliceView()
-        self._sized.add(view)
-        view.setFixedSize(width, height)
-
     # a user's hands
 
     def click(self, widget) -> None:
@@ -290,28 +232,10 @@ class Shell:
         QTest.mouseClick(widget, Qt.LeftButton, Qt.NoModifier, QPoint(x, size.height() // 2))
         self.process(0.05)
 
-    def _view_of(self, volume):
-        import slicer
-
-        for name in ("MammoTrackerPrior", "MammoTrackerCurrent"):
-            widget = slicer.app.layoutManager().sliceWidget(name)
-            composite = widget.sliceLogic().GetSliceCompositeNode()
-            if composite.GetBackgroundVolumeID() == volume.GetID():
-                return widget
-        raise AssertionError("the volume is in no view")
-
     def onScreen(self, volume, x: float, y: float) -> tuple[int, int]:
         """Return where a pixel of a volume is in its view."""
-        import vtk
-
-        from MammoTrackerLib import scene
-
         widget = self._view_of(volume)
-        world = scene.Raster(volume).to_world([(x, y, 0)])[0]
-        to_screen = vtk.vtkMatrix4x4()
-        vtk.vtkMatrix4x4.Invert(widget.mrmlSliceNode().GetXYToRAS(), to_screen)
-        u, v = to_screen.MultiplyPoint((*world, 1))[:2]
-        return round(u), round(widget.sliceView().height() - 1 - v)
+        return on_view(widget, volume, x, y, widget.sliceView().height())
 
     def clickPixel(self, volume, x: float, y: float) -> None:
         """Click a pixel of a volume in its slice view."""
@@ -362,34 +286,6 @@ class Shell:
         u, v = on_chart(view.chart(), x, y)
         QTest.mouseClick(view, Qt.LeftButton, Qt.NoModifier, QPoint(u, view.height() - 1 - v))
         self.process(0.2)
-
-    def shownVolumes(self) -> list:
-        """Return the volumes in the views, from the left."""
-        names = ("MammoTrackerPrior", "MammoTrackerCurrent")
-        return [
-            self.scene.GetNodeByID(self.compositeNode(name).GetBackgroundVolumeID())
-            for name in names
-        ]
-
-    def compositeNode(self, name: str):
-        import slicer
-
-        widget = slicer.app.layoutManager().sliceWidget(name)
-        return widget.sliceLogic().GetSliceCompositeNode()
-
-    def loadDicom(self, path: Path):
-        """Load a DICOM file as the DICOM module does: its source is known by its instance UID."""
-        import pydicom
-        import slicer
-
-        uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
-        slicer.dicomDatabase.files[uid] = str(path)
-        volume = slicer.util.loadVolume(path)
-        storage = volume.GetStorageNode()
-        volume.SetAndObserveStorageNodeID(None)
-        self.scene.RemoveNode(storage)
-        volume.SetAttribute("DICOM.instanceUIDs", uid)
-        return volume
 
     def screenshot(self, path) -> None:
         """Save what the window shows as a PNG."""

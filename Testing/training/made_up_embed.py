@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pydicom
+from command_line import read_table, write_table
 
 from MammoTrackerLib.command.simulate import write_dicom
 from MammoTrackerLib.mammogram import Mammogram
@@ -115,10 +115,7 @@ class Embed:
             (tables / CLINICAL, [*OTHER_CLINICAL, *CLINICAL_COLUMNS], self.clinical),
             (self.folder / "annotations.csv", ANNOTATION_COLUMNS, self.annotations),
         ):
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows(rows)
+            write_table(path, rows, columns)
         return self.program("--workers", "1", *flags)
 
     def program(self, *flags: str) -> int:
@@ -131,8 +128,7 @@ class Embed:
         return main([str(part) for pair in paths.items() for part in pair] + list(flags))
 
     def table(self, name: str) -> list[dict[str, str]]:
-        with (self.out / name).open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return read_table(self.out / name)
 
     def pairs(self) -> list[dict[str, str]]:
         return self.table("train.csv") + self.table("test.csv")

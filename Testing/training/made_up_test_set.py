@@ -46,9 +46,7 @@ def pair_of(mirrored: bool = False) -> tuple[Mammogram, Mammogram]:
 
 
 def write_manifest(folder: Path, rows: list[dict]) -> Path:
-    path = folder / "manifest.csv"
-    write_table(path, rows)
-    return path
+    return write_table(folder / "manifest.csv", rows)
 
 
 def manifest_row(pair: int, lesion: int, kind: str, patient: str, present: str = "") -> dict:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
-from command_line import cells
+from command_line import cells, read_table
 from made_up_test_set import TRUTH, run_evaluate, write_manifest
 from PIL import Image
 
@@ -89,7 +88,7 @@ def test_figure_4(test_set: Path, tmp_path: Path) -> None:
 
 def test_answers_that_followed_another_layer_are_told(test_set: Path, tmp_path: Path) -> None:
     """The lesion went 10 pixels (4 mm) to the right of where the stand-in sees it."""
-    rows = list(csv.DictReader(test_set.open(newline="")))
+    rows = read_table(test_set)
     x, y = TRUTH.center
     for row in rows:
         for name in ("prior", "current"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import write_table
 from PIL import Image
 
 from MammoTrackerLib import Box, LesionTracker, MammoTrackerError
@@ -46,12 +46,7 @@ def marked(lesion: str = "a", exam: int = 0, **cells: str) -> dict[str, str]:
 
 
 def written(folder: Path, rows: list[dict[str, str]]) -> Path:
-    path = folder / "manifest.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, SERIES_COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+    return write_table(folder / "manifest.csv", rows, SERIES_COLUMNS)
 
 
 @pytest.mark.parametrize("by_exam", [False, True])

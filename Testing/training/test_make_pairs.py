@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from command_line import read_table
 
-from MammoTrackerLib.command.tables.columns import BOX_COLUMNS
+from MammoTrackerLib.command.tables.columns import BOX_COLUMNS, SERIES
+from MammoTrackerLib.command.tables.rows import layout_of
 from MammoTrackerLib.errors import MammoTrackerError
 from Training import make_pairs, train_tracking
 from Training.sources import (
@@ -29,16 +30,29 @@ def breast_image() -> np.ndarray:
     return image.astype(np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def threads():
+    """What the program does to OpenCV's threads is undone."""
+    before = cv2.getNumThreads()
+    yield
+    cv2.setNumThreads(before)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of two women's images."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), np.rot90(breast_image()))
+    return folder
+
+
 def written(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_pairs_do_not_depend_on_the_number_of_workers(tmp_path: Path):
-    images = tmp_path / "images"
-    images.mkdir()
-    for name in ("a.png", "b.png"):
-        cv2.imwrite(str(images / name), np.rot90(breast_image()))
-    threads = cv2.getNumThreads()
+def test_pairs_do_not_depend_on_the_number_of_workers(tmp_path: Path, images: Path):
     for name, options in (
         ("one", ["--pairs", "2", "--wrong", "2", "--workers", "1"]),
         ("two", ["--pairs", "2", "--wrong", "2", "--workers", "2"]),
@@ -46,14 +60,12 @@ def test_pairs_do_not_depend_on_the_number_of_workers(tmp_path: Path):
     ):
         out = ["--folder", str(images), "--spacing", "0.08", "--out", str(tmp_path / name)]
         make_pairs.main([*out, *options])
-    cv2.setNumThreads(threads)
     one, two, other = (written(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
     assert one["0000_prior.png"] != other["0000_prior.png"]
     assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
 
-    with (tmp_path / "one" / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(tmp_path / "one" / "manifest.csv")
     right = [row for row in rows if not row["pair_id"].startswith("wrong")]
     wrong = [row for row in rows if row["pair_id"].startswith("wrong")]
     assert len(right) == len(wrong) > 4
@@ -148,9 +160,7 @@ def test_rolled_pairs_of_cesm_tell_where_every_layer_went(tmp_path: Path):
     ):
         out = tmp_path / name
         make_pairs.main(["--cesm", str(images), "--pairs", "1", "--out", str(out), *options])
-        with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            seen[name] = list(csv.DictReader(file))
-    cv2.setNumThreads(-1)
+        seen[name] = read_table(out / "manifest.csv")
     assert {row["patient"] for row in seen["test"]} == {"cesm-0160"}
     assert {row["patient"] for row in seen["validation"]} == {"cesm-0140"}
     assert "layer" not in seen["validation"][0]
@@ -168,48 +178,33 @@ def test_rolled_pairs_of_cesm_tell_where_every_layer_went(tmp_path: Path):
     assert not any(name.startswith("layer") for row in wrong for name in row)
 
 
-def test_all_that_is_pasted_can_be_gone(tmp_path: Path):
+def test_all_that_is_pasted_can_be_gone(tmp_path: Path, images: Path):
     """Single calcifications have a type of their own then."""
-    images, out = tmp_path / "images", tmp_path / "out"
-    images.mkdir()
-    cv2.imwrite(str(images / "a.png"), np.rot90(breast_image()))
-    threads = cv2.getNumThreads()
+    out = tmp_path / "out"
     make_pairs.main(
         ["--folder", str(images), "--spacing", "0.08", "--out", str(out), "--pairs", "4",
          "--gone", "1"]
     )  # fmt: skip
-    cv2.setNumThreads(threads)
-    with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(out / "manifest.csv")
     assert {row["lesion_type"] for row in rows} >= {"speck", "tissue"}
     for row in rows:
         assert (row["present"] == "1") == (row["lesion_type"] == "tissue")
         assert bool(row["current_x0"]) == (row["lesion_type"] == "tissue")
 
 
-def test_series_are_written_with_a_row_a_lesion_and_exam(tmp_path: Path):
-    from MammoTrackerLib.command.tables.columns import SERIES
-    from MammoTrackerLib.command.tables.rows import layout_of
-
-    images = tmp_path / "images"
-    images.mkdir()
-    for name in ("a.png", "b.png"):
-        cv2.imwrite(str(images / name), np.rot90(breast_image()))
-    threads = cv2.getNumThreads()
+def test_series_are_written_with_a_row_a_lesion_and_exam(tmp_path: Path, images: Path):
     for workers in ("1", "2"):
         make_pairs.main(
             ["--folder", str(images), "--spacing", "0.08", "--out", str(tmp_path / workers),
              "--pairs", "2", "--series", "2", "3", "--workers", workers,
              "--sheet", str(tmp_path / "sheet.png")]
         )  # fmt: skip
-    cv2.setNumThreads(threads)
     one, two = (written(tmp_path / workers) for workers in ("1", "2"))
     assert one == two
     assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
     manifest = tmp_path / "1" / "manifest.csv"
     assert layout_of(manifest) is SERIES
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(manifest)
     assert set(SERIES.manifest) <= set(rows[0])
     for group in ("0000", "0001"):
         own = [row for row in rows if row["exam_group"] == group]

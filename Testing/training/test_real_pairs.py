@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from command_line import read_table, write_table
 from tiny_training import KERAS_WARNINGS, LESION, SHIFT, TINY, parsed
 
 from MammoTrackerLib import Box
@@ -34,12 +34,7 @@ def write_manifest(folder: Path, pair, rows: list[dict[str, object]]) -> Path:
     for exam, box in (("prior", LESION), ("current", moved)):
         for name, value in zip(("x0", "y0", "x1", "y1"), box.as_tuple(), strict=True):
             common[f"{exam}_{name}"] = value
-    path = folder / "manifest.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(common))
-        writer.writeheader()
-        writer.writerows(common | row for row in rows)
-    return path
+    return write_table(folder / "manifest.csv", [common | row for row in rows])
 
 
 def test_real_pairs(tmp_path: Path, moved_pair, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -52,8 +47,8 @@ def test_real_pairs(tmp_path: Path, moved_pair, monkeypatch: pytest.MonkeyPatch,
     settings = program.settings_of(arguments)
     pairs = RealPairs.prepare(arguments, settings)
     assert "5 of 7 rows cannot be used" in capsys.readouterr().out
-    with (tmp_path / "run" / "skipped.csv").open() as file:
-        skipped = {row["row"]: row["reason"] for row in csv.DictReader(file)}
+    rows = read_table(tmp_path / "run" / "skipped.csv")
+    skipped = {row["row"]: row["reason"] for row in rows}
     assert sorted(skipped) == ["4", "5", "6", "7", "8"]
     assert "nowhere.png" in skipped["4"]
     assert "current_x0" in skipped["5"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import os
 from collections import Counter
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import read_table, write_table
 from made_up_embed import Embed
 from made_up_test_set import LESION, SPACING, StandIn, breast
 from tiny_training import KERAS_WARNINGS, TINY, parsed
@@ -35,19 +35,6 @@ DECISIONS = ("accepted", "corrected", "not there", "rejected", "cannot tell", "?
 def moved(exam: int) -> Box:
     x, y = SHIFTS[exam]
     return Box(LESION.x0 + x, LESION.y0 + y, LESION.x1 + x, LESION.y1 + y)
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def write_csv(path: Path, columns, rows: list[dict]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 class Agreeing(StandIn):
@@ -78,10 +65,10 @@ def circle(tmp_path_factory) -> Embed:
         embed.finding(3, "L", patient, massshape="O")
     tables = embed.folder / "tables"
     tables.mkdir()
-    write_csv(tables / METADATA, list(embed.metadata[0]), embed.metadata)
+    write_table(tables / METADATA, embed.metadata)
     columns = list(dict.fromkeys(name for row in embed.clinical for name in row))
     more = "side massshape massmargin massdens calcfind calcdistri".split()
-    write_csv(tables / CLINICAL, list(dict.fromkeys([*columns, *more])), embed.clinical)
+    write_table(tables / CLINICAL, embed.clinical, list(dict.fromkeys([*columns, *more])))
     return embed
 
 
@@ -105,7 +92,7 @@ def reviewed(circle, manifest) -> tuple[Path, Path]:
     results, table = manifest.with_name("results.csv"), circle.folder / "read" / "reviewed.csv"
     table.parent.mkdir()
     rows, answers = [], []
-    for row, decision in zip(read_csv(manifest), DECISIONS, strict=True):
+    for row, decision in zip(read_table(manifest), DECISIONS, strict=True):
         true = moved(exam_of(row["current"]))
         found = Box(true.x0 + 2, true.y0, true.x1 + 2, true.y1).as_tuple()
         ids = {name: row[name] for name in ("pair_id", "lesion_id")}
@@ -121,13 +108,13 @@ def reviewed(circle, manifest) -> tuple[Path, Path]:
         row |= {"present": {"not there": "0", "accepted": "1", "corrected": "1"}.get(decision, "")}
         box = {"accepted": found, "corrected": true.as_tuple()}.get(decision, [""] * 4)
         rows.append(row | dict(zip(TRUTH_COLUMNS, box, strict=True)))
-    write_csv(results, RESULT_COLUMNS, answers)
+    write_table(results, answers, RESULT_COLUMNS)
     said = [row for row in rows if row["decision"] or row.get("comment")]
-    return results, write_csv(table, REVIEWED_COLUMNS, said)
+    return results, write_table(table, said, REVIEWED_COLUMNS)
 
 
 def test_embed_is_proposed_with_its_rois_and_types(manifest):
-    rows = read_csv(manifest)
+    rows = read_table(manifest)
     assert [(exam_of(row["prior"]), exam_of(row["current"])) for row in rows] == [
         (3, 1),
         (3, 2),
@@ -165,7 +152,7 @@ def test_a_reviewed_table_trains(reviewed, tmp_path, capsys):
     assert [lesion.current_box is not None for lesion in pairs.lesions] == [True, True, False, True]
     assert pairs.lesions[1].current_box == moved(2)
     assert "3 of 7 rows cannot be used" in capsys.readouterr().out
-    reasons = Counter(row["reason"] for row in read_csv(tmp_path / "skipped.csv"))
+    reasons = Counter(row["reason"] for row in read_table(tmp_path / "skipped.csv"))
     assert reasons == {"The row has no true box: fill current_x0 to current_y1.": 3}
     (scene,) = pairs.scenes(0)
     assert np.isfinite(scene.search_raw).all()

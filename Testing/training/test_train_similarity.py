@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import read_table
 from still_scenes import STILL
 from tiny_training import KERAS_WARNINGS, LESION, TINY
 
@@ -35,8 +35,7 @@ def test_train_and_release_the_similarity_network(tmp_path: Path, moved_pair, pa
     train_similarity.main(
         ["--run", str(run), "--tracking", str(tracking / TRACKING_FILE), *options]
     )
-    with (run / "log.csv").open() as file:
-        (row,) = csv.DictReader(file)
+    (row,) = read_table(run / "log.csv")
     counted = float(row["similarity"]) + (0 if paper else float(row["box"]))
     assert float(row["loss"]) == pytest.approx(counted, rel=1e-5)
     assert 0 <= float(row["correct"]) <= 1

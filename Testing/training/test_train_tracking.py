@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import read_table
 from still_scenes import STILL
 from tiny_training import KERAS_WARNINGS, LESION, TINY, parsed, values
 
@@ -35,8 +35,7 @@ pytestmark = KERAS_WARNINGS
 def test_train_release_and_track(tmp_path: Path, moved_pair, options: list[str]):
     run, folder = tmp_path / "run", tmp_path / "weights"
     train_tracking.main(["--run", str(run), *TINY, *options])
-    with (run / "log.csv").open() as file:
-        (row,) = csv.DictReader(file)
+    (row,) = read_table(run / "log.csv")
     parts = [float(row[name]) for name in ("cls", "reg", "ctr")]
     assert all(np.isfinite(parts))
     counted = parts[:2] if "--no-centreness" in options else parts

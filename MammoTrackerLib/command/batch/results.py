@@ -106,27 +106,18 @@ class Results:
                         "delete that row and those after it, to have them done anew."
                     )
                 done += 1
+        self.cut(end)
+        return done
+
+    def cut(self, end: int) -> None:
+        """Keep so many bytes; of 0, leave the header."""
         try:
             self._file.truncate(end)
         except OSError as error:
-            raise cannot_write(out, error) from None
+            raise cannot_write(self._out, error) from None
         self._end = end
         if end == 0:
-            self.append(_line(columns))
-        return done
-
-    def start_anew(self) -> None:
-        """Leave nothing but the header."""
-        try:
-            self._file.truncate(0)
-        except OSError as error:
-            raise cannot_write(self._out, error) from None
-        self._end = 0
-        self.append(_line(self._layout.results))
-
-    def write(self, result: dict[str, str]) -> None:
-        """Add a row, all of it or nothing."""
-        self.append(_line([result.get(name, "") for name in self._layout.results]))
+            self.append(_line(self._layout.results))
 
     def append(self, lines: bytes) -> None:
         """Add whole lines, all of them or nothing.

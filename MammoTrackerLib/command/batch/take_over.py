@@ -82,7 +82,7 @@ def take_over(
     finally:
         with suppress(OSError):
             new.unlink()
-    results.start_anew()
+    results.cut(0)
     if not left:
         return f"{manifest} has more rows, or another order, than before: all results are kept."
     return (

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from ...box import Box
-from ...breast import breast_mask, wall_is_left
+from ...breast import breast_mask
 from ...mammogram import Mammogram
 from ...orientation import Turn, turned
 from ...output_folder import cannot_write
@@ -27,15 +27,10 @@ MOST_HIGH = 8000
 class View:
     """A part of a mammogram on the canvas."""
 
-    def __init__(
-        self, mammogram: Mammogram, boxes: Sequence[Box] = (), mirrored: bool = False
-    ) -> None:
-        self.mammogram = mammogram
-        self.mirrored = mirrored
-        self.wall_is_left = wall_is_left(thumbnail(mammogram)[0]) != mirrored
-        self.area = _area(mammogram, boxes)
-        self.width_mm = self.area.width * mammogram.spacing[0]
-        self.height_mm = self.area.height * mammogram.spacing[1]
+    def __init__(self, mammogram: Mammogram, area: Box, mirrored: bool = False) -> None:
+        self.mammogram, self.area, self.mirrored = mammogram, area, mirrored
+        self.width_mm = area.width * mammogram.spacing[0]
+        self.height_mm = area.height * mammogram.spacing[1]
         self.frame = (0, 0, 0, 0)
 
     def place(
@@ -79,8 +74,7 @@ def draw_zoom(
     View
         Its ``on_canvas`` says where a box of the mammogram is.
     """
-    view = View(mammogram, mirrored=mirrored)
-    view.area = _square(mammogram, center, side_mm)
+    view = View(mammogram, _square(mammogram, center, side_mm), mirrored)
     view.place(canvas, frame, local=True)
     return view
 
@@ -211,7 +205,7 @@ def _window(pixels: np.ndarray) -> tuple[float, float]:
     return low, max(high, low + 1e-6)
 
 
-def _area(mammogram: Mammogram, boxes: Sequence[Box]) -> Box:
+def area_of(mammogram: Mammogram, boxes: Sequence[Box]) -> Box:
     """Return the part of the image that holds the breast and all boxes, with some air."""
     rows, columns = mammogram.pixels.shape
     small, step = thumbnail(mammogram)

@@ -19,6 +19,7 @@ from .drawing import (
     MUTED,
     TEXT,
     View,
+    area_of,
     draw_box,
     draw_zoom,
     field_mm,
@@ -76,13 +77,11 @@ def draw_overlay(
     """
     if not tracks:
         raise MammoTrackerError("There is no lesion to draw: give at least one box.")
-    mirrored = wall_is_left(thumbnail(prior)[0]) != wall_is_left(thumbnail(current)[0])
-    left = View(prior, [track.prior_box for track in tracks])
-    right = View(
-        current,
-        [track.box for track in tracks] + [track.registration_box for track in tracks],
-        mirrored,
-    )
+    is_left = wall_is_left(thumbnail(prior)[0])
+    mirrored = is_left != wall_is_left(thumbnail(current)[0])
+    left = View(prior, area_of(prior, [track.prior_box for track in tracks]))
+    boxes = [box for track in tracks for box in (track.box, track.registration_box)]
+    right = View(current, area_of(current, boxes), mirrored)
 
     most = (MOST_HIGH - _HEAD) // _CELL_HEIGHT
     # The two mammograms take the place of two zooms.
@@ -98,7 +97,7 @@ def draw_overlay(
         (left, _MARGIN, "Prior"),
         (right, _MARGIN + _PANEL_WIDTH + _GAP, "Current"),
     ):
-        _draw_panel(canvas, view, x, scale, title)
+        _draw_panel(canvas, view, x, scale, title, is_left)
     draw = ImageDraw.Draw(canvas)
 
     for panel, boxes_of in ((left, _prior_boxes), (right, _current_boxes)):
@@ -156,12 +155,14 @@ def _verdict(track: Track) -> str:
     return track.status.value
 
 
-def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: str) -> None:
+def _draw_panel(
+    canvas: Image.Image, view: View, x: int, scale: float, title: str, wall_is_left: bool
+) -> None:
     y, width, height = _HEAD, _PANEL_WIDTH, _PANEL_HEIGHT
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill="black")
     w, h = min(round(view.width_mm * scale), width), min(round(view.height_mm * scale), height)
-    left = x if view.wall_is_left else x + width - w
+    left = x if wall_is_left else x + width - w
     top = y + (height - h) // 2
     view.place(canvas, (left, top, left + w, top + h))
 
@@ -182,7 +183,7 @@ def _draw_panel(canvas: Image.Image, view: View, x: int, scale: float, title: st
     draw.text((x + offset, 34), facts, fill=MUTED, font=font(14))
 
     bar = 20 * scale
-    bar_x = x + width - 14 - bar if view.wall_is_left else x + 14
+    bar_x = x + width - 14 - bar if wall_is_left else x + 14
     draw.line((bar_x, y + height - 14, bar_x + bar, y + height - 14), fill=TEXT, width=2)
     draw.text((bar_x + bar / 2, y + height - 18), "20 mm", fill=TEXT, font=font(13), anchor="ms")
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from ...growth import Growth, duration, signed
 from ...history import ABSENT, ExamResult, LesionHistory
 from ...mammogram import Mammogram
-from ...orientation import Turn, is_quarter
+from ...orientation import Turn, turned_size
 from ...track import Status, as_percent
 from .drawing import (
     BACKGROUND,
@@ -210,9 +210,7 @@ def _tile(mammogram: Mammogram, result: ExamResult, side_mm: float, turn: Turn) 
         image = zoom(mammogram, box.center, side_mm, _TILE, turn)
     if not has_box:
         return image, None, False
-    sides = np.array([box.width, box.height]) * mammogram.spacing
-    if is_quarter(turn):
-        sides = sides[::-1]
+    sides = turned_size(np.array([box.width, box.height]) * mammogram.spacing, turn)
     return image, sides / side_mm * _TILE / 2, track.status is not Status.FOUND
 
 

@@ -22,7 +22,7 @@ from ...box import Box
 from ...breast import wall_is_left
 from ...errors import MammoTrackerError
 from ...mammogram import Mammogram
-from ...orientation import MIRRORED, TURNS, UNTURNED, Turn, is_quarter, stated_turn, turned
+from ...orientation import MIRRORED, TURNS, UNTURNED, Turn, stated_turn, turned, turned_size
 from ..child import Child
 from ..drawings.drawing import field_mm, thumbnail, zoom
 from ..outputs import quiet_framework
@@ -266,7 +266,7 @@ def _in_tile(
     half = np.array([box.width, box.height]) * share / 2
     # From a turned image to the stored one: its inverse, which is its transpose, goes back.
     middle = np.asarray(turn).T @ middle + 0.5
-    half = half[::-1] if is_quarter(turn) else half
+    half = turned_size(half, turn)
     return [round(float(value), 4) for value in (*(middle - half), *(middle + half))]
 
 

@@ -44,8 +44,7 @@ def long_manifest(path: Path, pairs: int) -> Path:
         for pair in range(pairs)
         for k in range(2)
     ]
-    write_table(path, rows)
-    return path
+    return write_table(path, rows)
 
 
 def sleeping(unit: units.Unit) -> units.Answer:

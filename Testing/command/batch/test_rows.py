@@ -27,8 +27,7 @@ def killing_manifest(manifest: Path, tmp_path: Path, *names: str) -> Path:
     good |= {name: str(manifest.parent / good[name]) for name in ("prior", "current")}
     path = tmp_path / "killing.csv"
     priors = [good["prior"], *names, good["prior"]]
-    write_table(path, [good | {"pair_id": str(n), "prior": p} for n, p in enumerate(priors)])
-    return path
+    return write_table(path, [good | {"pair_id": str(n), "prior": p} for n, p in enumerate(priors)])
 
 
 def run_batch(manifest: Path, *more: str, **env: str) -> subprocess.CompletedProcess:

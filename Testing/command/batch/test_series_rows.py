@@ -36,8 +36,7 @@ def table(pair: Pair, tmp_path: Path) -> Path:
         {"exam_group": "=c"} | base | later | {"date": "nonsense"} | box,
     ]
     path = tmp_path / "series.csv"
-    write_table(path, rows)
-    return path
+    return write_table(path, rows)
 
 
 def test_a_row_each_is_answered_and_failures_say_why(table, pair):

@@ -38,10 +38,9 @@ def files(tmp_path):
     """A manifest, and its finished results."""
     manifest, out = tmp_path / "m.csv", tmp_path / "out.csv"
     write_table(manifest, asked("a", "b", "=c", "1e5"))
+    rows = [line_of(row, k) for k, row in enumerate(asked("a", "b", "'=c: =c", "1e5"))]
     with Results(out, resume=False) as results:
-        results.rows_of(manifest, made_from)
-        for k, row in enumerate(asked("a", "b", "'=c: =c", "1e5")):
-            results.write(line_of(row, k))
+        Journal(results, out, results.rows_of(manifest, made_from)).write(0, rows)
     return manifest, out
 
 
@@ -127,14 +126,15 @@ def test_rows_of_a_series_are_told_apart_by_lesion_and_exam(tmp_path):
 
     write_table(manifest, series("g", "a", "b") + series("h", "c", "d", "e"))
     with Results(out, resume=False, layout=SERIES) as results:
-        results.rows_of(manifest, made)
-        for row in read_table(manifest):
+        journal = Journal(results, out, results.rows_of(manifest, made), SERIES)
+        for number, row in enumerate(read_table(manifest)):
             group = [other for other in read_table(manifest) if row["exam_group"] in other.values()]
             told = {
+                "status": "found",
                 "message": f"{row['lesion_id']}, {row['exam']}",
                 "fingerprint": made(row, group),
             }
-            results.write({name: row[name] for name in SERIES.ids} | told)
+            journal.write(number, [{name: row[name] for name in SERIES.ids} | told])
     grown = series("h", "c", "d", "e", "f") + series("new name of g", "b", "a")
     write_table(manifest, grown)
     with Results(out, resume=True, layout=SERIES) as results:
@@ -157,7 +157,7 @@ def test_an_end_at_any_moment_loses_no_row(files, monkeypatch):
     old = dict(seconds(out))
     write_table(manifest, asked("x", "a", "y", "b", "=c", "1e5"))
     with monkeypatch.context() as patch:
-        patch.setattr(Results, "start_anew", lambda self: 1 / 0)
+        patch.setattr(Results, "cut", lambda self, end: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             gone_on(manifest, out)
     with pytest.raises(KeyboardInterrupt):

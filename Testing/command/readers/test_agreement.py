@@ -36,8 +36,7 @@ def reviewed(path: Path, *decisions: tuple[str, tuple[float, ...] | None], **cel
             "comment": "why?" if decision == "?" else "",
         }
         rows.append(row | dict(zip(TRUTH, box or [""] * 4, strict=True)) | cells)
-    write_table(path, rows)
-    return path
+    return write_table(path, rows)
 
 
 def test_decisions_and_boxes_are_compared(tmp_path, capsys):
