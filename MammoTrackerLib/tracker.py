@@ -78,7 +78,8 @@ class LesionTracker:
     Notes
     -----
     Results are deterministic for the same input, weights and runtime. LiteRT's and TensorFlow's
-    differ by less than 0.01 pixels.
+    differ by less than 0.01 pixels. Threads may share a tracker, whose networks they run one at a
+    time.
     """
 
     def __init__(
@@ -145,15 +146,16 @@ class LesionTracker:
         self.load()
         if alignment is None:
             alignment = align(prior, current)
-        if self._prepared is None or self._prepared[0] is not alignment:
+        prepared = self._prepared  # which another thread may replace
+        if prepared is None or prepared[0] is not alignment:
             template_mm, search_mm = self.pixels_mm
             inverted = alignment.are_negative
             breast, factor = alignment.prior_breast, alignment.prior_factor
             before = Layers.of(prior, breast, factor, template_mm, inverted[0])
             breast, factor = alignment.current_breast, alignment.current_factor
             after = Layers.of(current, breast, factor, search_mm, inverted[1])
-            self._prepared = alignment, before, after
-        return self.track_layers(boxes, *self._prepared)
+            self._prepared = prepared = alignment, before, after
+        return self.track_layers(boxes, *prepared)
 
     @property
     def thresholds(self) -> tuple[float, float]:
