@@ -79,7 +79,7 @@ class LesionTracker:
     -----
     Results are deterministic for the same input, weights and runtime. LiteRT's and TensorFlow's
     differ by less than 0.01 pixels. Threads may share a tracker, whose networks they run one at a
-    time.
+    time; other processes may be given it.
     """
 
     def __init__(
@@ -94,6 +94,10 @@ class LesionTracker:
         self.runtime = asked_for(runtime)
         self.networks: Networks | None = None
         self._prepared: tuple[Alignment, Layers, Layers] | None = None
+
+    def __getstate__(self) -> dict:
+        """For another process, which loads the networks anew."""
+        return {**self.__dict__, "networks": None, "_prepared": None}
 
     def load(self) -> Networks:
         """Load the networks, if they are not loaded yet.

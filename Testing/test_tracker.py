@@ -1,6 +1,7 @@
 """The three steps together, with the weights that ship."""
 
 import multiprocessing
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -91,6 +92,12 @@ def test_threads_that_share_a_tracker_get_the_answers_of_one(tracker, tracks, pr
 
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(track, 2 * pairs)) == 2 * (tracks + back)
+
+
+def test_a_tracker_that_was_used_goes_to_another_process(tracker, tracks, prior, follow_up):
+    """As joblib and Dask send it, with the functions of a notebook."""
+    sent = pickle.loads(pickle.dumps(tracker))
+    assert sent.track(prior, follow_up.mammogram, [FILM_LESION]) == tracks[:1]
 
 
 def _in_child(arguments):
