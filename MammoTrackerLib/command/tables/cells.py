@@ -80,7 +80,9 @@ def read_date(text: str) -> datetime.date | None:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise MammoTrackerError("A date is no date: give it as YYYY-MM-DD.") from None
+        raise MammoTrackerError(
+            "A date is not written as YYYY-MM-DD: write it so (spreadsheets may change it)."
+        ) from None
 
 
 def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
