@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,7 +94,7 @@ class LesionTracker:
         self.settings = settings or settings_of(self._card)
         self.runtime = asked_for(runtime)
         self.networks: Networks | None = None
-        self._prepared: tuple[Alignment, Layers, Layers] | None = None
+        self._prepared: tuple[tuple, Layers, Layers] | None = None
 
     def __getstate__(self) -> dict:
         """For another process, which loads the networks anew."""
@@ -151,15 +152,16 @@ class LesionTracker:
         if alignment is None:
             alignment = align(prior, current)
         prepared = self._prepared  # which another thread may replace
-        if prepared is None or prepared[0] is not alignment:
+        pair = alignment, weakref.ref(prior), weakref.ref(current)
+        if prepared is None or prepared[0] != pair:
             template_mm, search_mm = self.pixels_mm
             inverted = alignment.are_negative
             breast, factor = alignment.prior_breast, alignment.prior_factor
             before = Layers.of(prior, breast, factor, template_mm, inverted[0])
             breast, factor = alignment.current_breast, alignment.current_factor
             after = Layers.of(current, breast, factor, search_mm, inverted[1])
-            self._prepared = prepared = alignment, before, after
-        return self.track_layers(boxes, *prepared)
+            self._prepared = prepared = pair, before, after
+        return self.track_layers(boxes, alignment, *prepared[1:])
 
     @property
     def thresholds(self) -> tuple[float, float]:

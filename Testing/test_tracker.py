@@ -94,6 +94,17 @@ def test_threads_that_share_a_tracker_get_the_answers_of_one(tracker, tracks, pr
         assert list(threads.map(track, 2 * pairs)) == 2 * (tracks + back)
 
 
+def test_a_pair_is_looked_at_also_where_it_is_given_another_ones_alignment(
+    tracker, prior, follow_up
+):
+    """As where a notebook's cell was not run again: the answer was of the pixels before."""
+    alignment = align(prior, follow_up.mammogram)
+    (before,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], alignment)
+    pixels = np.roll(follow_up.mammogram.pixels, 40, axis=0)
+    (after,) = tracker.track(prior, Mammogram(pixels, prior.spacing), [FILM_LESION], alignment)
+    assert after.box.center[1] - before.box.center[1] == pytest.approx(40, abs=10)
+
+
 def test_a_tracker_that_was_used_goes_to_another_process(tracker, tracks, prior, follow_up):
     """As joblib and Dask send it, with the functions of a notebook."""
     sent = pickle.loads(pickle.dumps(tracker))
