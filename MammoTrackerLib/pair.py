@@ -227,6 +227,24 @@ def check_pair(prior: Mammogram, current: Mammogram) -> None:
             raise MammoTrackerError(problem.message)
 
 
+def check_series(exams: Sequence[Header], force: bool) -> None:
+    """Refuse exams that are not in the order of their dates, or, unless forced, of two breasts.
+
+    Raises
+    ------
+    MammoTrackerError
+        As it says, and if two headers give a laterality, or a view, and they differ.
+    """
+    if in_order([exam.date for exam in exams]) != list(range(len(exams))):
+        raise MammoTrackerError(
+            "The exams are not in the order of their dates: sort them, as what is new or gone "
+            "depends on it."
+        )
+    for problem in () if force else series_problems(exams):
+        if problem.blocks:
+            raise MammoTrackerError(problem.message)
+
+
 def check_box(box: Box, mammogram: Mammogram) -> None:
     """Refuse a box that does not lie on the mammogram; one cut by the image's edge does.
 
