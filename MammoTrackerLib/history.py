@@ -14,7 +14,7 @@ from .exams import Exam, Exams
 from .lesion_size import MarkedSize
 from .mammogram import Mammogram
 from .metrics import center_distance
-from .pair import check_box_on, series_problems
+from .pair import check_box_on, check_series
 from .track import Status, Track, as_percent
 
 if TYPE_CHECKING:
@@ -188,10 +188,7 @@ def follow(
         raise MammoTrackerError(
             f"Something was decided about an exam that is not one of the {len(exams)} exams."
         )
-    if not force:
-        for problem in series_problems([exam.header for exam in exams]):
-            if problem.blocks:
-                raise MammoTrackerError(problem.message)
+    check_series([exam.header for exam in exams], force)
     for known in fixed:
         for number, box in known.items():
             if box is not None:

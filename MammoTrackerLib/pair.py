@@ -198,7 +198,10 @@ def image_key(image: Header | Mammogram) -> tuple | None:
 
 
 def _is_one_image(one: Header | Mammogram, other: Header | Mammogram) -> bool:
-    return image_key(one) is not None and image_key(one) == image_key(other)
+    if image_key(one) is not None and image_key(one) == image_key(other):
+        return True
+    both = isinstance(one, Mammogram) and isinstance(other, Mammogram)
+    return both and np.array_equal(one.pixels, other.pixels)
 
 
 def special(mammogram: Header | Mammogram) -> tuple[str, ...]:
@@ -220,6 +223,24 @@ def check_pair(prior: Mammogram, current: Mammogram) -> None:
         If both headers give a laterality, or a view, and they differ.
     """
     for problem in pair_problems(prior, current):
+        if problem.blocks:
+            raise MammoTrackerError(problem.message)
+
+
+def check_series(exams: Sequence[Header], force: bool) -> None:
+    """Refuse exams that are not in the order of their dates, or, unless forced, of two breasts.
+
+    Raises
+    ------
+    MammoTrackerError
+        As it says, and if two headers give a laterality, or a view, and they differ.
+    """
+    if in_order([exam.date for exam in exams]) != list(range(len(exams))):
+        raise MammoTrackerError(
+            "The exams are not in the order of their dates: sort them, as what is new or gone "
+            "depends on it."
+        )
+    for problem in () if force else series_problems(exams):
         if problem.blocks:
             raise MammoTrackerError(problem.message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,7 +80,8 @@ class LesionTracker:
     Notes
     -----
     Results are deterministic for the same input, weights and runtime. LiteRT's and TensorFlow's
-    differ by less than 0.01 pixels.
+    differ by less than 0.01 pixels. Threads may share a tracker, whose networks they run one at a
+    time; other processes may be given it.
     """
 
     def __init__(
@@ -93,7 +95,11 @@ class LesionTracker:
         self.settings = settings or settings_of(self._card)
         self.runtime = asked_for(runtime)
         self.networks: Networks | None = None
-        self._prepared: tuple[Alignment, Layers, Layers] | None = None
+        self._prepared: tuple[tuple, Layers, Layers] | None = None
+
+    def __getstate__(self) -> dict:
+        """For another process, which loads the networks anew."""
+        return {**self.__dict__, "networks": None, "_prepared": None}
 
     def load(self) -> Networks:
         """Load the networks, if they are not loaded yet.
@@ -146,15 +152,17 @@ class LesionTracker:
         self.load()
         if alignment is None:
             alignment = align(prior, current)
-        if self._prepared is None or self._prepared[0] is not alignment:
+        prepared = self._prepared  # which another thread may replace
+        pair = alignment, weakref.ref(prior), weakref.ref(current)
+        if prepared is None or prepared[0] != pair:
             template_mm, search_mm = self.pixels_mm
             inverted = alignment.are_negative
             breast, factor = alignment.prior_breast, alignment.prior_factor
             before = Layers.of(prior, breast, factor, template_mm, inverted[0])
             breast, factor = alignment.current_breast, alignment.current_factor
             after = Layers.of(current, breast, factor, search_mm, inverted[1])
-            self._prepared = alignment, before, after
-        return self.track_layers(boxes, *self._prepared)
+            self._prepared = prepared = pair, before, after
+        return self.track_layers(boxes, alignment, *prepared[1:])
 
     @property
     def thresholds(self) -> tuple[float, float]:

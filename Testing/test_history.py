@@ -255,6 +255,14 @@ def test_what_cannot_be_followed_is_refused(exams, marked, box, message):
         follow(LesionTracker(), [image] * exams, [box], marked)
 
 
+def test_exams_that_are_not_in_the_order_of_their_dates_are_refused(prior, follow_up):
+    """What was gone was called new."""
+    early, late = (datetime.date(year, 1, 1) for year in (2019, 2021))
+    exams = [replace(prior, date=late), replace(follow_up.mammogram, date=early)]
+    with pytest.raises(MammoTrackerError, match="not in the order of their dates"):
+        follow(LesionTracker(), exams, [FILM_LESION], 0)
+
+
 def test_exams_of_two_views_are_refused_unless_forced(prior, follow_up):
     other = replace(follow_up.mammogram, view="CC")
     with pytest.raises(MammoTrackerError, match="view of exam 1 is MLO, and that of exam 2"):

@@ -57,6 +57,13 @@ def test_one_image_that_is_given_twice_is_said():
     assert pair_problems(twin, replace(NEXT, instance_uids=twin.instance_uids)) == []
 
 
+def test_pixels_that_are_given_twice_are_said_where_no_header_tells(prior, follow_up):
+    """Each lesion was found with over 99 %, and nothing said why."""
+    again = Mammogram(prior.pixels.copy(), prior.spacing)
+    assert [problem.kind for problem in pair_problems(prior, again)] == ["image"]
+    assert pair_problems(prior, follow_up.mammogram) == []
+
+
 def test_problems_of_mammograms_are_those_of_their_headers(prior, follow_up):
     other = replace(follow_up.mammogram, view="XX")
     (problem,) = pair_problems(prior, other)
@@ -128,5 +135,5 @@ def test_a_box_of_which_the_image_shows_less_than_half_is_refused():
 def test_what_was_guessed_of_a_file_is_said():
     remark = "Its window shows none of its values, and was left out."
     prior = Mammogram(np.eye(400), 0.1, remarks=(remark,))
-    (problem,) = pair_problems(prior, Mammogram(np.eye(400), 0.1))
+    (problem,) = pair_problems(prior, Mammogram(2 * np.eye(400), 0.1))
     assert (problem.message, problem.blocks) == (f"Of the prior: {remark}", False)

@@ -1,5 +1,9 @@
 """The three steps together, with the weights that ship."""
 
+import multiprocessing
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -75,6 +79,53 @@ def test_lesions_do_not_depend_on_each_other(tracker, tracks, prior, follow_up):
 def test_is_deterministic(tracks, prior, follow_up):
     (again,) = LesionTracker().track(prior, follow_up.mammogram, [FILM_LESION])
     assert again == tracks[0]
+
+
+def test_threads_that_share_a_tracker_get_the_answers_of_one(tracker, tracks, prior, follow_up):
+    """Their lesions, and their pairs, were mixed up: wrong places, called found."""
+    pairs = [(prior, follow_up.mammogram, t.prior_box) for t in tracks]
+    pairs.append((follow_up.mammogram, prior, follow_up.boxes[0]))
+    back = tracker.track(*pairs[-1][:2], [pairs[-1][2]])
+
+    def track(pair):
+        return tracker.track(*pair[:2], [pair[2]])[0]
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(track, 2 * pairs)) == 2 * (tracks + back)
+
+
+def test_a_pair_is_looked_at_also_where_it_is_given_another_ones_alignment(
+    tracker, prior, follow_up
+):
+    """As where a notebook's cell was not run again: the answer was of the pixels before."""
+    alignment = align(prior, follow_up.mammogram)
+    (before,) = tracker.track(prior, follow_up.mammogram, [FILM_LESION], alignment)
+    pixels = np.roll(follow_up.mammogram.pixels, 40, axis=0)
+    (after,) = tracker.track(prior, Mammogram(pixels, prior.spacing), [FILM_LESION], alignment)
+    assert after.box.center[1] - before.box.center[1] == pytest.approx(40, abs=10)
+
+
+def test_a_tracker_that_was_used_goes_to_another_process(tracker, tracks, prior, follow_up):
+    """As joblib and Dask send it, with the functions of a notebook."""
+    sent = pickle.loads(pickle.dumps(tracker))
+    assert sent.track(prior, follow_up.mammogram, [FILM_LESION]) == tracks[:1]
+
+
+def _in_child(arguments):
+    tracker, *pair = _inherited
+    return tracker.track(*pair, [arguments])[0]
+
+
+_inherited = []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_can_go_on_with_a_tracker_that_was_used(tracker, tracks, prior, follow_up):
+    """It waited for ever for the interpreter's threads, which it does not have."""
+    _inherited[:] = tracker, prior, follow_up.mammogram
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_in_child, [FILM_LESION]).get(120) == tracks[0]
 
 
 def test_mirrored_current_gives_the_mirrored_box(tracker, tracks, prior, follow_up):

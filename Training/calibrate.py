@@ -137,10 +137,15 @@ def thresholds(
     Raises
     ------
     MammoTrackerError
-        If no lesion is there.
+        If no lesion is there, or all are: then nothing tells what is wrong to call found.
     """
     if not there.any():
         raise MammoTrackerError("The manifests have no lesion that is there: none can be found.")
+    if there.all():
+        raise MammoTrackerError(
+            "The manifests have no lesion that is not there, so that everything would be called "
+            "found: add rows with present 0, such as pairs of two women (make_pairs --wrong)."
+        )
     order = np.argsort(-chance)
     wrong = np.cumsum((~right * weights)[order]) / np.cumsum(weights[order])
     absent, gone = (

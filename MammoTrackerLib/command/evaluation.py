@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import MammoTrackerError
 from ..mammogram import Header, Mammogram
+from ..track import Status
 from .outputs import quiet_framework
+from .readers.reviewed import ACCEPTED, REJECTED
 from .scores import (
     Lesion,
     check_plot,
@@ -89,7 +91,10 @@ def print_evaluation(
                 truth = read_box(row, TRUTH_COLUMNS)
                 if truth is None:
                     counts["without truth"] += 1
+                    if result["status"] == Status.FOUND:
+                        counts["rejected"] += row.get("decision") == REJECTED
                     continue
+                counts["accepted"] += row.get("decision") == ACCEPTED
             where = results, result
             boxes = {
                 "tracker": read_box(result, BOX_COLUMNS),
@@ -127,6 +132,16 @@ def print_evaluation(
         print(
             f"{len(answers.unused)} rows of the results were skipped, because {manifest} does not "
             "have them."
+        )
+    if counts["accepted"]:
+        print(
+            f"{counts['accepted']} true boxes are the tracker's own, which a reader accepted: of "
+            "these, overlap and distance say nothing."
+        )
+    if counts["rejected"]:
+        print(
+            f"{counts['rejected']} answers were called found, and a reader rejected them: wrong "
+            "ones, which are not counted below."
         )
     print_statuses(console, lesions, "tracker")
     if plot is not None:

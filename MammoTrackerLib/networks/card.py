@@ -49,6 +49,11 @@ def read_card(folder: Path = WEIGHTS) -> dict:
     return card
 
 
+def weights_mark() -> str:
+    """Return a mark of the weights that ship and of all that their card says."""
+    return _digest(read_card())
+
+
 def write_card(folder: Path, card: dict) -> None:
     """Write ``weights.json``, with a digest over the whole of it."""
     text = json.dumps({**card, "digest": _digest(card)}, indent=2)

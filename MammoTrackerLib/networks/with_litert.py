@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -59,21 +60,34 @@ class LiteRTNetworks:
 
 
 class _Model:
-    """A network in a ``.tflite`` file, for inputs of batch size one."""
+    """A network in a ``.tflite`` file, for inputs of batch size one.
+
+    An interpreter has one place for what goes in and comes out, and threads of its own: only one
+    thread of a program may use it at a time, and a forked process needs another.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        # By process; those of others cannot be closed without their threads.
+        self._interpreters: dict = {}
+        self._open()
+
+    def _open(self) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(str(path), num_threads=_cores())
-        self._interpreter.allocate_tensors()
-        self._runner = self._interpreter.get_signature_runner()
+        interpreter = Interpreter(str(self._path), num_threads=_cores())
+        interpreter.allocate_tensors()
+        self._interpreters[os.getpid()] = interpreter.get_signature_runner()
 
     def run(self, **inputs: np.ndarray) -> list[np.ndarray]:
         """Run the network on each item of the inputs, and stack what comes out."""
         results = []
         for items in zip(*inputs.values(), strict=True):
             named = {k: np.ascontiguousarray(v[None]) for k, v in zip(inputs, items, strict=True)}
-            outputs = self._runner(**named)
+            with self._lock:
+                if os.getpid() not in self._interpreters:
+                    self._open()
+                outputs = self._interpreters[os.getpid()](**named)
             results.append([outputs[key][0] for key in sorted(outputs)])
         return [np.stack(output) for output in zip(*results, strict=True)]
 

@@ -314,6 +314,19 @@ def test_results_may_have_more_rows_than_the_table(
     assert_refused(["evaluate", str(part), str(results)], capsys, "does not belong")
 
 
+def test_what_a_reader_accepted_or_rejected_is_told_from_a_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Accepted boxes made the overlap 1, and wrong answers that were rejected were left out."""
+    manifest, results = evaluation(tmp_path)
+    decided = zip(read_table(manifest), ("accepted", "corrected", "", "rejected"), strict=False)
+    write_table(manifest, [row | {"decision": decision} for row, decision in decided])
+    assert main(["evaluate", str(manifest), str(results)]) == 0
+    said = capsys.readouterr().out
+    assert "1 true boxes are the tracker's own, which a reader accepted" in said
+    assert "1 answers were called found, and a reader rejected them" in said
+
+
 def test_a_review_of_a_series_is_evaluated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

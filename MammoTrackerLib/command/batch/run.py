@@ -125,6 +125,8 @@ def run_batch(
             table.unlink()
     of_before = f", {kept} kept from before" if kept else ""
     print(f"{journal.written} rows written to {out} ({journal.failed} failed{of_before}).")
+    if journal.failed:
+        print("Their messages in that table say why.")
 
 
 def _track_here(

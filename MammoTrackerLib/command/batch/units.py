@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import MammoTrackerError
-from ...networks.card import read_card
+from ...networks.card import weights_mark
 from ..tables.columns import IMAGE_COLUMNS, PAIRS, Layout
 from ..tables.fingerprints import fingerprints
 from ..tables.rows import Row, read_groups
@@ -81,7 +81,7 @@ def track_unit(unit: Unit) -> Answer:
 
 
 def _version() -> tuple[str, str]:
-    return __version__, str(read_card()["version"])
+    return __version__, weights_mark()
 
 
 _idle: list[tuple[tuple[str, bool], RowProcess, threading.Timer]] = []

@@ -80,7 +80,9 @@ def read_date(text: str) -> datetime.date | None:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise MammoTrackerError("A date is no date: give it as YYYY-MM-DD.") from None
+        raise MammoTrackerError(
+            "A date is not written as YYYY-MM-DD: write it so (spreadsheets may change it)."
+        ) from None
 
 
 def read_box(row: dict[str, str], columns: Sequence[str]) -> Box | None:
@@ -129,6 +131,9 @@ def read_candidates(text: str) -> list[tuple[Box, float]]:
         ) from None
 
 
+_ABSENT = ("0", "0.0", "false")  # as pandas, R and spreadsheets write it
+
+
 def is_present(row: dict[str, str]) -> bool:
     """Whether a manifest's row says that its lesion is on the current mammogram.
 
@@ -138,12 +143,12 @@ def is_present(row: dict[str, str]) -> bool:
         If its column ``present`` holds something else than 1, 0 or nothing.
     """
     text = row.get("present", "")
-    if text not in ("", "0", "1", "0.0", "1.0"):  # the last as pandas writes it beside empty cells
+    if text.lower() not in (*_ABSENT, "", "1", "1.0", "true"):
         raise MammoTrackerError(
             f"The column present says {_shown(text)}: give 1 where the lesion is on the current "
             "mammogram, and 0 where it is not."
         )
-    return text not in ("0", "0.0")
+    return text.lower() not in _ABSENT
 
 
 def _shown(text: str) -> str:

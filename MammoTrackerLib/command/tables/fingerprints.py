@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import MammoTrackerError
-from ...networks.card import read_card
+from ...networks.card import weights_mark
 from .columns import BOX_COLUMNS, IMAGE_COLUMNS, PRIOR_BOX_COLUMNS
 
 _SAMPLES, _SAMPLE_BYTES = 16, 8192
@@ -30,11 +30,11 @@ def fingerprints(folder: Path, force: bool) -> Callable[..., str]:
     """Make what gives a manifest's row a fingerprint of all that its result depends on.
 
     These are its boxes, spacings and images, of which 16 pieces and the size are looked at,
-    whether it is forced, and the version of the program and its weights. Called with the row
-    and, of a series, the rows of all its exams and lesions. After that come two parts that only
-    the row itself decides, for `marks_of`.
+    whether it is forced, the version of the program, and its weights with their calibration. Called
+    with the row and, of a series, the rows of all its exams and lesions. After that come two parts
+    that only the row itself decides, for `marks_of`.
     """
-    version = [__version__, read_card()["version"], force]
+    version = [__version__, weights_mark(), force]
     sample = _sampler(folder)
 
     def fingerprint(row: Mapping[str, str], group: Sequence[Mapping[str, str]] = ()) -> str:

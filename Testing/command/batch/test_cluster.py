@@ -109,6 +109,7 @@ def test_two_workers_give_what_one_gives(manifest, results, tmp_path, capfd):
     printed = capfd.readouterr()
     assert "2 workers of one thread, each with at most" in printed.err
     assert "5 rows written" in printed.out and "2 failed" in printed.out
+    assert printed.out.endswith("Their messages in that table say why.\n")
     for one, other in zip(without_seconds(out), without_seconds(results), strict=True):
         for name in ("status", "message", "fingerprint", "pair_id", "lesion_id"):
             assert one[name] == other[name]

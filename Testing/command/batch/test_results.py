@@ -25,6 +25,7 @@ from MammoTrackerLib.command.batch.results import Journal, Results, journal_of
 from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.command.tables.columns import PAIRS
 from MammoTrackerLib.command.tables.fingerprints import _MADE_FROM, fingerprints
+from MammoTrackerLib.networks import card
 
 ROOT = Path(__file__).parents[3]
 
@@ -291,6 +292,15 @@ def test_a_fingerprint_looks_at_every_part_of_a_small_file_and_at_no_pipe(tmp_pa
     seen.add(fingerprints(tmp_path, False)(row))
     assert len(seen) == 5
     assert fingerprints(tmp_path, False)(row | {"prior": "\0"})
+
+
+def test_weights_that_were_calibrated_anew_make_another_fingerprint(tmp_path, monkeypatch):
+    """Under one version, too: `--resume` kept the probabilities of before."""
+    row = dict.fromkeys(_MADE_FROM, "")
+    before = fingerprints(tmp_path, False)(row)
+    changed = card.read_card() | {"presence": [0.5, 1.0]}
+    monkeypatch.setattr(card, "read_card", lambda: changed)
+    assert fingerprints(tmp_path, False)(row) != before
 
 
 # --- the journal of what was done before its turn

@@ -161,8 +161,8 @@ def test_what_is_no_candidates_cell_is_said(text):
 
 
 def test_a_lesion_is_present_also_as_pandas_writes_it():
-    cells = ("", "1", "0", "1.0", "0.0")
-    assert [is_present({"present": cell}) for cell in cells] == [True, True, False, True, False]
+    assert all(is_present({"present": cell}) for cell in ("", "1", "1.0", "True", "TRUE"))
+    assert not any(is_present({"present": cell}) for cell in ("0", "0.0", "False", "FALSE"))
     assert is_present({})
     for cell in ("yes", "2", ".0", "1.00"):
         with pytest.raises(MammoTrackerError, match="present"):
