@@ -45,7 +45,8 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         -------
         list of vtkMRMLMarkupsROINode
             One per lesion, in order, on the current mammogram; without a control point where
-            the lesion was not found. `MammoTrackerLib.scene` reads their score and status.
+            the lesion was not found. `MammoTrackerLib.scene` reads their score and status. What
+            the user has decided is left as it is.
 
         Raises
         ------
