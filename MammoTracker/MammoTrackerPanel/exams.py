@@ -211,7 +211,7 @@ class Exams(VTKObservationMixin):
         """Take an exam into the series, or out of it; others take its place in the pair."""
         from MammoTrackerLib import scene
 
-        scene.choose_exam(volume, isChosen)
+        scene.choose_exam(volume, isChosen, self.pair)
         if volume in self.pair and not isChosen:
             others = [other for other in self.series if other not in self.pair]
             kept = [other for other in self.pair if other is not volume]
@@ -304,7 +304,7 @@ class Exams(VTKObservationMixin):
         shown = self.series if self.isSeries else self.pair[:1]
         others = [volume for volume in self._listed if volume not in shown]
         count = sum(len(scene.lesions(volume)) for volume in others)
-        text = _("Not listed, since marked on other exams of this breast: {n} of the lesions.")
+        text = _("Not listed, since on other exams that may show this breast: {n} of the lesions.")
         return "\n" + text.format(n=count) if count else ""
 
     def _summary(self) -> str:

@@ -256,7 +256,7 @@ def test_lesions_that_are_marked_on_an_exam_that_is_left_out_are_counted(panel, 
     exams, (mass, calcs) = followed
     assert "Not listed" not in panel.ui.pairLabel.text
     panel.ui.examsList.item(0).setCheckState(qt.Qt.Unchecked)
-    said = "Not listed, since marked on other exams of this breast: 1 of the lesions."
+    said = "Not listed, since on other exams that may show this breast: 1 of the lesions."
     assert panel.lesions.rois == [mass]
     assert panel.ui.pairLabel.text == f"L MLO, 3 exams, 4.0 years\n{said}"
     shell.scene.RemoveNode(calcs)
