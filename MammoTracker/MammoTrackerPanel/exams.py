@@ -67,6 +67,9 @@ class Exams(VTKObservationMixin):
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onRemoving)
         self.addObserver(scene, scene.NodeAddedEvent, self.lookSoon)
         self.addObserver(scene, scene.NodeRemovedEvent, self.lookSoon)
+        # What is drawn with Slicer's own tools has no place yet when it is added.
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        self.addObserver(interaction, interaction.InteractionModeChangedEvent, self.lookSoon)
 
     @property
     def isComplete(self) -> bool:
