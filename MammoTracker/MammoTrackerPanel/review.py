@@ -87,6 +87,9 @@ class Review:
         if self.prediction is None:
             return
         with self._changing(self.prediction) as scene:
+            # The user's own box stays a correction of the tracker's, whoever counts these.
+            if review == "accepted" and not scene.is_as_tracked(self.prediction):
+                review = "corrected"
             scene.set_review(self.prediction, review)
 
     def _onRestore(self) -> None:

@@ -43,6 +43,8 @@ def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     assert scene.box_of(prediction, current).iou(candidates[1].box) > 0.99
     assert rows_of(panel)[0][3].startswith("corrected\n")
     assert scene.preview_of(current) is None
+    shell.click(panel.ui.acceptButton)
+    assert rows_of(panel)[0][3].startswith("corrected\n"), "it is not the tracker's answer"
 
 
 def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pair):
