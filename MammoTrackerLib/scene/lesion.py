@@ -105,9 +105,10 @@ def reclaim_lesions(volumes: Iterable) -> None:
 def _identity(volume) -> str:
     """Return what tells an exam from others, also when it is loaded again; none can read it."""
     known = (volume.GetAttribute("DICOM.instanceUIDs") or "").encode()
-    # Some pixels tell images apart, names do not: many a prior is called so.
-    pixels = known or arrayFromVolume(volume).squeeze()[::8, ::8].tobytes()
-    return hashlib.sha256(pixels).hexdigest()
+    if not known and volume.GetImageData():
+        # Some pixels tell images apart, names do not: many a prior is called so.
+        known = arrayFromVolume(volume).squeeze()[::8, ::8].tobytes()
+    return hashlib.sha256(known).hexdigest()
 
 
 def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> None:

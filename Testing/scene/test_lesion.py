@@ -194,6 +194,13 @@ def test_a_lesion_is_linked_again_with_its_exam_that_was_loaded_again(scene, pai
     assert lesion.GetDisplayNode().GetSelectedColor() == color
 
 
+def test_a_lesion_can_be_begun_on_a_volume_without_voxels(scene):
+    empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    roi = scene.AddNewNodeByClass(ROI)
+    bridge.claim_lesion(roi, empty)
+    assert bridge.lesions(empty) == [roi]
+
+
 def test_an_exam_is_known_by_its_instance_whatever_it_is_called(scene, pair):
     prior, current = pair
     prior.SetAttribute("DICOM.instanceUIDs", "1.2.3")
