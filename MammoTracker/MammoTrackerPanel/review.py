@@ -77,8 +77,8 @@ class Review:
             return
         ui.reasonLabel.text = detailsOf(prediction, sentence, isSeries, isMadeUp)
         placed, review = scene.is_placed(prediction), scene.review_of(prediction)
-        ui.acceptButton.enabled = placed and review != "accepted"
-        ui.rejectButton.enabled = review != "rejected"
+        # Not disabled where pressed: the focus would go to the next one, and keys say the contrary.
+        ui.acceptButton.enabled = placed
         ui.restoreButton.enabled = review != ""
 
     def decide(self, review: str) -> None:

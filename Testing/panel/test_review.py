@@ -26,6 +26,15 @@ def test_accept_and_reject(panel, shell, pair):
     assert prediction.GetDisplayNode().GetVisibility()
 
 
+def test_a_button_keeps_the_focus_for_the_next_lesion(panel, shell, followed):
+    exams, (mass, _calcs) = followed
+    panel.results.selectOn(mass, exams[1])
+    for button in (panel.ui.acceptButton, panel.ui.rejectButton):
+        button.setFocus()
+        shell.press("Space", button)
+        assert button.focus and panel.ui.restoreButton.enabled
+
+
 def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     from MammoTrackerLib import scene
 
