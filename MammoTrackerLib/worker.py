@@ -260,9 +260,17 @@ class Worker:
     ) -> None:
         grid = folder / f"grid-{source}-{target}.npy"
         self._files.append(grid)
-        np.save(grid, exams.alignment(source, target).grid())
+        alignment = exams.alignment(source, target)
+        np.save(grid, alignment.grid())
         self._is_aligned = True
-        self._send("registered", id=run, source=source, target=target, grid=str(grid))
+        self._send(
+            "registered",
+            id=run,
+            source=source,
+            target=target,
+            grid=str(grid),
+            warnings=list(alignment.warnings),
+        )
 
     def _progress(self, run: int | None, fraction: float, message: str) -> None:
         self._send("progress", id=run, fraction=fraction, message=message)

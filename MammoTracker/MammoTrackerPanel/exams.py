@@ -58,7 +58,7 @@ class Exams(VTKObservationMixin):
         # Apart, since what has been observed is kept until all of a mixin's observers go.
         self._followed, self._changes = [], VTKObservationMixin()
         self._asked = []
-        self._warned, self._warnings = self.pair, []
+        self._remarked, self._remarks = [], []
         self._list, self._listed = ExamList(ui, self._onChosen), []
         ui.swapButton.clicked.connect(self.onSwap)
         ui.spacingButton.clicked.connect(self.onSetSpacing)
@@ -67,6 +67,9 @@ class Exams(VTKObservationMixin):
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onRemoving)
         self.addObserver(scene, scene.NodeAddedEvent, self.lookSoon)
         self.addObserver(scene, scene.NodeRemovedEvent, self.lookSoon)
+        # What is drawn with Slicer's own tools has no place yet when it is added.
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        self.addObserver(interaction, interaction.InteractionModeChangedEvent, self.lookSoon)
 
     @property
     def isComplete(self) -> bool:
@@ -211,7 +214,7 @@ class Exams(VTKObservationMixin):
         """Take an exam into the series, or out of it; others take its place in the pair."""
         from MammoTrackerLib import scene
 
-        scene.choose_exam(volume, isChosen)
+        scene.choose_exam(volume, isChosen, self.pair)
         if volume in self.pair and not isChosen:
             others = [other for other in self.series if other not in self.pair]
             kept = [other for other in self.pair if other is not volume]
@@ -238,10 +241,22 @@ class Exams(VTKObservationMixin):
         except MammoTrackerError as error:
             return [PairProblem(str(error), True, "image")]
 
-    def warn(self, warnings: list[str]) -> None:
-        """Say below the selectors what the registration of the selected pair makes doubtful."""
-        self._warned, self._warnings = self.pair, warnings
+    def remark(self, remarks: list[str]) -> None:
+        """Say below the selectors what was guessed of these exams' files, and is doubtful now."""
+        self._remarked, self._remarks = self.series, remarks
         self._show()
+
+    def _doubts(self) -> list[str]:
+        """Return what registration made doubtful about the exams beside the marked one."""
+        from MammoTrackerLib import scene
+
+        marked, doubts = self.pair[0], []
+        for number, volume in enumerate(self.series, 1):
+            for doubt in scene.doubts_of(marked, volume):
+                pair = sorted((number, self.series.index(marked) + 1))
+                text = _("Exams {first} and {second}: {doubt}") if self.isSeries else "{doubt}"
+                doubts.append(text.format(first=pair[0], second=pair[1], doubt=doubt))
+        return doubts
 
     def _show(self) -> None:
         from MammoTrackerLib import scene
@@ -257,7 +272,8 @@ class Exams(VTKObservationMixin):
         else:
             # Where an exam without a date stands here is said apart.
             doubts = [problem.message for problem in problems if problem.kind != "no date"]
-            doubts += self._warnings if self._warned == self.pair else []
+            doubts += self._remarks if self._remarked == self.series else []
+            doubts += self._doubts()
             doubts += self._unordered()
             ui.pairLabel.text = "\n".join(doubts or [self._summary()]) + self._hidden()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
@@ -304,7 +320,7 @@ class Exams(VTKObservationMixin):
         shown = self.series if self.isSeries else self.pair[:1]
         others = [volume for volume in self._listed if volume not in shown]
         count = sum(len(scene.lesions(volume)) for volume in others)
-        text = _("Not listed, since marked on other exams of this breast: {n} of the lesions.")
+        text = _("Not listed, since on other exams that may show this breast: {n} of the lesions.")
         return "\n" + text.format(n=count) if count else ""
 
     def _summary(self) -> str:

@@ -73,7 +73,8 @@ class FilmStrip:
             zip(self.buttons, volumes, rois, boxes, strict=True)
         ):
             text, reason = answerOf(roi, known, number)
-            button.text = f"{titles[number]}\n{text}"
+            # Of as many lines each, or pictures are not at one height.
+            button.text = f"{titles[number]}\n{text}" + "\n" * ("\n" not in text)
             button.toolTip = plain(reason)
             turn = scene.turn_to_lie_as(volume, marked)
             isFramed = roi is not None and scene.box_if_placed(roi) is not None

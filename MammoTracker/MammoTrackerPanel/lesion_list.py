@@ -137,7 +137,7 @@ class LesionList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         table = self._ui.lesionsTable
-        self._filling = True
+        self._filling, self._rois = True, self.rois
         if table.rowCount > len(self._rois):  # a selected row that goes may take Qt along
             table.clearSelection()
             table.setCurrentCell(-1, -1)

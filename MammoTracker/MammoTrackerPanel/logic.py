@@ -45,7 +45,8 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         -------
         list of vtkMRMLMarkupsROINode
             One per lesion, in order, on the current mammogram; without a control point where
-            the lesion was not found. `MammoTrackerLib.scene` reads their score and status.
+            the lesion was not found. `MammoTrackerLib.scene` reads their score and status. What
+            the user has decided is left as it is.
 
         Raises
         ------
@@ -80,8 +81,8 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         lesionROI
             vtkMRMLMarkupsROINode around the lesion, or a list of several.
         markedVolume
-            On which it is marked. If none is given: the one of which it is a lesion in the scene,
-            else the last of the volumes.
+            On which it is marked. If none is given: the one of which it is a lesion in the scene;
+            of none, the last of the volumes.
         force
             Follow although laterality or view differ.
 
@@ -96,7 +97,7 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         MammoTrackerError
             If the exams or an ROI cannot be right, or tracking cannot run.
         """
-        from MammoTrackerLib import scene
+        from MammoTrackerLib import MammoTrackerError, scene
 
         from .waiting import followAndWait
 
@@ -104,8 +105,11 @@ class MammoTrackerLogic(ScriptedLoadableModuleLogic):
         given, rois = list(volumes), [lesionROI] if isOne else list(lesionROI)
         volumes = scene.by_date(given)
         for roi in rois:
-            known = scene.exam_of(roi)
-            exam = markedVolume or (known if known in given else given[-1])
+            exam = markedVolume or scene.exam_of(roi) or given[-1]
+            if exam not in given:
+                raise MammoTrackerError(
+                    f"The ROI {roi.GetName()} is marked on another volume than these: add that one."
+                )
             scene.box_of(roi, exam)
             self._claim(roi, exam)
         lesions = [scene.marked_lesion(roi, volumes) for roi in rois]

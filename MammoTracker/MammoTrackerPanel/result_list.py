@@ -150,9 +150,7 @@ class ResultList(VTKObservationMixin):
         from MammoTrackerLib import scene
 
         with self._adding(lesion):
-            known = scene.prediction_of(lesion, current)
-            if known is None or not scene.review_of(known):
-                scene.show_track(lesion, current, track)
+            scene.show_track(lesion, current, track)
 
     def addHistory(self, lesion, volumes: list, history) -> None:
         """Put the answers about a lesion on several exams into the scene, as `add` does."""

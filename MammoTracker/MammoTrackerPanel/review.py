@@ -77,8 +77,8 @@ class Review:
             return
         ui.reasonLabel.text = detailsOf(prediction, sentence, isSeries, isMadeUp)
         placed, review = scene.is_placed(prediction), scene.review_of(prediction)
-        ui.acceptButton.enabled = placed and review != "accepted"
-        ui.rejectButton.enabled = review != "rejected"
+        # Not disabled where pressed: the focus would go to the next one, and keys say the contrary.
+        ui.acceptButton.enabled = placed
         ui.restoreButton.enabled = review != ""
 
     def decide(self, review: str) -> None:
@@ -87,6 +87,9 @@ class Review:
         if self.prediction is None:
             return
         with self._changing(self.prediction) as scene:
+            # The user's own box stays a correction of the tracker's, whoever counts these.
+            if review == "accepted" and not scene.is_as_tracked(self.prediction):
+                review = "corrected"
             scene.set_review(self.prediction, review)
 
     def _onRestore(self) -> None:

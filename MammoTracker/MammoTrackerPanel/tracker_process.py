@@ -46,9 +46,9 @@ class TrackerProcess:
     The callbacks are attributes, called by Qt's event loop: ``onReady(info)`` when the process
     has loaded its networks, where ``info`` has the keys "runtime", "device" and "weights";
     ``onProgress(fraction, message)``; ``onAligned(grid, warnings)`` with `Alignment.grid`'s array,
-    or ``onRegistered(source, target, grid)`` of exams that are followed; ``onTrack(index, track)``
-    or ``onHistory(index, history)`` for each lesion; then ``onDone()``, or ``onFailed(message)``.
-    ``onLog(line)`` gets what the process writes besides.
+    or ``onRegistered(source, target, grid, warnings)`` of exams that are followed;
+    ``onTrack(index, track)`` or ``onHistory(index, history)`` for each lesion; then ``onDone()``,
+    or ``onFailed(message)``. ``onLog(line)`` gets what the process writes besides.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class TrackerProcess:
         self.onProgress: Callable[[float, str], None] = ignore
         self.onAligned: Callable[[np.ndarray, list[str]], None] = ignore
         self.onTrack: Callable[[int, Track], None] = ignore
-        self.onRegistered: Callable[[int, int, np.ndarray], None] = ignore
+        self.onRegistered: Callable[[int, int, np.ndarray, list[str]], None] = ignore
         self.onHistory: Callable[[int, LesionHistory], None] = ignore
         self.onDone: Callable[[], None] = ignore
         self.onFailed: Callable[[str], None] = ignore
@@ -241,7 +241,8 @@ class TrackerProcess:
         elif kind == "aligned":
             self.onAligned(_taken(event["grid"]), event["warnings"])
         elif kind == "registered":
-            self.onRegistered(event["source"], event["target"], _taken(event["grid"]))
+            pair, grid = (event["source"], event["target"]), _taken(event["grid"])
+            self.onRegistered(*pair, grid, event["warnings"])
         elif kind == "track":
             self.onTrack(event["index"], Track.from_dict(event["track"]))
         elif kind == "history":

@@ -40,7 +40,7 @@ class Tracking:
         self.process = TrackerProcess()
         self.process.onReady = lambda info: setup.showRuntime(info["runtime"], info["device"])
         self.process.onProgress = self._showProgress
-        self.process.onAligned = self._onAligned
+        self.process.onAligned = partial(self._onExamsRegistered, 0, 1)
         self.process.onTrack = self._onTrack
         self.process.onRegistered = self._onExamsRegistered
         self.process.onHistory = self._onHistory
@@ -152,27 +152,18 @@ class Tracking:
         self._end(_("Cancelled, because an exam was deleted."))
         return True
 
-    def _onAligned(self, grid, warnings: list[str]) -> None:
-        from MammoTrackerLib import scene
-
-        if not self._endIfDeleted():
-            scene.show_registration(*self._volumes, grid)
-            if tuple(self._volumes) == self._exams.pair:
-                self._exams.warn([*self._remarks, *warnings])
-            self._onRegistered()
-
     def _onTrack(self, index: int, track) -> None:
         lesion, current = self._rois[index], self._volumes[1]
         if not self._endIfDeleted() and lesion.GetScene():
             self._results.add(lesion, current, track)
 
-    def _onExamsRegistered(self, source: int, target: int, grid) -> None:
+    def _onExamsRegistered(self, source: int, target: int, grid, warnings: list[str]) -> None:
         from MammoTrackerLib import scene
 
         if not self._endIfDeleted():
-            scene.show_registration(self._volumes[source], self._volumes[target], grid)
-            if self._remarks and self._exams.series == self._volumes:
-                self._exams.warn(self._remarks)
+            scene.show_registration(self._volumes[source], self._volumes[target], grid, warnings)
+            if (self._remarks or warnings) and self._exams.series == self._volumes:
+                self._exams.remark(self._remarks)
             self._onRegistered()
 
     def _onHistory(self, index: int, history) -> None:

@@ -74,7 +74,7 @@ from .prediction import (
     use_candidate,
 )
 from .raster import Raster, right_angled
-from .registration import registration_of, show_registration, warped_prior
+from .registration import doubts_of, registration_of, show_registration, warped_prior
 from .reports import keep_tracking, load_lesions, reports_on, tracking_of
 from .rois import (
     box_if_placed,
@@ -151,6 +151,7 @@ __all__ = [
     "decision_of",
     "decisions",
     "display_of",
+    "doubts_of",
     "exam_of",
     "exam_titles",
     "exams_like",

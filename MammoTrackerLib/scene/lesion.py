@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 
+from slicer.util import arrayFromVolume
+
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Status
@@ -24,7 +26,7 @@ from .rois import (
     is_placed,
     paint,
 )
-from .volumes import keep_spacing, source_file
+from .volumes import keep_spacing
 
 LESION_TYPES = ("mass", "calcification")
 COLORS = (
@@ -88,7 +90,7 @@ def claim_new_rois(prior, beside: Iterable = ()) -> None:
 def reclaim_lesions(volumes: Iterable) -> None:
     """Make lesions of which the exam was deleted those of that exam, where it was loaded again.
 
-    It is known by its DICOM instance, else by its file, else by its name.
+    It is known by its DICOM instance, else by its pixels.
     """
     volumes = list(volumes)
     stranded = nodes_with(volumes[0].GetScene(), ROI, "lesion", Prior=None) if volumes else []
@@ -102,9 +104,11 @@ def reclaim_lesions(volumes: Iterable) -> None:
 
 def _identity(volume) -> str:
     """Return what tells an exam from others, also when it is loaded again; none can read it."""
-    file = source_file(volume)
-    text = volume.GetAttribute("DICOM.instanceUIDs") or str(file or volume.GetName())
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    known = (volume.GetAttribute("DICOM.instanceUIDs") or "").encode()
+    if not known and volume.GetImageData():
+        # Some pixels tell images apart, names do not: many a prior is called so.
+        known = arrayFromVolume(volume).squeeze()[::8, ::8].tobytes()
+    return hashlib.sha256(known).hexdigest()
 
 
 def claim_lesion(roi, prior, lesion_type: str = "", beside: Iterable = ()) -> None:

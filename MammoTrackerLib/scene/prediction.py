@@ -45,6 +45,8 @@ CANNOT_TELL = "cannot tell"
 def show_track(lesion, current, track: Track, marked: Box | None = None):
     """Show where a lesion was found: make its prediction on this current, or start it anew.
 
+    What the user has decided is left as it is.
+
     Parameters
     ----------
     lesion, current
@@ -63,6 +65,8 @@ def show_track(lesion, current, track: Track, marked: Box | None = None):
     scene = current.GetScene()
     keep_spacing(current)
     roi = prediction_of(lesion, current)
+    if roi is not None and review_of(roi):
+        return roi
     if roi is None:
         roi = new_node(scene, ROI, "", "prediction", Lesion=lesion, Current=current)
     was_modifying = roi.StartModify()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import slicer
@@ -43,6 +44,12 @@ def registration_of(prior, current):
     return node if np.abs(off).max() < _SAME_PLACE_MM else None
 
 
+def doubts_of(prior, current) -> list[str]:
+    """Return what made a pair's registration doubtful, where `registration_of` returns one."""
+    node = registration_of(prior, current)
+    return json.loads(attribute(node, "Doubts") or "[]") if node is not None else []
+
+
 def _kept(prior, current):
     scene = prior.GetScene()
     return node_with(scene, TRANSFORM, "registration", Prior=prior, Current=current)
@@ -55,7 +62,7 @@ def _places(*volumes) -> list:
     return [raster.to_world(corners * (*raster.size, 1)).tolist() for raster in rasters]
 
 
-def show_registration(prior, current, grid: np.ndarray):
+def show_registration(prior, current, grid: np.ndarray, doubts: Sequence[str] = ()):
     """Keep a pair's registration in the scene as a transform of world to world.
 
     Parameters
@@ -64,6 +71,8 @@ def show_registration(prior, current, grid: np.ndarray):
         The volumes, at the places that they have now.
     grid
         As `Alignment.grid` returns it.
+    doubts
+        The `Alignment.warnings`.
 
     Returns
     -------
@@ -124,6 +133,7 @@ def show_registration(prior, current, grid: np.ndarray):
     )  # fmt: skip
     node.SetAndObserveTransformToParent(transform)
     set_attribute(node, "Places", json.dumps(_places(prior, current)))
+    set_attribute(node, "Doubts", json.dumps(list(doubts)))
     return node
 
 

@@ -54,7 +54,7 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     file = read_lesions(path, headers, marked, Raster(volumes[marked]).geometry())
     is_pair = len(volumes) == 2
     found, remarks = file.joined(marked if is_pair else None)
-    before = [roi for roi in nodes_with(volumes[0].GetScene(), ROI, "lesion") if exam_of(roi)]
+    before = nodes_with(volumes[0].GetScene(), ROI, "lesion")
     rois, known, hidden, elsewhere = [], 0, 0, 0
     for number, marks in enumerate(found, 1):
         roi = next((one for one in before if _is_same(one, marks.first, volumes)), None)
@@ -80,7 +80,8 @@ def load_lesions(path: Path, volumes: Sequence, marked: int = 0) -> tuple[list, 
     counts = {
         "Predicted by MammoTracker, so to be found anew by tracking: {} of the marks.": predicted,
         "There already, so that their boxes stay as they are: {} of the lesions.": known,
-        "There already, but marked on an exam that is left out: {} of the lesions.": hidden,
+        "There already, but marked on an exam that is left out, or was deleted: {} of the "
+        "lesions.": hidden,
         "Marked on the other of the two exams alone, which is to be selected as the prior for "
         "them: {} of the lesions.": elsewhere,
     }

@@ -120,13 +120,27 @@ def proposed_exams(volume, volumes: Iterable) -> list:
     return [other for other, date in sure if count[date] == 1]
 
 
-def choose_exam(volume, chosen: bool) -> None:
-    """Keep with the volume whether the user wants lesions to be followed on it."""
+def choose_exam(volume, chosen: bool, pair: Sequence = ()) -> None:
+    """Keep with the volume whether the user wants lesions to be followed on it.
+
+    Chosen beside the exams of a pair, it leaves the series of others with which it was followed.
+    """
     set_attribute(volume, "Followed", "yes" if chosen else "no")
+    if chosen and pair and attribute(volume, "Series") not in _series_names(pair):
+        for name in ("Series", "Year"):
+            set_attribute(volume, name, "")
+
+
+def _series_names(pair: Sequence) -> set[str]:
+    """Return of which series exams may be that are followed with a pair, "" for of none yet."""
+    return {"", *(attribute(volume, "Series") for volume in pair)}
 
 
 def series_of(pair: Sequence, volumes: Iterable) -> list:
     """Return the exams on which lesions are followed: those chosen, else those proposed.
+
+    What was chosen with another series counts only where it is proposed: where headers say little,
+    it may be of another woman.
 
     Parameters
     ----------
@@ -143,11 +157,12 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
         for volume in proposed_exams(pair[0], volumes)
         if volume in pair or image_key(header_of(volume)) not in own
     ]
+    names = _series_names(pair)
     chosen = [
         volume
         for volume in like
         if volume in pair
-        or attribute(volume, "Followed") == "yes"
+        or (attribute(volume, "Followed") == "yes" and attribute(volume, "Series") in names)
         or (volume in proposed and attribute(volume, "Followed") != "no")
     ]
     # A pair that the user forces shows two breasts or views, if one believes the headers.

@@ -38,7 +38,7 @@ def source_file(volume) -> Path | None:
     return Path(name) if name and Path(name).is_file() else None
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=4096)  # of less than a scene has, each look would read all again
 def _read_header(path: Path, _changed_at: float) -> Header | None:
     try:
         return Header.read(path)

@@ -57,6 +57,20 @@ def test_exams_may_be_removed_while_the_module_is_left(shell, marked):
     assert panel.exams.pair == (None, None)
 
 
+def test_lesions_may_be_removed_and_renamed_while_the_module_is_left(shell, marked):
+    from MammoTrackerLib import scene
+
+    panel, (prior, _current, lesion) = marked
+    other = shell.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Other")
+    scene.place_roi(other, prior, Box(190, 1050, 270, 1130))
+    panel.exams.look()
+    panel.exit()
+    shell.scene.RemoveNode(lesion)
+    other.SetName("Renamed")
+    panel.enter()
+    assert [roi.GetName() for roi in panel.lesions.rois] == ["Renamed"]
+
+
 def test_a_comment_that_is_being_typed_outlives_scene_and_module(shell, tmp_path):
     panel = shell.openModule("MammoTracker")
     table = tmp_path / "reviewed.csv"

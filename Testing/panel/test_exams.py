@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from drawn_exams import shift_grid
 from panel_steps import choose
 from sample_pair import write_exam
 
@@ -256,7 +257,7 @@ def test_lesions_that_are_marked_on_an_exam_that_is_left_out_are_counted(panel, 
     exams, (mass, calcs) = followed
     assert "Not listed" not in panel.ui.pairLabel.text
     panel.ui.examsList.item(0).setCheckState(qt.Qt.Unchecked)
-    said = "Not listed, since marked on other exams of this breast: 1 of the lesions."
+    said = "Not listed, since on other exams that may show this breast: 1 of the lesions."
     assert panel.lesions.rois == [mass]
     assert panel.ui.pairLabel.text == f"L MLO, 3 exams, 4.0 years\n{said}"
     shell.scene.RemoveNode(calcs)
@@ -335,14 +336,17 @@ def test_an_order_that_nobody_knows_is_said(panel, shell):
         shell.process(0.3)
 
 
-def test_doubts_of_the_registration_are_said_of_its_pair_alone(panel, shell, pair):
-    summary = panel.ui.pairLabel.text
-    panel.exams.warn(["These two do not look like one breast in one view."])
-    assert "do not look like one breast" in panel.ui.pairLabel.text
+def test_doubts_of_the_registration_are_said_whenever_its_pair_is_shown(panel, shell, pair):
+    from MammoTrackerLib import scene
+
+    summary, doubt = panel.ui.pairLabel.text, "These two do not look like one breast in one view."
+    scene.show_registration(*pair[:2], shift_grid(0, 0), [doubt])
     choose(panel, shell, pair[1], pair[0])
-    assert "do not look like one breast" not in panel.ui.pairLabel.text
+    assert doubt not in panel.ui.pairLabel.text
     choose(panel, shell, *pair[:2])
-    panel.exams.warn([])
+    assert panel.ui.pairLabel.text == doubt
+    scene.show_registration(*pair[:2], shift_grid(0, 0))
+    panel.exams.look()
     assert panel.ui.pairLabel.text == summary
 
 

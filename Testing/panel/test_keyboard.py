@@ -79,6 +79,16 @@ def test_they_are_silent_where_text_is_typed_and_outside_of_the_module(panel, sh
     assert keys(".") == ("Calcs", 2)
 
 
+@pytest.mark.parametrize("name", ["lesionsTable", "readingTable", "resultsTableView"])
+def test_a_table_is_left_by_tab(panel, shell, followed, name):
+    for section in (panel.ui.lesionsCollapsibleButton, panel.ui.readingCollapsibleButton):
+        section.collapsed = False
+    table = getattr(panel.ui, name)
+    table.setFocus()
+    shell.press("Tab", table)
+    assert not table.focus
+
+
 def test_the_tool_tips_name_the_keys(panel):
     from MammoTrackerPanel.keyboard import KEYS
 

@@ -33,6 +33,21 @@ def test_giving_up_to_place_leaves_no_lesion(panel, shell, pair):
     assert panel.ui.lesionsTable.rowCount == 1
 
 
+def test_a_box_that_is_drawn_with_slicers_own_tool_is_listed(panel, shell, pair):
+    import slicer
+
+    roi = shell.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "By hand")
+    roi.CreateDefaultDisplayNodes()
+    logic = slicer.app.applicationLogic()
+    logic.GetSelectionNode().SetReferenceActivePlaceNodeClassName(roi.GetClassName())
+    logic.GetSelectionNode().SetActivePlaceNodeID(roi.GetID())
+    logic.GetInteractionNode().SwitchToSinglePlaceMode()
+    shell.process(0.5)  # as long as a user takes
+    shell.clickPixel(pair[0], 300, 600)
+    shell.clickPixel(pair[0], 340, 650)
+    shell.wait(lambda: panel.lesions.rois[-1] is roi)
+
+
 def test_placing_ends_when_lesions_are_marked_on_another_exam(panel, shell, series):
     shell.click(panel.ui.addLesionButton)
     shell.clickPixel(series[3], 236, 968)

@@ -60,10 +60,16 @@ def test_several_lesions_of_different_exams_and_what_was_decided(shell, volumes,
 
 def test_what_cannot_be_followed_is_refused(shell, volumes):
     import MammoTracker
+    from MammoTrackerLib import scene
 
     logic = MammoTracker.MammoTrackerLogic()
     outside = roi_on(volumes[0], Box(-90, -90, -10, -10))
     with pytest.raises(MammoTrackerError, match="outside"):
         logic.follow(volumes[:2], outside)
+    marked = roi_on(volumes[3])
+    scene.claim_lesion(marked, volumes[3])
+    with pytest.raises(MammoTrackerError, match="marked on another volume"):
+        logic.follow(volumes[:3], marked)
+    assert scene.exam_of(marked) is volumes[3]
     with pytest.raises(MammoTrackerError, match="2 to 30"):
         logic.follow(volumes[:1], roi_on(volumes[0]))

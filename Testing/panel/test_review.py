@@ -26,6 +26,15 @@ def test_accept_and_reject(panel, shell, pair):
     assert prediction.GetDisplayNode().GetVisibility()
 
 
+def test_a_button_keeps_the_focus_for_the_next_lesion(panel, shell, followed):
+    exams, (mass, _calcs) = followed
+    panel.results.selectOn(mass, exams[1])
+    for button in (panel.ui.acceptButton, panel.ui.rejectButton):
+        button.setFocus()
+        shell.press("Space", button)
+        assert button.focus and panel.ui.restoreButton.enabled
+
+
 def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     from MammoTrackerLib import scene
 
@@ -43,6 +52,8 @@ def test_another_candidate_is_seen_and_taken(panel, shell, pair):
     assert scene.box_of(prediction, current).iou(candidates[1].box) > 0.99
     assert rows_of(panel)[0][3].startswith("corrected\n")
     assert scene.preview_of(current) is None
+    shell.click(panel.ui.acceptButton)
+    assert rows_of(panel)[0][3].startswith("corrected\n"), "it is not the tracker's answer"
 
 
 def test_what_was_not_found_has_no_box_until_the_user_draws_it(panel, shell, pair):

@@ -46,6 +46,8 @@ def test_a_lesion_on_every_exam_and_its_growth(panel, shell, shown):
     assert [text.split("\n")[0] for text in texts(panel)] == ["0 y", "+1.0 y", "+3.0 y", "+5.0 y"]
     answers = [text.split("\n")[1] for text in texts(panel)]
     assert answers == ["not found", "found", "found", "marked"]
+    lines = {text.count("\n") for text in texts(panel)}
+    assert lines == {2}, "the pictures are at one height"
     assert checked(panel) == [False, False, True, False]
     framed = []
     for button in panel.timeLine.strip.buttons:
@@ -137,7 +139,7 @@ def test_the_time_line_follows_a_correction(panel, shell, shown):
     assert texts(panel)[2] == before.replace("found", "corrected")
     shell.click(panel.ui.rejectButton)
     shell.process(0.4)
-    assert texts(panel)[2] == "+3.0 y\nrejected"
+    assert texts(panel)[2] == "+3.0 y\nrejected\n"
     assert rows_of(panel)[1][4] == "rejected"
 
 

@@ -139,8 +139,8 @@ def test_lesions_are_followed_through_exams_that_are_read_one_by_one(
     assert (index, history.marked) == (0, 2)
     assert [result.by_user for result in history.results] == [True, False, True]
     assert history.results[1].track.box.iou(follow_up.boxes[0]) > 0.5
-    ((source, target, grid),) = real.of("Registered")
-    assert (source, target) == (2, 1) and grid.shape[2] == 4
+    ((source, target, grid, warnings),) = real.of("Registered")
+    assert (source, target, warnings) == (2, 1, []) and grid.shape[2] == 4
     assert [path.name for path in folder.rglob("*.np*")] == []
 
 

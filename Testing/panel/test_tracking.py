@@ -225,6 +225,21 @@ def test_what_was_guessed_of_the_files_of_a_series_is_said(panel, shell, series,
         assert f"Of exam {number}: It was guessed." in panel.ui.pairLabel.text
 
 
+def test_what_registration_doubts_is_said_of_each_exam_of_a_series(
+    panel, shell, followed, monkeypatch
+):
+    exams, (mass, _calcs) = followed
+    emit, doubt = panel.tracking.process.onRegistered, "These two do not look like one breast."
+    monkeypatch.setattr(
+        panel.tracking.process, "onRegistered", lambda *args: emit(*args[:3], [doubt])
+    )
+    track(panel, shell)
+    for shown in (1, 0):
+        panel.results.selectOn(mass, exams[shown])
+        for number in (1, 2, 3):
+            assert f"Exams {number} and 4: {doubt}" in panel.ui.pairLabel.text
+
+
 def test_what_the_user_decided_about_a_pair_stays_when_it_is_tracked_again(panel, shell, pair):
     from MammoTrackerLib import Box, scene
 

@@ -108,6 +108,7 @@ def test_answers_and_what_was_decided(empty, tmp_path):
         assert set(decided) == ({1} if review in expected else set())
         if decided and expected[review]:
             assert decided[1].iou(expected[review]) > 0.999
+        bridge.restore_prediction(roi)
 
 
 def test_what_cannot_be_told_is_no_decision_and_what_is_not_there_has_no_size(empty, tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from mrml import ROI, SQUARE, add_lesion, add_volume, make_track, read_roi
 
 slicer = pytest.importorskip("slicer", reason="needs the wheels of the Slicer libraries")
 vtk = pytest.importorskip("vtk")
 
+from slicer.util import arrayFromVolume, updateVolumeFromArray  # noqa: E402
 
 from MammoTrackerLib import Box, Status  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
@@ -175,19 +177,28 @@ def test_lesions_of_exams_that_are_shown_together_have_other_colours(scene):
 
 def test_a_lesion_is_linked_again_with_its_exam_that_was_loaded_again(scene, pair):
     prior, current = pair
+    pixels = arrayFromVolume(prior)[0] + 1
+    updateVolumeFromArray(prior, pixels[np.newaxis])
     lesion, off = add_lesion(scene, prior, SQUARE), add_lesion(scene, prior, SQUARE)
     prediction = bridge.show_track(lesion, current, make_track())
     color = lesion.GetDisplayNode().GetSelectedColor()
     scene.RemoveNode(prior)
     bridge.reclaim_lesions([current])
-    other = add_volume(scene, name="another")
+    other = add_volume(scene, pixels + 1, name="prior")
     bridge.reclaim_lesions([other, current])
-    assert bridge.exam_of(lesion) is None, "it is no lesion of another exam in that place"
-    prior = add_volume(scene, name="prior")
+    assert bridge.exam_of(lesion) is None, "it is no lesion of another exam of that name"
+    prior = add_volume(scene, pixels, name="loaded again")
     bridge.place_roi(off, prior, Box(-30, -30, -20, -20))
     bridge.reclaim_lesions([prior, current])
     assert bridge.lesions(prior) == [lesion] and bridge.prediction_of(lesion, current) is prediction
     assert lesion.GetDisplayNode().GetSelectedColor() == color
+
+
+def test_a_lesion_can_be_begun_on_a_volume_without_voxels(scene):
+    empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    roi = scene.AddNewNodeByClass(ROI)
+    bridge.claim_lesion(roi, empty)
+    assert bridge.lesions(empty) == [roi]
 
 
 def test_an_exam_is_known_by_its_instance_whatever_it_is_called(scene, pair):

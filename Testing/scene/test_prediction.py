@@ -34,16 +34,17 @@ def test_showing_a_track(scene, pair):
     assert display.GetSelectedColor() == lesion.GetDisplayNode().GetSelectedColor()
 
 
-def test_a_new_track_replaces_the_old_one(scene, pair):
+def test_a_new_track_replaces_the_old_one_but_no_decision(scene, pair):
     prior, current = pair
     lesion = add_lesion(scene, prior, SQUARE)
     roi = bridge.show_track(lesion, current, make_track())
-    bridge.set_review(roi, "rejected")
-    assert not roi.GetDisplayNode().GetVisibility()
     assert bridge.show_track(lesion, current, make_track(Box(1, 1, 4, 5), score=0.9)) is roi
     assert_same_box(bridge.box_of(roi, current), Box(1, 1, 4, 5))
     assert (bridge.review_of(roi), bridge.score_of(roi)) == ("", 0.9)
-    assert roi.GetDisplayNode().GetVisibility()
+    bridge.set_review(roi, "rejected")
+    assert bridge.show_track(lesion, current, make_track()) is roi
+    assert (bridge.review_of(roi), bridge.score_of(roi)) == ("rejected", 0.9)
+    assert not roi.GetDisplayNode().GetVisibility()
 
 
 def test_the_scene_reports_a_prediction_as_one(scene, pair):
@@ -147,6 +148,7 @@ def test_what_nobody_moved_is_as_tracked(scene, pair):
     assert bridge.is_as_tracked(roi)
     bridge.place_roi(roi, current, Box(FOUND_BOX.x0 + 0.1, *FOUND_BOX.as_tuple()[1:]))
     assert not bridge.is_as_tracked(roi)
+    bridge.restore_prediction(roi)
     missing = bridge.show_track(lesion, current, make_track(status=Status.NOT_FOUND))
     assert not bridge.is_as_tracked(missing)
     bridge.use_candidate(missing, 0)

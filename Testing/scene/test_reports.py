@@ -171,13 +171,17 @@ def test_a_report_that_is_loaded_again_doubles_nothing(scene, exams, tmp_path):
     assert_same_box(bridge.box_of(answer, volumes[1]), FOUND_BOX)
 
 
-def test_a_lesion_on_an_exam_that_is_left_out_is_not_doubled(exams, tmp_path):
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_lesion_on_an_exam_that_is_left_out_is_not_doubled(scene, exams, tmp_path, is_deleted):
     volumes, _ = exams
     path = write_report(tmp_path / "sr.dcm", report(outline(A), outline(B), outline(C)))
     (roi,), _ = load_lesions(path, volumes)
+    if is_deleted:
+        scene.RemoveNode(volumes[0])
     rois, remarks = load_lesions(path, volumes[1:])
-    assert rois == [] and bridge.exam_of(roi) is volumes[0] and bridge.lesions(volumes[1]) == []
-    assert "There already, but marked on an exam that is left out: 1" in remarks[-1]
+    assert rois == [] and bridge.lesions(volumes[1]) == []
+    assert bridge.exam_of(roi) is (None if is_deleted else volumes[0])
+    assert "marked on an exam that is left out, or was deleted: 1 of" in remarks[-1]
 
 
 def test_a_rejection_in_a_report_leaves_the_answer_that_is_there(exams, tmp_path):

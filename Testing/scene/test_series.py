@@ -121,6 +121,23 @@ def test_a_followed_series_is_known_without_its_files(scene, add):
     assert bridge.series_of((exams[3], exams[2]), volumes) == exams[1:]
 
 
+def test_a_followed_series_does_not_join_a_pair_of_which_nothing_is_known(scene, add):
+    exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
+    bridge.keep_series(exams)
+    pair = [add_volume(scene, name=name) for name in ("prior", "current")]
+    volumes = all_volumes(scene)
+    assert bridge.exams_like(pair[0], volumes) == [*exams, *pair], "they may be of one woman"
+    assert bridge.series_of(pair, volumes) == pair
+    bridge.choose_exam(exams[1], True, pair)
+    assert bridge.series_of(pair, volumes) == [exams[1], *pair]
+    assert bridge.series_of(exams[2:], volumes) == exams
+    bridge.keep_series([exams[1], *pair])
+    assert bridge.series_of(pair, volumes) == [exams[1], *pair]
+    bridge.choose_exam(exams[3], False, exams[2:])
+    bridge.choose_exam(exams[3], True, exams[2:])
+    assert exams[3].GetAttribute("MammoTracker.Year"), "it is in the same series as before"
+
+
 def test_exams_of_which_some_files_are_gone_keep_their_places(scene, add):
     exams = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("abcd")]
     titles, dates = bridge.exam_titles(exams), bridge.dates_of(exams)

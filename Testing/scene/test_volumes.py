@@ -20,6 +20,7 @@ from slicer.util import (  # noqa: E402
 
 from MammoTrackerLib import MammoTrackerError  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.mammogram import Header  # noqa: E402
 
 
 def test_a_dicom_volume(scene, tmp_path, values):
@@ -112,6 +113,17 @@ def test_the_file_is_found_through_the_dicom_database(scene, tmp_path, values, m
     assert bridge.source_file(volume) is None  # a stack is no mammogram
     volume.SetAttribute("DICOM.instanceUIDs", "1.2.4")
     assert bridge.source_file(volume) is None  # the file was removed
+
+
+def test_each_header_of_many_exams_is_read_once(scene, tmp_path, monkeypatch):
+    volumes, read = [add_volume(scene) for _ in range(100)], []
+    monkeypatch.setattr(Header, "read", lambda path: read.append(path) or Header())
+    for number, volume in enumerate(volumes):
+        (tmp_path / str(number)).touch()
+        volume.SetAttribute("MammoTracker.ReadFrom", str(tmp_path / str(number)))
+    for _look in range(3):
+        bridge.by_date(volumes)
+    assert len(read) == 100
 
 
 def test_a_volume_without_dicom(scene, values):
