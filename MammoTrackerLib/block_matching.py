@@ -17,6 +17,8 @@ ROUNDS = ((9, 24), (7, 16), (5, 8))
 """Half the side of the pieces, and how far they are looked for, in pixels of 1.1 mm."""
 STEP_PX, INNER_PX, MOST_PIECES, LEAST_PIECES = 4, 3, 400, 20
 NEAR_MM, DRAWS, REFINEMENTS = 6.0, 300, 10
+"""How far off a piece still counts for a map; how many maps are tried, each of three pieces, and
+how often the best is fitted to what is near."""
 SCALES = (0.7, 1.4)
 SEED = 0
 

@@ -215,10 +215,7 @@ def _usual_turn(before: Reduced, after: Reduced) -> Turn:
 
 
 def _with_spline(fixed: Picture, fit: Fit, before: Reduced) -> tuple[sitk.Transform, float, float]:
-    """Follow the anchor points, if that is sound and more of them agree then.
-
-    Returns the map, the outlines' overlap and the agreement.
-    """
+    """Follow the anchor points, if that is sound: the map, the outlines' overlap, the agreement."""
     spline = thin_plate(fit.anchors, fixed, before)
     if spline is not None:
         composite = sitk.CompositeTransform([fit.affine, spline])

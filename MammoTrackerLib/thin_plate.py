@@ -14,6 +14,7 @@ from .likeness import Anchors
 from .reduced import Picture, Reduced
 
 SMOOTHINGS, NODE_MM = (100.0, 1000.0, 10000.0), 5.0
+"""How stiff the spline is, tried in turn until it is sound; how far apart it is sampled."""
 MOST_MM, MIN_JACOBIAN = 20.0, 0.4
 
 
