@@ -272,7 +272,8 @@ class Shell(BothShells):
         from PySide6.QtWidgets import QWidget
 
         QWidget.activateWindow(self.window)
-        self.process()
+        # Shortcuts of a window are dead until the system has made it the active one.
+        assert QTest.qWaitForWindowActive(self.window, 10000)
         QTest.keySequence(widget or self.window, QKeySequence(keys))
         self.process(0.1)
 
