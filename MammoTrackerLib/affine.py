@@ -70,7 +70,7 @@ def _fitted(fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTrans
         except RuntimeError:  # ITK gives up where the images do not overlap
             continue
         overlap = dice_of(fixed, moving, tried)
-        if _implausible(tried) is None and overlap >= dice - MAX_DICE_LOSS:
+        if _is_plausible(tried) and overlap >= dice - MAX_DICE_LOSS:
             affine, stage, dice = tried, name, overlap
     overlay = Overlay.of(fixed, moving, affine)
     return Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.anchors())
@@ -86,12 +86,13 @@ def _matched(fixed: Picture, fit: Fit) -> Fit:
     affine = block_matched(fixed, fit.moving, fit.affine)
     if affine is None:
         return fit
-    overlay, dice = Overlay.of(fixed, fit.moving, affine), dice_of(fixed, fit.moving, affine)
+    overlay = Overlay.of(fixed, fit.moving, affine)
     anchors = overlay.anchors()
     agreement = anchors.agreement()
-    is_sound = _implausible(affine) is None and dice >= fit.dice - MAX_DICE_LOSS
     if not agreement > max(MIN_AGREEMENT, fit.agreement + MIN_MATCHED_GAIN):
         return fit
+    dice = dice_of(fixed, fit.moving, affine)
+    is_sound = _is_plausible(affine) and dice >= fit.dice - MAX_DICE_LOSS
     if not (is_sound or agreement >= SURE_AGREEMENT):
         return fit
     return Fit(fit.turn, fit.moving, affine, "affine", dice, overlay.likeness(), anchors)
@@ -128,20 +129,20 @@ def _is_better(fit: Fit, other: Fit, gain: float) -> bool:
     return worth > max((MIN_GAIN if gain else 1.0) * other.worth, MIN_WORTH)
 
 
-def _implausible(affine: sitk.AffineTransform) -> str | None:
-    """Say what no change between two exams can explain."""
+def _is_plausible(affine: sitk.AffineTransform) -> bool:
+    """Tell whether a change between two exams can explain the map."""
     matrix = np.array(affine.GetMatrix()).reshape(2, 2)
-    if np.linalg.det(matrix) <= 0:
-        return "flips the breast"
+    if np.linalg.det(matrix) <= 0:  # flips the breast
+        return False
     left, scales, right = np.linalg.svd(matrix)
-    if scales[0] > SCALE_RANGE[1] or scales[1] < SCALE_RANGE[0]:
-        return "changes the scale too much"
-    if scales[0] / scales[1] > MAX_SCALE_RATIO:
-        return "stretches the breast too much"
     rotation = left @ right
-    if abs(np.degrees(np.arctan2(rotation[1, 0], rotation[0, 0]))) > MAX_ROTATION:
-        return "turns the breast too far"
-    return None
+    degrees = np.degrees(np.arctan2(rotation[1, 0], rotation[0, 0]))
+    return bool(
+        scales[0] <= SCALE_RANGE[1]
+        and scales[1] >= SCALE_RANGE[0]
+        and scales[0] / scales[1] <= MAX_SCALE_RATIO
+        and abs(degrees) <= MAX_ROTATION
+    )
 
 
 def _method(shrink: int, sigma: float, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:

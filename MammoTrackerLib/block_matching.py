@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .likeness import Overlay, best_moves
+from .likeness import Overlay, best_moves, places_in
 from .reduced import Picture
 
 ROUNDS = ((9, 24), (7, 16), (5, 8))
@@ -41,31 +41,20 @@ def block_matched(
     SimpleITK.AffineTransform or None
         The map; None where the prior shows too little tissue.
     """
-    spacing, origin = np.array(prior.mask.GetSpacing()), np.array(prior.mask.GetOrigin())
     for half, reach in ROUNDS:
         overlay = Overlay.of(prior, current, affine)
-        places = _pieces(overlay.prior_breast)
+        inside = ndimage.binary_erosion(overlay.prior_breast, iterations=INNER_PX)
+        places = places_in(inside, slice(STEP_PX // 2, None, STEP_PX), MOST_PIECES)
         if len(places) < LEAST_PIECES:
             return None
         moves = best_moves(overlay.prior, overlay.current, places, half, reach)
-        found = (places + moves)[:, ::-1] * spacing + origin
-        found = np.array([affine.TransformPoint(point) for point in found.tolist()])
-        matrix = _consensus(places[:, ::-1] * spacing + origin, found)
+        found = prior.in_mm(places + moves).tolist()
+        found = np.array([affine.TransformPoint(point) for point in found])
+        matrix = _consensus(prior.in_mm(places), found)
         if matrix is None:
             return None
         affine = sitk.AffineTransform(matrix[:2].T.ravel().tolist(), matrix[2].tolist())
     return affine
-
-
-def _pieces(breast: np.ndarray) -> np.ndarray:
-    """Return (n, 2) row, column of grid points inside the breast."""
-    inside = ndimage.binary_erosion(breast, iterations=INNER_PX)
-    grid = np.zeros_like(inside)
-    grid[STEP_PX // 2 :: STEP_PX, STEP_PX // 2 :: STEP_PX] = True
-    places = np.argwhere(grid & inside)
-    if len(places) > MOST_PIECES:
-        places = places[np.linspace(0, len(places) - 1, MOST_PIECES).round().astype(int)]
-    return places
 
 
 def _consensus(points: np.ndarray, found: np.ndarray) -> np.ndarray | None:

@@ -220,8 +220,8 @@ def _with_spline(fixed: Picture, fit: Fit, before: Reduced) -> tuple[sitk.Transf
     if spline is not None:
         composite = sitk.CompositeTransform([fit.affine, spline])
         overlap = dice_of(fixed, fit.moving, composite)
-        agreement = Overlay.of(fixed, fit.moving, composite).anchors().agreement()
         if overlap >= fit.dice - MAX_DICE_LOSS:
+            agreement = Overlay.of(fixed, fit.moving, composite).anchors().agreement()
             return composite, overlap, agreement
     return fit.affine, fit.dice, fit.agreement
 

@@ -115,12 +115,7 @@ class Overlay:
         """Return (n, 2) row, column of grid points with breast on both images around them."""
         both = self.prior_breast & self.current_breast
         inside = ndimage.binary_erosion(both, iterations=ANCHOR_PX // 2 - 1)
-        grid = np.zeros_like(inside)
-        grid[margin:-margin:STEP_PX, margin:-margin:STEP_PX] = True
-        places = np.argwhere(grid & inside)
-        if len(places) > MAX_ANCHORS:
-            places = places[np.linspace(0, len(places) - 1, MAX_ANCHORS).round().astype(int)]
-        return places
+        return places_in(inside, slice(margin, -margin, STEP_PX), MAX_ANCHORS)
 
 
 def dice(prior: Picture, current: Picture, transform: sitk.Transform) -> float:
@@ -134,6 +129,19 @@ def _coded(prior: Picture, current: Picture, transform: sitk.Transform) -> np.nd
     """Return 0 beyond the current, 1 for its background, 2 for its breast, on prior pixels."""
     coded = sitk.Resample(current.mask + 1, prior.mask, transform, sitk.sitkNearestNeighbor, 0)
     return sitk.GetArrayFromImage(coded)
+
+
+def places_in(inside: np.ndarray, each: slice, most: int) -> np.ndarray:
+    """Return (n, 2) row, column of grid points that are inside; of more than so many, some.
+
+    The grid has these of the rows and of the columns.
+    """
+    grid = np.zeros_like(inside)
+    grid[each, each] = True
+    places = np.argwhere(grid & inside)
+    if len(places) > most:
+        places = places[np.linspace(0, len(places) - 1, most).round().astype(int)]
+    return places
 
 
 def best_moves(

@@ -141,6 +141,10 @@ class Picture:
         """(2,) width and height in mm."""
         return np.array(self.mask.GetSize()) * self.mask.GetSpacing()
 
+    def in_mm(self, places: np.ndarray) -> np.ndarray:
+        """Return (n, 2) x, y in mm of the middles of pixels (n, 2): row, column."""
+        return places[:, ::-1] * self.mask.GetSpacing() + np.array(self.mask.GetOrigin())
+
     @property
     def breast_mm2(self) -> float:
         """How much breast the image shows, in square millimetres."""

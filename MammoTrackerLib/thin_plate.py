@@ -36,17 +36,15 @@ def thin_plate(
         Of the picture's millimetres, before the affine map, sampled every 5 mm; None where it
         would fold the breast or move it far, or the points are too few or on one line.
     """
-    spacing, origin = np.array(prior.mask.GetSpacing()), np.array(prior.mask.GetOrigin())
-    places, moves = (
-        values[anchors.agree][:, ::-1] * spacing for values in (anchors.places, anchors.moves)
-    )
+    places = prior.in_mm(anchors.places[anchors.agree])
+    moves = anchors.moves[anchors.agree][:, ::-1] * prior.mask.GetSpacing()
     extent = np.array(before.shape[::-1]) * before.spacing
     counts = np.ceil(extent / NODE_MM).astype(int) + 1
     x, y = (np.linspace(0, side, count) for side, count in zip(extent, counts, strict=True))
     nodes = np.stack(np.meshgrid(x, y), axis=-1) - before.corner
     for smoothing in SMOOTHINGS:
         try:
-            moved = RBFInterpolator(places + origin, moves, smoothing=smoothing)
+            moved = RBFInterpolator(places, moves, smoothing=smoothing)
         except (ValueError, np.linalg.LinAlgError):  # too few points, or on one line
             return None
         values = moved(nodes.reshape(-1, 2)).reshape(nodes.shape)
