@@ -63,27 +63,22 @@ class Overlay:
         (rows, columns) local contrast.
     prior_breast, current_breast
         (rows, columns) bool.
-    shown
-        (rows, columns) bool: the current shows it.
     """
 
     prior: np.ndarray
     current: np.ndarray
     prior_breast: np.ndarray
     current_breast: np.ndarray
-    shown: np.ndarray
 
     @classmethod
     def of(cls, prior: Picture, current: Picture, transform: sitk.Transform) -> Overlay:
         """Bring the current to the prior by a map of the prior's millimetres to its own."""
         fine = sitk.Resample(current.fine, prior.mask, transform, sitk.sitkLinear, 0)
-        coded = _coded(prior, current, transform)
         return cls(
             sitk.GetArrayFromImage(prior.fine),
             sitk.GetArrayFromImage(fine),
             prior.breast,
-            coded == 2,
-            coded > 0,
+            _coded(prior, current, transform) == 2,
         )
 
     def likeness(self) -> float:
