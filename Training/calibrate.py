@@ -25,7 +25,7 @@ from MammoTrackerLib.memory import keep_freed_memory
 from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
 
-from .manifest import box_of, pairs_of, read_exam, read_manifest
+from .manifest import box_of, is_rejected, pairs_of, read_exam, read_manifest
 from .trust import RIGHT_MM
 
 RIDGE = 1.0
@@ -41,7 +41,8 @@ def collect(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Track every row of a manifest that has a true box, or whose lesion is not there.
 
-    Pairs that cannot be tracked are left out, which is said.
+    So are rows in which a reader rejected the answer, which was wrong: without them, what is left
+    would look better than it is. Pairs that cannot be tracked are left out, which is said.
 
     Returns
     -------
@@ -50,12 +51,12 @@ def collect(
     right : numpy.ndarray
         (n,) bool: the lesion is there, and the answer is at most 3 mm off.
     there : numpy.ndarray
-        (n,) bool: the lesion is there.
+        (n,) bool: the lesion is there, as far as is known.
     went : numpy.ndarray
         (n,) bool: it is not, but others of its pair are, or a reader looked for it.
     """
     values, right, there, went = [], [], [], []
-    pairs = pairs_of(read_manifest(manifest))
+    pairs = pairs_of(read_manifest(manifest, with_rejected=True))
     for rows in progress(pairs, "Tracking", console=Console(stderr=True)):
         try:
             prior = read_exam(manifest.parent, rows[0], "prior")
@@ -73,7 +74,7 @@ def collect(
                 continue
             is_there = is_present(row)
             off = np.inf
-            if is_there:
+            if is_there and not is_rejected(row):
                 off = center_distance(track.box, box_of(row, "current"), current.spacing)
             values.append(evidence(track.candidates, track.registration_box, alignment))
             right.append(off <= RIGHT_MM)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from MammoTrackerLib import Box, Mammogram, MammoTrackerError
+from MammoTrackerLib import Box, Mammogram, MammoTrackerError, Status
+from MammoTrackerLib.command.readers.reviewed import REJECTED
 from MammoTrackerLib.command.tables.cells import is_present, read_box, read_spacing
 from MammoTrackerLib.command.tables.columns import (
     BOX_COLUMNS,
@@ -19,11 +20,14 @@ from MammoTrackerLib.command.tables.rows import read_rows
 Row = dict[str, str]
 
 
-def read_manifest(manifest: Path, needs_truth: bool = True) -> list[Row]:
+def read_manifest(
+    manifest: Path, needs_truth: bool = True, with_rejected: bool = False
+) -> list[Row]:
     """Read a manifest's rows; the images stay on the disk.
 
     Rows without truth are skipped, and counted: those that have no true box although their lesion
-    is present, as in a reviewed table where a reader rejected the answer, or could not tell.
+    is present, as in a reviewed table where a reader rejected the answer (unless these are asked
+    for), or could not tell.
 
     Raises
     ------
@@ -33,7 +37,11 @@ def read_manifest(manifest: Path, needs_truth: bool = True) -> list[Row]:
     rows = list(read_rows(manifest, (*MANIFEST_COLUMNS, *TRUTH_COLUMNS)))
     if not rows:
         raise MammoTrackerError(f"{manifest} has no rows.")
-    known = [row for row in rows if not needs_truth or has_truth(row)]
+    known = [
+        row
+        for row in rows
+        if not needs_truth or has_truth(row) or (with_rejected and is_rejected(row))
+    ]
     if len(known) < len(rows):
         print(
             f"{len(rows) - len(known)} of {len(rows)} rows of {manifest} were skipped, because "
@@ -56,6 +64,12 @@ def has_truth(row: Row) -> bool:
         If its column ``present`` holds something else than 1, 0 or nothing.
     """
     return not is_present(row) or any(row[name] for name in TRUTH_COLUMNS)
+
+
+def is_rejected(row: Row) -> bool:
+    """Whether a reader rejected the box that the tracker showed: it is elsewhere, if at all."""
+    shown = Status.FOUND.value, Status.UNCERTAIN.value
+    return row.get("decision") == REJECTED and row.get("status") in shown
 
 
 def pairs_of(rows: Sequence[Row]) -> list[list[Row]]:

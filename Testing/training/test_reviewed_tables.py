@@ -137,11 +137,11 @@ def test_a_reviewed_table_is_evaluated(reviewed, capsys):
 
 def test_a_reviewed_table_calibrates(reviewed, capsys):
     values, right, there, went = calibrate.collect(reviewed[1], Agreeing())
-    assert values.shape == (4, 7)
-    assert there.tolist() == [True, True, False, True]
-    assert went.tolist() == [False, False, True, False]
-    assert right.tolist()[2] is False
-    assert "3 of 7 rows" in capsys.readouterr().out
+    assert values.shape == (5, 7)
+    assert there.tolist() == [True, True, False, True, True]
+    assert went.tolist() == [False, False, True, False, False]
+    assert right.tolist()[2:4] == [False, False], "what a reader rejected was wrong"
+    assert "2 of 7 rows" in capsys.readouterr().out
     assert len(read_manifest(reviewed[1], needs_truth=False)) == 7
 
 
