@@ -85,6 +85,13 @@ class Alignment:
         columns, rows = self.current_breast.shape[::-1] * np.asarray(self.current_factor)
         return int(columns), int(rows)
 
+    def fits(self, prior: Mammogram, current: Mammogram) -> bool:
+        """Whether these have the sizes and spacings of the two that were aligned."""
+        shown = tuple(np.floor_divide(current.size, self.current_factor).tolist())
+        known = self.prior_size, self.current_breast.shape[::-1]
+        spacings = self.prior_spacing, self.current_spacing
+        return (known, spacings) == ((prior.size, shown), (prior.spacing, current.spacing))
+
     def map_points(self, points: np.ndarray) -> np.ndarray:
         """Map (n, 2) x, y pixels of the prior to (n, 2) pixels of the current.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from .box import Box
 from .breast import breast_share
 from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, probability, rival_share
+from .errors import MammoTrackerError
 from .global_search import Alignment, align
 from .local_search import Layers, search
 from .mammogram import Mammogram
@@ -143,7 +144,7 @@ class LesionTracker:
         Raises
         ------
         MammoTrackerError
-            If the pair or a box cannot be right.
+            If the pair, a box or the alignment cannot be right.
         """
         if not force:
             check_pair(prior, current)
@@ -152,6 +153,10 @@ class LesionTracker:
         self.load()
         if alignment is None:
             alignment = align(prior, current)
+        elif not alignment.fits(prior, current):
+            raise MammoTrackerError(
+                "The alignment is of another pair: align these two mammograms, or give none."
+            )
         prepared = self._prepared  # which another thread may replace
         pair = alignment, weakref.ref(prior), weakref.ref(current)
         if prepared is None or prepared[0] != pair:

@@ -105,6 +105,15 @@ def test_a_pair_is_looked_at_also_where_it_is_given_another_ones_alignment(
     assert after.box.center[1] - before.box.center[1] == pytest.approx(40, abs=10)
 
 
+def test_an_alignment_of_images_of_another_size_is_refused(tracker, prior, follow_up):
+    alignment, current = align(prior, follow_up.mammogram), follow_up.mammogram
+    cropped = Mammogram(current.pixels[:-400], current.spacing)
+    finer = Mammogram(current.pixels, 0.9 * current.spacing[0])
+    for pair in ((prior, cropped), (prior, finer), (cropped, current), (finer, current)):
+        with pytest.raises(MammoTrackerError, match="of another pair"):
+            tracker.track(*pair, [FILM_LESION], alignment)
+
+
 def test_a_tracker_that_was_used_goes_to_another_process(tracker, tracks, prior, follow_up):
     """As joblib and Dask send it, with the functions of a notebook."""
     sent = pickle.loads(pickle.dumps(tracker))
