@@ -11,7 +11,7 @@ from ..errors import MammoTrackerError
 from ..growth import DAYS_A_YEAR
 from ..mammogram import Header
 from ..pair import image_key, special
-from .nodes import VOLUME, attribute, set_attribute
+from .nodes import PREFIX, VOLUME, attribute, referenced, set_attribute
 from .volumes import READ_FROM, header_of
 
 _SAME = ("patient_id", "laterality", "view")
@@ -124,11 +124,18 @@ def choose_exam(volume, chosen: bool, pair: Sequence = ()) -> None:
     """Keep with the volume whether the user wants lesions to be followed on it.
 
     Chosen beside the exams of a pair, it leaves the series of others with which it was followed.
+    Its clones, which get all of its attributes, are not chosen with it.
     """
     set_attribute(volume, "Followed", "yes" if chosen else "no")
+    volume.SetNodeReferenceID(f"{PREFIX}Chosen", volume.GetID())
     if chosen and pair and attribute(volume, "Series") not in _series_names(pair):
         for name in ("Series", "Year"):
             set_attribute(volume, name, "")
+
+
+def _is_followed(volume) -> bool:
+    own = referenced(volume, "Chosen") in (volume, None)  # not that of which it is a clone
+    return own and attribute(volume, "Followed") == "yes"
 
 
 def _series_names(pair: Sequence) -> set[str]:
@@ -162,7 +169,7 @@ def series_of(pair: Sequence, volumes: Iterable) -> list:
         volume
         for volume in like
         if volume in pair
-        or (attribute(volume, "Followed") == "yes" and attribute(volume, "Series") in names)
+        or (_is_followed(volume) and attribute(volume, "Series") in names)
         or (volume in proposed and attribute(volume, "Followed") != "no")
     ]
     # A pair that the user forces shows two breasts or views, if one believes the headers.

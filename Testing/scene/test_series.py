@@ -161,6 +161,25 @@ def test_exams_of_which_some_files_are_gone_keep_their_places(scene, add):
     assert bridge.dates_of([*exams, new]) == [None] * 4 + [bridge.header_of(new).date]
 
 
+def test_a_clone_joins_a_series_only_if_the_user_wants_it(scene, add, tmp_path):
+    pair = [add(name, StudyDate=f"20{20 + n}0301") for n, name in enumerate("ab")]
+    bridge.keep_series(pair)
+    volumes = slicer.vtkSlicerVolumesLogic()
+    volumes.SetMRMLScene(scene)
+    clone = volumes.CloneVolume(scene, pair[0], "clone")
+    assert bridge.exams_like(pair[1], all_volumes(scene)) == [pair[0], clone, pair[1]]
+    assert bridge.series_of(pair, all_volumes(scene)) == pair
+    scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    bridge.choose_exam(clone, True, pair)
+    assert bridge.series_of(pair, all_volumes(scene)) == [pair[0], clone, pair[1]]
+    for volume in pair:
+        scene.RemoveNode(volume)
+    scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)  # beside the clone, which has an ID of it
+    read = [volume for volume in all_volumes(scene) if volume is not clone]
+    pair = [scene.GetFirstNodeByName(name) for name in "ab"]
+    assert len(read) == 3 and bridge.series_of(pair, read) == pair
+
+
 def test_a_forced_pair_is_a_series_of_its_own(scene, add):
     left = add("l", StudyDate="20230301")
     right = add("r", ImageLaterality="R", StudyDate="20210301")
