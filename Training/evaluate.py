@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError, Status
+from MammoTrackerLib.command.readers.reviewed import ACCEPTED
 from MammoTrackerLib.command.scores import (
     WRONG_MM,
     Lesion,
     by_kind,
     draw_success,
+    print_accepted,
     print_found,
     print_scores,
     rated,
@@ -228,6 +230,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             f"{PAPER_RANKING}: the paper's full pipeline, the box of the best product of both "
             "scores."
         )
+        print_accepted(sum(row.get("decision") == ACCEPTED for row, _ in tracked))
         if SIAMFC not in trackers:
             print(f"{SIAMFC} is left out: give its weights by --siamfc.")
         print_differences(console, there, methods)

@@ -18,6 +18,7 @@ from .scores import (
     check_plot,
     draw_success,
     lesion_of,
+    print_accepted,
     print_scores,
     print_statuses,
 )
@@ -133,11 +134,7 @@ def print_evaluation(
             f"{len(answers.unused)} rows of the results were skipped, because {manifest} does not "
             "have them."
         )
-    if counts["accepted"]:
-        print(
-            f"{counts['accepted']} true boxes are the tracker's own, which a reader accepted: of "
-            "these, overlap and distance say nothing."
-        )
+    print_accepted(counts["accepted"])
     if counts["rejected"]:
         print(
             f"{counts['rejected']} answers were called found, and a reader rejected them: wrong "

@@ -160,6 +160,15 @@ def print_scores(
     print_what_intervals_are(lesions)
 
 
+def print_accepted(count: int) -> None:
+    """Say how many true boxes are answers that a reader accepted, if any are."""
+    if count:
+        print(
+            f"{count} true boxes are the tracker's own, which a reader accepted: of these, overlap "
+            "and distance say nothing."
+        )
+
+
 def rated(
     lesions: Sequence[Lesion],
     method: str,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command_line import read_table, write_table
 from made_up_embed import Embed
-from made_up_test_set import LESION, SPACING, StandIn, breast
+from made_up_test_set import LESION, SPACING, StandIn, breast, run_evaluate
 from tiny_training import KERAS_WARNINGS, TINY, parsed
 
 from MammoTrackerLib import Box, Mammogram
@@ -133,6 +133,10 @@ def test_a_reviewed_table_is_evaluated(reviewed, capsys):
     assert "3 rows were skipped, because they have no true box" in said
     assert "1 rows of the results were skipped" in said
     assert "3 lesions, 3 patients" not in said and "3 lesions, 2 patients" in said
+
+
+def test_of_accepted_boxes_it_is_said_that_they_are_the_trackers_own(reviewed):
+    assert "2 true boxes are the tracker's own" in run_evaluate(reviewed[1])
 
 
 def test_a_reviewed_table_calibrates(reviewed, capsys):
