@@ -16,6 +16,7 @@ from MammoTrackerLib.reading.embed import (
     ZERO,
     Unusable,
     check_image,
+    distinct_rois,
     image_key,
     is_on_side,
     read_finding,
@@ -40,6 +41,11 @@ class Image:
     view: str
     rois: tuple[tuple[float, ...], ...] = ()  # (x0, y0, x1, y1) in the pixels of EMBED's PNG
     primary: tuple[bool, ...] = ()  # whether each was marked on this image (match_level 1)
+
+    @property
+    def lesions(self) -> list[int]:
+        """The places of the ROIs of a lesion each; others mark one of these lesions again."""
+        return distinct_rois(self.rois, self.primary)
 
 
 def _read_images(
@@ -105,10 +111,12 @@ def _with_boxes(
             if isinstance(image, str):
                 raise Unusable("its image is not usable", image)
             if item.box is None:
-                if item.roi is None and len(image.rois) > 1:
-                    raise Unusable("no box, and several ROIs: give the number", "")
-                number = item.roi or 1
-                if not 1 <= number <= len(image.rois) or item.roi == 0:
+                number = item.roi
+                if number is None:
+                    if len(image.lesions) > 1:
+                        raise Unusable("no box, and several ROIs: give the number", "")
+                    number = next(iter(image.lesions), 0) + 1
+                if not 1 <= number <= len(image.rois):
                     raise Unusable("no box, and no such ROI", "")
                 item = replace(item, box=image.rois[number - 1])
             by_case[item.case].append(item)
@@ -140,7 +148,7 @@ def _linked_rois(
         cases[image.patient, image.laterality, image.view].add(item.case)
     with_rois = [image for image in images.values() if isinstance(image, Image) and image.rois]
     for image in with_rois:
-        counts[image.exam, image.laterality, image.view] += len(image.rois)
+        counts[image.exam, image.laterality, image.view] += len(image.lesions)
     linked = []
     for image in with_rois:
         here = cases[image.patient, image.laterality, image.view]
@@ -150,10 +158,11 @@ def _linked_rois(
             reason = "ROI of no case: no annotation in this breast and view"
         elif len(here) > 1 or counts[image.exam, image.laterality, image.view] > 1:
             reason = "ROI of an unclear case: name it in the annotations"
-        elif not image.primary[0]:
+        elif not image.primary[image.lesions[0]]:
             reason = "ROI carried over from another image: name it in the annotations"
         else:
-            linked.append(Annotation("metadata", image.row, *here, image.key, image.rois[0]))
+            box = image.rois[image.lesions[0]]
+            linked.append(Annotation("metadata", image.row, *here, image.key, box))
             continue
         skipped.add("metadata", image.row, image.key, reason)
     return linked

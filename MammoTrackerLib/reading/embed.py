@@ -24,6 +24,7 @@ LESION_TYPES = tuple(TYPE_COLUMNS)
 CLINICAL_COLUMNS = ("acc_anon", "side", *(c for columns in TYPE_COLUMNS.values() for c in columns))
 NO_ROI = ("", "()", "[]")
 ZERO = ("", "0", "0.0")
+ONE_LESION_IOU = 0.5
 _MIRRORED_VIEWS = ("CC", "ML", "MLO")
 
 Corners = tuple[float, float, float, float]
@@ -102,6 +103,19 @@ def read_rois(
         detail = f"{len(boxes)} boxes, num_roi {count}, match_level {levels}"
         raise Unusable("ROI_coords, num_roi and match_level disagree", detail)
     return boxes, primary
+
+
+def distinct_rois(boxes: Sequence[Corners], primary: Sequence[bool]) -> list[int]:
+    """Return the places of an image's ROIs that mark another lesion than those returned before.
+
+    EMBED has many a lesion twice on an image: marked on it and on its synthetic view, or drawn
+    anew. Those marked on this image come first.
+    """
+    kept: list[int] = []
+    for k in sorted(range(len(boxes)), key=lambda k: not primary[k]):
+        if all(Box(*boxes[k]).iou(Box(*boxes[other])) < ONE_LESION_IOU for other in kept):
+            kept.append(k)
+    return kept
 
 
 def check_image(cells: dict[str, str], spot_views: bool = False) -> None:

@@ -61,6 +61,17 @@ def test_a_roi_is_named_by_its_number(embed):
     assert_on_the_square(embed, embed.pairs()[0])
 
 
+def test_a_roi_that_marks_the_same_lesion_again_needs_no_number(embed):
+    for exam in (1, 2):
+        key = embed.image(exam=exam, num_roi=2, match_level="[2, 1]")
+        embed.metadata[-1]["ROI_coords"] = "((19, 9, 31, 24), (20, 8, 30, 20))"
+    blank = dict.fromkeys(("x0", "y0", "x1", "y1", "layout"), "")
+    embed.annotate("a", key, **blank)  # the other one's joins by itself
+    assert embed.run() == 0
+    assert len(embed.pairs()) == 2 and not embed.reasons()
+    assert_on_the_square(embed, embed.pairs()[0])
+
+
 def skip_cases():
     """Yield how to spoil a row of a good tree, and what has to be listed."""
     image_is_out = ("annotations", "its image is not usable")
@@ -97,7 +108,7 @@ def skip_cases():
 
     def two_rois(embed, roi):
         no_box(embed, roi)
-        boxes = "((20, 8, 30, 20), (20, 8, 31, 21))"
+        boxes = "((20, 8, 30, 20), (40, 8, 51, 21))"
         embed.metadata[0].update(ROI_coords=boxes, num_roi="2.0", match_level="[1, 1]")
 
     several = "no box, and several ROIs: give the number"

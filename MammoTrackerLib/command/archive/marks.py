@@ -224,13 +224,17 @@ class Marks:
             if not added.rowcount:
                 continue
             try:
-                found = embed.read_rois(cells["ROI_coords"], cells["num_roi"], cells["match_level"])
+                boxes, primary = embed.read_rois(
+                    cells["ROI_coords"], cells["num_roi"], cells["match_level"]
+                )
             except embed.Unusable as problem:
                 self.left_out[f"of EMBED: {problem.args[0]}"] += 1
                 continue
-            for box, is_primary in zip(*found, strict=True):
-                if is_primary:
-                    rois.setdefault(image, []).append((embed.whole(cells["acc_anon"]), box))
+            distinct = embed.distinct_rois(boxes, primary)
+            self.left_out["again on one image"] += len(boxes) - len(distinct)
+            for k in distinct:
+                if primary[k]:
+                    rois.setdefault(image, []).append((embed.whole(cells["acc_anon"]), boxes[k]))
                 else:
                     self.left_out["of EMBED: carried over from another image"] += 1
         return rois

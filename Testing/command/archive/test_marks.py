@@ -97,6 +97,17 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
     }
 
 
+def test_a_lesion_that_is_marked_twice_on_an_image_is_one(tmp_path, capsys):
+    """As most of the lesions in the public notebook of EMBED that have two ROIs."""
+    embed, again, other = Embed(tmp_path / "images"), (9, 19, 22, 33), (10, 2, 22, 12)
+    embed.exam(1, 2012, coordinates(again, ROI, other), "[2, 1, 1]")
+    embed.exam(1, 2014)
+    rows = run(embed, [{"acc_anon": "201201", "side": "L"}], tmp_path)
+    assert [float(row["prior_y0"]) for row in rows] == [20, 2]
+    counted = {row[1]: int(row[0]) for row in cells(capsys.readouterr().out) if row[0].isdigit()}
+    assert counted == {"again on one image": 1}
+
+
 def test_a_cohort_may_be_in_a_folder_of_another_name(tmp_path):
     embed = Embed(tmp_path / "images")
     embed.exam(1, 2012, coordinates(ROI), "[1]")
