@@ -21,6 +21,8 @@ TYPE_COLUMNS = {
     "calcification": ("calcfind", "calcdistri"),
 }
 LESION_TYPES = tuple(TYPE_COLUMNS)
+_NO_MASS = ("A", "B", "F", "Q", "S", "T", "V")
+"""What massshape says of asymmetries and architectural distortions, by EMBED's legend."""
 CLINICAL_COLUMNS = ("acc_anon", "side", *(c for columns in TYPE_COLUMNS.values() for c in columns))
 NO_ROI = ("", "()", "[]")
 ZERO = ("", "0", "0.0")
@@ -153,6 +155,8 @@ def read_finding(cells: dict[str, str]) -> tuple[str, str, set[str]]:
     """
     if cells["side"] not in ("L", "R", "B", ""):
         raise Unusable("unknown side", cells["side"])
+    if cells["massshape"] in _NO_MASS:
+        cells = cells | {"massshape": ""}
     kinds = {kind for kind, names in TYPE_COLUMNS.items() if any(cells[n] for n in names)}
     return whole(cells["acc_anon"]), cells["side"], kinds
 

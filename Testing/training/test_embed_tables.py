@@ -198,6 +198,13 @@ def test_what_is_not_used_is_listed_with_its_reason(embed, capsys, spoil, expect
         (
             lambda e: (
                 [row.update(lesion_type="") for row in e.annotations[:2]],
+                e.finding(1, "L", massshape="F"),  # focal asymmetry
+            ),
+            "neither mass nor",
+        ),
+        (
+            lambda e: (
+                [row.update(lesion_type="") for row in e.annotations[:2]],
                 e.finding(1, "L", massshape="O", calcfind="A"),
             ),
             "both mass and",

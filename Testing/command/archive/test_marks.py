@@ -75,6 +75,7 @@ def test_rois_are_mirrored_typed_and_only_those_that_were_marked_there(tmp_path,
         {"acc_anon": "201201.0", "side": "L", "massshape": "O"},
         {"acc_anon": "201202", "side": "L", "massshape": "O"},
         {"acc_anon": "201202", "side": "B", "calcfind": "A"},
+        {"acc_anon": "201202", "side": "R", "massshape": "S"},  # asymmetry
         {"acc_anon": "201203", "side": "", "calcfind": "A"},
         {"acc_anon": "201203", "side": "R", "massshape": "O"},
     ]
