@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from MammoTrackerLib.box import Box
+from MammoTrackerLib.breast import breast_share
 from MammoTrackerLib.command.tables.cells import is_present, read_box, read_spacing
 from MammoTrackerLib.command.tables.columns import (
     IMAGE_COLUMNS,
@@ -36,6 +37,7 @@ from MammoTrackerLib.mammogram import Mammogram
 from MammoTrackerLib.pair import check_box_on, check_pair
 from MammoTrackerLib.patches import PatchFrame
 from MammoTrackerLib.settings import Settings
+from MammoTrackerLib.tracker import MIN_BREAST
 
 from .synthetic_scenes import Scene
 
@@ -166,19 +168,29 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
             result.append(pair)
             continue
         point = next(points)
-        problem = _problem(pair, images, settings)
+        problem = _problem(pair, files, images, settings)
         result.append(problem or Lesion(*files, *pair, point, matrix))
     return result
 
 
 def _problem(
-    boxes: tuple[Box, Box | None], images: Sequence[tuple[tuple, tuple]], settings: Settings
+    boxes: tuple[Box, Box | None],
+    files: Sequence[Path],
+    images: Sequence[tuple[tuple, tuple]],
+    settings: Settings,
 ) -> str:
     """Say what is wrong with the boxes of a row, on images of these sizes and spacings."""
     try:
-        for box, image, name in zip(boxes, images, ("the prior", "the current"), strict=True):
-            if box is not None:
-                check_box_on(box, *image, name)
+        names = "the prior", "the current"
+        for box, file, image, name in zip(boxes, files, images, names, strict=True):
+            if box is None:
+                continue
+            check_box_on(box, *image, name)
+            seen = read_layers(file)
+            if seen.breast.any() and (
+                breast_share(box, seen.breast, seen.breast_factor) < MIN_BREAST
+            ):
+                return f"There is no breast in the box on {name}: it may be of a mirrored image."
     except MammoTrackerError as error:
         return str(error)
     if boxes[0].longest_side(images[0][1]) > settings.max_lesion_mm:

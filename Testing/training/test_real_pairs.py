@@ -42,18 +42,20 @@ def test_real_pairs(tmp_path: Path, moved_pair, monkeypatch: pytest.MonkeyPatch,
         {}, {"lesion_id": 2, "present": 0, "current_x0": ""}, {"prior": "nowhere.png"},
         {"current_x0": ""}, {"prior_x1": 400, "prior_x0": 10},
         {"prior_x0": 9000, "prior_x1": 9060}, {"current_y0": -60, "current_y1": -10},
+        {"current_x0": 293, "current_x1": 328},
     ])  # fmt: skip
     arguments = parsed(*TINY, "--pairs", str(manifest), "--run", str(tmp_path / "run"), "--batch=2")
     settings = program.settings_of(arguments)
     pairs = RealPairs.prepare(arguments, settings)
-    assert "5 of 7 rows cannot be used" in capsys.readouterr().out
+    assert "6 of 8 rows cannot be used" in capsys.readouterr().out
     rows = read_table(tmp_path / "run" / "skipped.csv")
     skipped = {row["row"]: row["reason"] for row in rows}
-    assert sorted(skipped) == ["4", "5", "6", "7", "8"]
+    assert sorted(skipped) == ["4", "5", "6", "7", "8", "9"]
     assert "nowhere.png" in skipped["4"]
     assert "current_x0" in skipped["5"]
     assert "longer" in skipped["6"]
     assert "outside the prior" in skipped["7"] and "outside the current" in skipped["8"]
+    assert "no breast in the box on the current" in skipped["9"]
 
     assert pairs.steps_per_epoch == 1
     for step in range(4):
