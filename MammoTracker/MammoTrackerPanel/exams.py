@@ -275,7 +275,8 @@ class Exams(VTKObservationMixin):
             doubts += self._remarks if self._remarked == self.series else []
             doubts += self._doubts()
             doubts += self._unordered()
-            ui.pairLabel.text = "\n".join(doubts or [self._summary()]) + self._hidden()
+            doubts = list(dict.fromkeys(doubts)) or [self._summary()]
+            ui.pairLabel.text = "\n".join(doubts) + self._hidden()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
         ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
         canSwap = "dates" in kinds or self.isSeries

@@ -85,7 +85,8 @@ class Tracking:
         images = scene.mammogram_of(prior), scene.mammogram_of(current)
         self._rois, self._volumes = rois, [prior, current]
         problems = pair_problems(*images)
-        self._remarks = [problem.message for problem in problems if problem.kind == "file"]
+        # What only the images tell: the headers' problems are said already.
+        self._remarks = [p.message for p in problems if p.kind in ("file", "image")]
         self.process.track(*images, boxes, force=self._exams.isForced)
 
     def _follow(self, rois: list) -> None:

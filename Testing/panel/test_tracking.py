@@ -211,6 +211,15 @@ def test_what_was_guessed_of_a_file_is_said_beside_the_exams(panel, shell, pair,
         assert f"Of the {exam}: It was guessed." in panel.ui.pairLabel.text
 
 
+def test_two_exams_that_are_one_image_are_said_also_where_no_header_tells_it(panel, shell, pair):
+    from slicer.util import arrayFromVolume, updateVolumeFromArray
+
+    prior, current, _lesion = pair
+    updateVolumeFromArray(current, arrayFromVolume(prior))
+    track(panel, shell)
+    assert panel.ui.pairLabel.text.count("Prior and current are one image") == 1
+
+
 def test_what_was_guessed_of_the_files_of_a_series_is_said(panel, shell, series, monkeypatch):
     import slicer
 
