@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from MammoTrackerLib import LesionTracker, MammoTrackerError
 from MammoTrackerLib.command.readers.reviewed import NOT_THERE
@@ -26,6 +27,7 @@ from MammoTrackerLib.metrics import center_distance
 from MammoTrackerLib.networks.card import WEIGHTS, read_card, write_card
 
 from .manifest import box_of, is_rejected, pairs_of, read_exam, read_manifest
+from .methods import wrong_currents
 from .trust import RIGHT_MM
 
 RIDGE = 1.0
@@ -37,12 +39,13 @@ MIN_FOUND, WORTH_A_LOOK = 0.8, 0.3
 
 
 def collect(
-    manifest: Path, tracker: LesionTracker
+    manifest: Path, tracker: LesionTracker, wrong_pairs: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Track every row of a manifest that has a true box, or whose lesion is not there.
 
     So are rows in which a reader rejected the answer, which was wrong: without them, what is left
-    would look better than it is. Pairs that cannot be tracked are left out, which is said.
+    would look better than it is. Pairs that cannot be tracked are left out, which is said. With
+    `wrong_pairs` every prior gets the current of another patient, where no lesion is.
 
     Returns
     -------
@@ -56,11 +59,12 @@ def collect(
         (n,) bool: it is not, but others of its pair are, or a reader looked for it.
     """
     values, right, there, went = [], [], [], []
-    pairs = pairs_of(read_manifest(manifest, with_rejected=True))
-    for rows in progress(pairs, "Tracking", console=Console(stderr=True)):
+    pairs = pairs_of(read_manifest(manifest, not wrong_pairs, with_rejected=True))
+    both = list(zip(pairs, wrong_currents(pairs) if wrong_pairs else pairs, strict=True))
+    for rows, other in progress(both, "Tracking", console=Console(stderr=True)):
         try:
             prior = read_exam(manifest.parent, rows[0], "prior")
-            current = read_exam(manifest.parent, rows[0], "current")
+            current = read_exam(manifest.parent, other[0], "current")
             alignment = align(prior, current)
             boxes = [box_of(row, "prior") for row in rows]
             tracks = tracker.track(prior, current, boxes, alignment, force=True)
@@ -68,11 +72,13 @@ def collect(
             print(f"Pair {rows[0]['pair_id']} is left out: {error}", file=sys.stderr)
             continue
         # A reader who says that a lesion is not there says it of the right pair.
-        is_pair = any(is_present(row) or row.get("decision") == NOT_THERE for row in rows)
+        is_pair = not wrong_pairs and any(
+            is_present(row) or row.get("decision") == NOT_THERE for row in rows
+        )
         for row, track in zip(rows, tracks, strict=True):
             if not track.candidates:
                 continue
-            is_there = is_present(row)
+            is_there = not wrong_pairs and is_present(row)
             off = np.inf
             if is_there and not is_rejected(row):
                 off = center_distance(track.box, box_of(row, "current"), current.spacing)
@@ -116,7 +122,7 @@ def regression(values: np.ndarray, true: np.ndarray, weights: np.ndarray) -> np.
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sign * (scaled @ w)
         penalty = RIDGE * np.concatenate([[0.0], w[1:]])
-        slope = -(weights * sign / (1 + np.exp(margin))) @ scaled
+        slope = -(weights * sign * expit(-margin)) @ scaled
         return weights @ np.logaddexp(0, -margin) + penalty @ w / 2, slope + penalty
 
     return minimize(loss, np.zeros(len(EVIDENCE)), jac=True).x / scale
@@ -138,15 +144,10 @@ def thresholds(
     Raises
     ------
     MammoTrackerError
-        If no lesion is there, or all are: then nothing tells what is wrong to call found.
+        If no lesion is there.
     """
     if not there.any():
         raise MammoTrackerError("The manifests have no lesion that is there: none can be found.")
-    if there.all():
-        raise MammoTrackerError(
-            "The manifests have no lesion that is not there, so that everything would be called "
-            "found: add rows with present 0, such as pairs of two women (make_pairs --wrong)."
-        )
     order = np.argsort(-chance)
     wrong = np.cumsum((~right * weights)[order]) / np.cumsum(weights[order])
     absent, gone = (
@@ -204,6 +205,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
         if not len(right):
             raise MammoTrackerError("Nothing was looked for in the manifests: check their boxes.")
+        if (there | went).all():  # else many pairs that are none would be called found
+            print("There is no pair of two women: each prior gets another woman's current, too.")
+            parts += [collect(manifest, tracker, True) for manifest in arguments.manifests]
+            values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
         weights = weights_of(there, went, arguments.went)
         coefficients = fit(values, right, went, weights)
         chance = probability(values, coefficients)

@@ -41,7 +41,7 @@ def test_tracking_weights_alone_have_no_probability_to_fit(tracking_alone: Path,
 
 
 def test_manifests_without_any_evidence_are_said(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(calibrate, "read_manifest", lambda path, **_: [])
+    monkeypatch.setattr(calibrate, "read_manifest", lambda *_, **__: [])
     values, *flags = calibrate.collect(tmp_path, None)
     assert values.shape == (0, len(EVIDENCE)) and all(flag.dtype == bool for flag in flags)
     assert calibrate.main([str(tmp_path / "m.csv"), "--weights", str(WEIGHTS)]) == 2
@@ -56,7 +56,7 @@ def test_a_pair_that_cannot_be_tracked_is_left_out_and_said(tmp_path: Path, monk
         asked.append(row["pair_id"])
         raise MammoTrackerError("It cannot be read.")
 
-    monkeypatch.setattr(calibrate, "read_manifest", lambda path, **_: rows)
+    monkeypatch.setattr(calibrate, "read_manifest", lambda *_, **__: rows)
     monkeypatch.setattr(calibrate, "pairs_of", lambda rows: [[row] for row in rows])
     monkeypatch.setattr(calibrate, "read_exam", read_exam)
     values, *_ = calibrate.collect(tmp_path, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from MammoTrackerLib.command.cli import main
 from MammoTrackerLib.command.readers.reviewed import REVIEWED_COLUMNS
 from MammoTrackerLib.command.simulate import write_dicom
 from MammoTrackerLib.command.tables.columns import BOX_COLUMNS, RESULT_COLUMNS, TRUTH_COLUMNS
+from MammoTrackerLib.networks.card import WEIGHTS
 from MammoTrackerLib.reading.embed import CLINICAL, METADATA
 from Training import calibrate, program
 from Training.manifest import read_manifest
@@ -39,6 +41,14 @@ def moved(exam: int) -> Box:
 
 class Agreeing(StandIn):
     """With what the registration says of each candidate, as the tracker's own have."""
+
+    has_similarity = True
+
+    def __init__(self, weights: Path | None = None) -> None:
+        super().__init__()
+
+    def load(self) -> Agreeing:
+        return self
 
     def track(self, *arguments, **more):
         return [
@@ -147,6 +157,17 @@ def test_a_reviewed_table_calibrates(reviewed, capsys):
     assert right.tolist()[2:4] == [False, False], "what a reader rejected was wrong"
     assert "2 of 7 rows" in capsys.readouterr().out
     assert len(read_manifest(reviewed[1], needs_truth=False)) == 7
+
+
+def test_where_no_pair_is_wrong_others_are_made(reviewed, tmp_path, monkeypatch, capsys):
+    """Without them, most pairs of two women could be called found."""
+    shutil.copy(WEIGHTS / "weights.json", tmp_path)
+    monkeypatch.setattr(calibrate, "LesionTracker", Agreeing)
+    assert calibrate.main([str(reviewed[1]), "--weights", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "another woman's current" in said and "12 lesions, 4 there" in said
+    values, *flags = calibrate.collect(reviewed[1], Agreeing(), wrong_pairs=True)
+    assert len(values) == 7 and not np.any(flags)
 
 
 def test_a_reviewed_table_trains(reviewed, tmp_path, capsys):
