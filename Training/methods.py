@@ -93,14 +93,18 @@ def track_pair(
 
 
 def wrong_currents(pairs: Sequence[list[Row]]) -> Iterator[list[Row]]:
-    """Yield, for each pair, the next one of another patient (or with another ``pair_id``).
+    """Yield, for each pair, the next one of another patient.
 
     Raises
     ------
     MammoTrackerError
-        If there is no other.
+        If there is no other, or a patient is not known.
     """
-    whose = [pair[0].get("patient") or pair[0]["pair_id"] for pair in pairs]
+    whose = [pair[0].get("patient") for pair in pairs]
+    if not all(whose):
+        raise MammoTrackerError(
+            "Wrong pairs need the column patient, since two pairs may be of one woman: fill it."
+        )
     for number in range(len(pairs)):
         others = chain(range(number + 1, len(pairs)), range(number))
         other = next((k for k in others if whose[k] != whose[number]), None)

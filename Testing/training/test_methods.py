@@ -31,6 +31,9 @@ def test_wrong_pairs_are_of_other_patients(test_set: Path) -> None:
     assert currents == ["2_current.png", "2_current.png", "3_current.png", "0_current.png"]
     with pytest.raises(MammoTrackerError, match="two patients"):
         list(methods.wrong_currents(pairs[:2]))
+    unknown = [[row | {"patient": ""} for row in rows] for rows in pairs]
+    with pytest.raises(MammoTrackerError, match="the column patient"):
+        list(methods.wrong_currents(unknown))
 
 
 def test_pair_that_cannot_be_read_has_failed(test_set: Path) -> None:
