@@ -10,6 +10,7 @@ from pathlib import Path
 from MammoTrackerLib.reading.embed import (
     CLINICAL,
     CLINICAL_COLUMNS,
+    LEVELS,
     METADATA,
     METADATA_COLUMNS,
     NO_ROI,
@@ -39,8 +40,9 @@ class Image:
     date: str
     laterality: str
     view: str
-    rois: tuple[tuple[float, ...], ...] = ()  # (x0, y0, x1, y1) in the pixels of EMBED's PNG
+    rois: tuple[tuple[float, ...], ...] = ()  # (x0, y0, x1, y1)
     primary: tuple[bool, ...] = ()  # whether each was marked on this image (match_level 1)
+    layout: str = "embed_png"  # whose pixels the ROIs are in
 
     @property
     def lesions(self) -> list[int]:
@@ -59,7 +61,7 @@ def _read_images(
     others = 0
     for row, cells in read_table(path, METADATA_COLUMNS):
         key = image_key(cells["anon_dicom_path"])
-        roi_cells = [cells[name] for name in ("ROI_coords", "num_roi", "match_level")]
+        roi_cells = [cells.get(name) for name in ("ROI_coords", "num_roi", LEVELS)]
         has_roi = roi_cells[0] not in NO_ROI or roi_cells[1] not in ZERO
         if not has_roi and key not in wanted:
             others += 1
@@ -81,7 +83,7 @@ def _read_images(
         images[key] = Image(
             row, key, whole(cells["empi_anon"]), whole(cells["acc_anon"]),
             cells["study_date_anon"], cells["ImageLateralityFinal"],
-            cells["ViewPosition"].upper(), *rois,
+            cells["ViewPosition"].upper(), *rois, "embed_png" if LEVELS in cells else "dicom",
         )  # fmt: skip
     return images, others
 
@@ -118,7 +120,7 @@ def _with_boxes(
                     number = next(iter(image.lesions), 0) + 1
                 if not 1 <= number <= len(image.rois):
                     raise Unusable("no box, and no such ROI", "")
-                item = replace(item, box=image.rois[number - 1])
+                item = replace(item, box=image.rois[number - 1], layout=image.layout)
             by_case[item.case].append(item)
         except Unusable as problem:
             skipped.add(item.table, item.row, item.key, *problem.args)
@@ -162,7 +164,7 @@ def _linked_rois(
             reason = "ROI carried over from another image: name it in the annotations"
         else:
             box = image.rois[image.lesions[0]]
-            linked.append(Annotation("metadata", image.row, *here, image.key, box))
+            linked.append(Annotation("metadata", image.row, *here, image.key, box, image.layout))
             continue
         skipped.add("metadata", image.row, image.key, reason)
     return linked

@@ -16,6 +16,11 @@ METADATA_COLUMNS = (
     "empi_anon acc_anon study_date_anon anon_dicom_path FinalImageType ImageLateralityFinal "
     "ViewPosition spot_mag num_roi ROI_coords match_level"
 ).split()
+LEVELS = "match_level"
+"""The column that EMBED's newer tables lack: their ROIs are in the pixels of the DICOM file, those
+of the others in the pixels of EMBED's PNG."""
+_OF_NEWER = "num_ROI"
+"""What these call num_roi, by which they are known."""
 TYPE_COLUMNS = {
     "mass": ("massshape", "massmargin", "massdens"),
     "calcification": ("calcfind", "calcdistri"),
@@ -40,6 +45,8 @@ class Unusable(Exception):
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each row's number (the header is 1) and the named cells, one row in memory.
 
+    Rows of EMBED's newer tables are without `LEVELS`.
+
     Raises
     ------
     MammoTrackerError
@@ -49,13 +56,16 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            missing = [name for name in columns if name not in header]
+            own = {name: name for name in columns}
+            if _OF_NEWER in header:
+                own = {n: _OF_NEWER if n == "num_roi" else n for n in columns if n != LEVELS}
+            missing = [name for name in own.values() if name not in header]
             if missing:
                 raise MammoTrackerError(
                     f"{path.name} lacks the column{'s' * (len(missing) > 1)} "
                     f"{', '.join(missing)}: give the whole table, with its header line."
                 )
-            places = [(name, header.index(name)) for name in columns]
+            places = [(name, header.index(known)) for name, known in own.items()]
             for row, cells in enumerate(reader, 2):
                 cells += [""] * (len(header) - len(cells))
                 yield row, {name: cells[place].strip() for name, place in places}
@@ -77,14 +87,15 @@ def image_key(path: str) -> str:
 
 
 def read_rois(
-    coordinates: str, count: str, levels: str
+    coordinates: str, count: str, levels: str | None
 ) -> tuple[tuple[Corners, ...], tuple[bool, ...]]:
-    """Read ROI_coords (ymin, xmin, ymax, xmax each), num_roi and match_level.
+    """Read ROI_coords (ymin, xmin, ymax, xmax each), num_roi and match_level, if there is one.
 
     Returns
     -------
     boxes, primary
-        In the pixels of EMBED's PNG; and whether each was marked on this image (match_level 1).
+        In the pixels that `LEVELS` tells; and whether each was marked on this image (match_level
+        1), as all are where nothing else is known.
 
     Raises
     ------
@@ -100,7 +111,10 @@ def read_rois(
         same = not count or float(count) == len(boxes)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, MammoTrackerError):
         raise Unusable("malformed ROI", coordinates) from None
-    primary = tuple(int(level) == 1 for level in re.findall(r"\d+", levels))
+    if levels is None:
+        primary = (True,) * len(boxes)
+    else:
+        primary = tuple(int(level) == 1 for level in re.findall(r"\d+", levels))
     if not same or len(primary) != len(boxes):
         detail = f"{len(boxes)} boxes, num_roi {count}, match_level {levels}"
         raise Unusable("ROI_coords, num_roi and match_level disagree", detail)

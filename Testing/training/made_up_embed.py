@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -107,11 +108,11 @@ class Embed:
             self.annotate(name, key, kind)
         return keys
 
-    def run(self, *flags: str) -> int:
+    def run(self, *flags: str, metadata_columns: Sequence[str] = METADATA_COLUMNS) -> int:
         tables = self.folder / "tables"
         tables.mkdir(exist_ok=True)
         for path, columns, rows in (
-            (tables / METADATA, [*OTHER_METADATA, *METADATA_COLUMNS], self.metadata),
+            (tables / METADATA, [*OTHER_METADATA, *metadata_columns], self.metadata),
             (tables / CLINICAL, [*OTHER_CLINICAL, *CLINICAL_COLUMNS], self.clinical),
             (self.folder / "annotations.csv", ANNOTATION_COLUMNS, self.annotations),
         ):

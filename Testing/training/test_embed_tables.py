@@ -8,7 +8,7 @@ from collections import Counter
 
 import pydicom
 import pytest
-from made_up_embed import DISKS, assert_on_the_square
+from made_up_embed import DISKS, SQUARE, assert_on_the_square
 
 from MammoTrackerLib.reading.embed import CLINICAL, METADATA, METADATA_COLUMNS, read_table
 
@@ -68,6 +68,19 @@ def test_a_roi_that_marks_the_same_lesion_again_needs_no_number(embed):
     blank = dict.fromkeys(("x0", "y0", "x1", "y1", "layout"), "")
     embed.annotate("a", key, **blank)  # the other one's joins by itself
     assert embed.run() == 0
+    assert len(embed.pairs()) == 2 and not embed.reasons()
+    assert_on_the_square(embed, embed.pairs()[0])
+
+
+def test_rois_of_newer_tables_are_in_the_pixels_of_the_dicom(embed):
+    for exam in (1, 2):
+        key = embed.image(exam=exam, side="R", orientation="P")
+        x0, y0, x1, y1 = SQUARE
+        embed.metadata[-1] |= {"num_ROI": 1, "ROI_coords": f"[[{y0}, {x0}, {y1}, {x1}]]"}
+        del embed.metadata[-1]["num_roi"], embed.metadata[-1]["match_level"]
+    embed.annotate("a", key, **dict.fromkeys(("x0", "y0", "x1", "y1", "layout"), ""))
+    kept = [name for name in METADATA_COLUMNS if name not in ("num_roi", "match_level")]
+    assert embed.run(metadata_columns=[*kept, "num_ROI"]) == 0
     assert len(embed.pairs()) == 2 and not embed.reasons()
     assert_on_the_square(embed, embed.pairs()[0])
 

@@ -225,7 +225,7 @@ class Marks:
                 continue
             try:
                 boxes, primary = embed.read_rois(
-                    cells["ROI_coords"], cells["num_roi"], cells["match_level"]
+                    cells["ROI_coords"], cells["num_roi"], cells.get(embed.LEVELS)
                 )
             except embed.Unusable as problem:
                 self.left_out[f"of EMBED: {problem.args[0]}"] += 1
@@ -234,7 +234,9 @@ class Marks:
             self.left_out["again on one image"] += len(boxes) - len(distinct)
             for k in distinct:
                 if primary[k]:
-                    rois.setdefault(image, []).append((embed.whole(cells["acc_anon"]), boxes[k]))
+                    is_of_png = embed.LEVELS in cells
+                    found = embed.whole(cells["acc_anon"]), boxes[k], is_of_png
+                    rois.setdefault(image, []).append(found)
                 else:
                     self.left_out["of EMBED: carried over from another image"] += 1
         return rois
@@ -242,7 +244,7 @@ class Marks:
     def _place_rois(self, tables: Path, rois: dict[str, list[tuple]]) -> None:
         """Bring ROIs to the pixels of their images, and give them types."""
         findings = defaultdict(list)
-        exams = {exam for found in rois.values() for exam, _ in found}
+        exams = {exam for found in rois.values() for exam, *_ in found}
         for _, cells in embed.read_table(tables / embed.CLINICAL, embed.CLINICAL_COLUMNS):
             if embed.whole(cells["acc_anon"]) in exams:
                 try:
@@ -256,7 +258,7 @@ class Marks:
         )
         for image, found in rois.items():
             row = self._database.execute(where, (image,)).fetchone()
-            for exam, box in found:
+            for exam, corners, is_of_png in found:
                 if row is None:
                     self.left_out["on an image that was left out"] += 1
                     continue
@@ -265,7 +267,9 @@ class Marks:
                 for of_side, named in findings[exam]:
                     kinds |= named if embed.is_on_side(of_side, side) else set()
                 try:
-                    corners = embed.dicom_corners(box, (columns, rows), orientation, side, view)
+                    if is_of_png:
+                        size = columns, rows
+                        corners = embed.dicom_corners(corners, size, orientation, side, view)
                 except embed.Unusable:
                     self.left_out["of EMBED: on a view that it may not mirror"] += 1
                     continue

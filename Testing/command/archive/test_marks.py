@@ -109,6 +109,16 @@ def test_a_lesion_that_is_marked_twice_on_an_image_is_one(tmp_path, capsys):
     assert counted == {"again on one image": 1}
 
 
+def test_rois_of_newer_tables_are_in_the_pixels_of_the_dicom(tmp_path):
+    embed = Embed(tmp_path / "images")
+    for year, rois in ((2012, "[[20, 10, 30, 22]]"), (2014, "[]")):
+        embed.exam(1, year, rois, side="R", orientation=["P", "F"])
+        embed.metadata[-1]["num_ROI"] = int(rois != "[]")
+        del embed.metadata[-1]["num_roi"], embed.metadata[-1]["match_level"]
+    (row,) = run(embed, [{"acc_anon": "201201", "side": "R"}], tmp_path)
+    assert [float(row[f"prior_{name}"]) for name in ("x0", "y0", "x1", "y1")] == list(ROI)
+
+
 def test_a_cohort_may_be_in_a_folder_of_another_name(tmp_path):
     embed = Embed(tmp_path / "images")
     embed.exam(1, 2012, coordinates(ROI), "[1]")
