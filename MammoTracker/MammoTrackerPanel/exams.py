@@ -278,11 +278,8 @@ class Exams(VTKObservationMixin):
             ui.pairLabel.text = "\n".join(doubts or [self._summary()]) + self._hidden()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
         ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
-        canSwap = "dates" in kinds or self.isSeries
-        ui.swapButton.visible = canSwap
-        forcible = kinds & FORCIBLE
-        ui.forceCheckBox.visible = bool(forcible)
-        ui.pairWidget.visible = bool(forcible) or canSwap
+        ui.forceCheckBox.visible = bool(kinds & FORCIBLE)
+        ui.pairWidget.visible = self.isComplete
         ui.spacingWidget.visible = "spacing" in kinds
         if "spacing" in kinds:
             asked, before = self._spacingBoxes(), self._asked

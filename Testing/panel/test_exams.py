@@ -26,8 +26,12 @@ def test_swapped_dates_are_said_and_mended_by_one_click(panel, shell, tmp_path):
     assert "after the current" in panel.ui.pairLabel.text
     shell.click(panel.ui.swapButton)
     assert panel.exams.pair == (earlier, later)
-    assert not panel.ui.swapButton.visible
+    assert "12 months apart" in panel.ui.pairLabel.text
+    shell.click(panel.ui.swapButton)  # to mark a lesion on the later exam
+    assert panel.exams.pair == (later, earlier)
     shell.scene.Clear()
+    shell.process()
+    assert not panel.ui.pairWidget.visible
 
 
 def test_another_breast_blocks_until_it_is_forced(panel, shell, tmp_path):
