@@ -84,10 +84,10 @@ class Exams(VTKObservationMixin):
 
     @property
     def titles(self) -> list[str] | None:
-        """What the two views of a series are called; those of a pair have names of their own."""
+        """What the two views are called; those of a pair in time have names of their own."""
         from MammoTrackerLib import scene
 
-        if not self.isSeries:
+        if not self.isSeries and scene.are_in_order(self.series):
             return None
         titles = dict(zip(self.series, scene.exam_titles(self.series), strict=True))
         marked, beside = (titles[volume] for volume in self.pair)

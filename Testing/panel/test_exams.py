@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from drawn_exams import shift_grid
-from panel_steps import choose
-from sample_pair import write_exam
+from panel_steps import answer, choose, show
+from sample_pair import TRUTH, write_exam
 
 from MammoTrackerLib import Box
 
@@ -27,8 +27,15 @@ def test_swapped_dates_are_said_and_mended_by_one_click(panel, shell, tmp_path):
     shell.click(panel.ui.swapButton)
     assert panel.exams.pair == (earlier, later)
     assert "12 months apart" in panel.ui.pairLabel.text
+    assert panel.exams.titles is None
     shell.click(panel.ui.swapButton)  # to mark a lesion on the later exam
     assert panel.exams.pair == (later, earlier)
+    assert panel.exams.titles == ["Marked: +1.0 y", "0 y"]
+    mark(panel, shell, later, TRUTH)
+    (lesion,) = panel.lesions.rois
+    show(panel, lesion, earlier, answer(lesion, later))
+    header = panel.ui.resultsTableView.horizontalHeaderItem
+    assert [header(column).text() for column in (1, 2)] == ["+1.0 y", "0 y"]
     shell.scene.Clear()
     shell.process()
     assert not panel.ui.pairWidget.visible
