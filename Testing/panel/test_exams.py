@@ -155,6 +155,8 @@ def test_exams_are_left_out_and_taken_in_again(panel, shell, series):
     assert panel.exams.pair == (series[3], series[0])
     assert panel.exams.series == [series[3], series[0]]
     assert panel.ui.priorLabel.text == "Prior:" and panel.ui.examsList.visible
+    # The later one is marked, but they are numbered by date.
+    assert [text[:2] for text, checked in listed(panel) if checked] == ["1.", "2."]
     rows = [panel.ui.examsList.item(row) for row in range(4)]
     fixed = [not row.flags() & qt.Qt.ItemIsEnabled for row in rows]
     assert fixed == [True, False, False, True], "two exams are the least"
