@@ -34,6 +34,7 @@ class ExamList:
 
         view = self._ui.examsList
         view.visible = len(volumes) > 2
+        chosen = [volume for volume in volumes if volume in chosen]  # a pair may be swapped
         titles = dict(zip(chosen, scene.exam_titles(chosen), strict=True)) if volumes else {}
         listed = []
         for volume in volumes:

@@ -84,10 +84,10 @@ class Exams(VTKObservationMixin):
 
     @property
     def titles(self) -> list[str] | None:
-        """What the two views of a series are called; those of a pair have names of their own."""
+        """What the two views are called; those of a pair in time have names of their own."""
         from MammoTrackerLib import scene
 
-        if not self.isSeries:
+        if not self.isSeries and scene.are_in_order(self.series):
             return None
         titles = dict(zip(self.series, scene.exam_titles(self.series), strict=True))
         marked, beside = (titles[volume] for volume in self.pair)
@@ -279,11 +279,8 @@ class Exams(VTKObservationMixin):
             ui.pairLabel.text = "\n".join(doubts) + self._hidden()
         ui.priorLabel.text = _("Marked on:") if self.isSeries else _("Prior:")
         ui.currentLabel.text = _("Beside it:") if self.isSeries else _("Current:")
-        canSwap = "dates" in kinds or self.isSeries
-        ui.swapButton.visible = canSwap
-        forcible = kinds & FORCIBLE
-        ui.forceCheckBox.visible = bool(forcible)
-        ui.pairWidget.visible = bool(forcible) or canSwap
+        ui.forceCheckBox.visible = bool(kinds & FORCIBLE)
+        ui.pairWidget.visible = self.isComplete
         ui.spacingWidget.visible = "spacing" in kinds
         if "spacing" in kinds:
             asked, before = self._spacingBoxes(), self._asked

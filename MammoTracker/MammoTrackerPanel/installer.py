@@ -34,6 +34,20 @@ def missing() -> list[str]:
     return [str(requirement) for requirement in _requirements() if not _isSatisfied(requirement)]
 
 
+def outOfDate() -> str:
+    """Say what to do where Slicer has imported a version that it had before; "" if nothing.
+
+    That of a package which was brought up to date by an installation, as pydicom is in 5.10.
+    """
+    for requirement in _requirements():
+        version = getattr(sys.modules.get(requirement.name), "__version__", None)
+        if version and not requirement.specifier.contains(version, prereleases=True):
+            return _("Restart Slicer, which still uses {package} {version}.").format(
+                package=requirement.name, version=version
+            )
+    return ""
+
+
 def runtimes() -> str:
     """Return name and version of what is installed to run the networks, without importing it."""
     versions = {name: _version(package) for name, package in RUNTIMES.items()}

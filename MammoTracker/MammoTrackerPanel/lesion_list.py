@@ -110,7 +110,8 @@ class LesionList(VTKObservationMixin):
         scene.reclaim_lesions(self._volumes)
         if self._prior and not self._isFixed:
             with suppress(MammoTrackerError):  # the prior is no single slice
-                scene.claim_new_rois(self._prior, self._marked())
+                exams = self._volumes if self._isSeries else ()
+                scene.claim_new_rois(self._prior, self._marked(), exams)
         self.removeObservers()
         self._rois = self._marked()
         for roi in self._rois:

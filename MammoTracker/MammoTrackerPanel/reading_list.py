@@ -179,7 +179,7 @@ class ReadingList:
 
     def enable(self) -> None:
         """Enable the buttons whose turn it is; those that decide only for what is to be seen."""
-        ui, isShown = self._ui, self._decisions.item is not None and self._isShown()
+        ui, isShown = self._ui, self._isShown()
         ui.previousCaseButton.enabled = bool(self._past)
         ui.nextCaseButton.enabled = bool(self._cases)
         ui.notThereButton.enabled = isShown and self._view is not None
@@ -276,10 +276,9 @@ class ReadingList:
         self._select(item)
 
     def _isShown(self) -> bool:
-        """Whether the views show the case, and not something else that the user has selected."""
-        # Of one that could not be read, nothing is to be seen.
-        volumes = self._view.volumes if self._view else self._exams.pair
-        return all(volume in volumes for volume in self._exams.pair)
+        """Whether the views show what is to be decided, and nothing else that was selected."""
+        item = self._decisions.item
+        return item is not None and self._exams.pair == self._pairOf(item)
 
     def _pairOf(self, item) -> tuple:
         volumes = self._view.volumes if self._view else None
@@ -290,7 +289,8 @@ class ReadingList:
         from MammoTrackerLib import scene
 
         prediction = self._view.predictionOf(item) if self._view else None
-        if not self._isShown() or prediction is None:
+        self._decisions.select(item)
+        if not self._isShown():
             self._exams.select(*self._pairOf(item))
         if prediction is not None:
             self._results.select(prediction)

@@ -253,7 +253,7 @@ class ResultList(VTKObservationMixin):
             if hasAnswers or scene.results_table(*self._pair):
                 scene.update_table(*self._pair)
         self._nodeTimer.stop()
-        if hasAnswers and self._isSeries:
+        if hasAnswers and (self._isSeries or not scene.are_in_order(self._volumes)):
             titles = scene.exam_titles(self._volumes)
         if isComplete:
             scene.update_labels(*self._pair, self._lesions if hasAnswers else [])

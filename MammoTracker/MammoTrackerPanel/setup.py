@@ -49,7 +49,7 @@ class Setup:
         ui.installLabel.text = (
             _("Missing: {packages}").format(packages=", ".join(missing))
             if missing
-            else _("Everything that tracking needs is installed.")
+            else installer.outOfDate() or _("Everything that tracking needs is installed.")
         )
         ui.installButton.visible = bool(missing)
 

@@ -65,6 +65,9 @@ class Tracking:
             return
         if installer.missing() and not self._setup.onInstall():
             return
+        if installer.outOfDate():
+            self._showProgress(0, installer.outOfDate())
+            return
         try:
             with slicer.util.WaitCursor():
                 self._showProgress(0, _("Starting ..."))

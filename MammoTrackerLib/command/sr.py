@@ -152,7 +152,10 @@ def require_highdicom() -> ModuleType:
     MammoTrackerError
         If it is not installed.
     """
-    message = "DICOM SR needs the Python package highdicom: pip install 'mammotracker[sr]'."
+    message = (
+        "DICOM SR needs the Python package highdicom: install it by `pip install "
+        "'mammotracker[sr]'` (in Slicer by `PythonSlicer -m pip install highdicom`)."
+    )
     return require(message, "highdicom", "highdicom.sr")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PIXEL_DATA = 0x7FE00010
 _MOST_ELEMENTS = 10_000
+_HTJ2K = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))
 _JPEG_XL = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112))
 _LEFT_OUT = (
     "Bits of the pixels beyond BitsStored hold something else, often an old overlay: "
@@ -119,6 +120,8 @@ def stored_values(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, tupl
         values = _decoded(header, path)
     except MammoTrackerError:
         raise
+    except ImportError:  # headers are read with the pydicom of Slicer 5.10, too
+        raise MammoTrackerError(f"To read the pixels of {path}, install pydicom 3.") from None
     except Exception:  # the decoders raise many kinds
         raise truncated(path) from None
     if values.shape[:2] != (header.Rows, header.Columns) or values.dtype.itemsize > 2:
@@ -162,9 +165,7 @@ def _compressed() -> tuple[str, ...]:
         *uid.JPEGLSTransferSyntaxes,
         uid.JPEG2000Lossless,
         uid.JPEG2000,
-        uid.HTJ2KLossless,
-        uid.HTJ2KLosslessRPCL,
-        uid.HTJ2K,
+        *_HTJ2K,
     )
 
 

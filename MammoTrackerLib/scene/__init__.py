@@ -91,6 +91,7 @@ from .rois import (
 )
 from .segmentation import add_segmented_lesions, boxes_of_segmentation, segmented_volume
 from .series import (
+    are_in_order,
     by_date,
     choose_exam,
     dates_of,
@@ -133,6 +134,7 @@ __all__ = [
     "all_answers",
     "answers_of",
     "apply_window",
+    "are_in_order",
     "best_guess",
     "box_if_placed",
     "box_of",

@@ -15,6 +15,7 @@ from ..history import ExamResult, LesionHistory, by_user
 from ..mammogram import Header
 from ..marked import MarkedLesion
 from ..networks.card import UNMEASURED, read_card
+from ..pair import in_order
 from ..track import Status, Track
 from .lesion import is_point, lesion_type
 from .nodes import PREFIX, attribute, exam_of, set_attribute
@@ -128,7 +129,7 @@ class KnownLesion:
     Attributes
     ----------
     numbers
-        The indices of the exams about which something is known.
+        The indices of the exams about which something is known, in the order of their dates.
     history, growth
         Of the lesion on these exams; no growth where a pixel size is unknown.
     points
@@ -206,7 +207,7 @@ def known_of(
     lesion
         Its ROI.
     volumes
-        The exams, by date.
+        The exams, by date; of two, the later one may come first.
     headers, answers
         Of the exams, and what `answers_of` returns, where they are at hand.
 
@@ -220,15 +221,16 @@ def known_of(
     if box is None:
         return None
     answers = answers_of(lesion) if answers is None else answers
+    headers = [header_of(volume) for volume in volumes] if headers is None else headers
     numbers, results = [], []
-    for number, volume in enumerate(volumes):
+    for number in in_order(dates_of(volumes, headers)):
+        volume = volumes[number]
         roi = answers.get(volume.GetID())
         if roi is not None and not is_outdated_answer(roi, box):
             numbers.append(number)
             results.append(by_user(box, box) if roi is lesion else _result(roi, box, volume))
     place = numbers.index(volumes.index(marked))
     history = LesionHistory(place, tuple(results))
-    headers = [header_of(volume) for volume in volumes] if headers is None else headers
     spacings = [headers[number].spacing for number in numbers]
     rois = (answers[volumes[number].GetID()] for number in numbers)
     points = frozenset(k for k, roi in enumerate(rois) if _is_point(roi, lesion))

@@ -13,7 +13,7 @@ from slicer.util import arrayFromVolume
 from ..box import Box
 from ..errors import MammoTrackerError
 from ..track import Status
-from .nodes import PREFIX, ROI, attribute, exam_of, nodes_with, set_attribute
+from .nodes import PREFIX, ROI, VOLUME, attribute, exam_of, nodes_with, referenced, set_attribute
 from .raster import Raster
 from .rois import (
     SAME_PX,
@@ -68,23 +68,37 @@ def _is_of_another_module(roi) -> bool:
     )
 
 
-def claim_new_rois(prior, beside: Iterable = ()) -> None:
+def claim_new_rois(prior, beside: Iterable = (), exams: Iterable = ()) -> None:
     """Make lesions of the ROIs on the prior that may be some; mark results that were loaded.
 
-    `beside` is as in `claim_lesion`.
+    What was drawn in a view of another exam lies on the prior by chance: it becomes a lesion of
+    that exam, if it is one of `exams`. `beside` is as in `claim_lesion`.
     """
     scene = prior.GetScene()
     for roi in nodes_with(scene, ROI, ""):
         if is_loaded_result(roi):
             set_attribute(roi, "Role", "result")
-    columns, rows = Raster(prior).size
     for roi in unclaimed_rois(scene):
+        exam = _drawn_on(roi) or prior
+        if exam is not prior and exam not in exams:
+            continue
         try:
-            box = box_of(roi, prior)
+            box = box_of(roi, exam)
         except MammoTrackerError:
             continue
+        columns, rows = Raster(exam).size
         if box.area < columns * rows / 2:  # what is larger crops the image, and is no lesion
-            claim_lesion(roi, prior, beside=beside)
+            claim_lesion(roi, exam, beside=beside)
+
+
+def _drawn_on(roi):
+    """Return the volume in the view in which an ROI was drawn, or None if that is not known."""
+    # The ID in a file is that of another scene, so what is drawn is remembered before it is saved.
+    if roi.GetStorageNode() is None and roi.GetNumberOfControlPoints():
+        node = roi.GetScene().GetNodeByID(roi.GetNthControlPointAssociatedNodeID(0))
+        if node is not None and node.IsA(VOLUME):
+            roi.SetNodeReferenceID(PREFIX + "DrawnOn", node.GetID())
+    return referenced(roi, "DrawnOn")
 
 
 def reclaim_lesions(volumes: Iterable) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from ..errors import MammoTrackerError
 from ..growth import DAYS_A_YEAR
 from ..mammogram import Header
-from ..pair import image_key, special
+from ..pair import image_key, in_order, special
 from .nodes import PREFIX, VOLUME, attribute, referenced, set_attribute
 from .volumes import READ_FROM, header_of
 
@@ -229,6 +229,14 @@ def dates_of(
         date if header.date or attribute(volume, "Series") in known else None
         for (volume, header), date in zip(exams, _dates(exams), strict=True)
     ]
+
+
+def are_in_order(volumes: Sequence) -> bool:
+    """Whether exams are in the order of their dates, as far as these are known."""
+    try:
+        return in_order(dates_of(volumes)) == list(range(len(volumes)))
+    except MammoTrackerError:  # one is no single slice
+        return True
 
 
 def years_of(volumes: Sequence) -> list[float] | None:

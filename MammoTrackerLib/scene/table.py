@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import vtk
@@ -47,8 +48,8 @@ def update_table(prior, current):
     -------
     vtkMRMLTableNode
         `COLUMNS` of text, one row per prediction, measures in true mm from the current's
-        top-left corner. A prediction without a place, or a rejected or outdated one, has no
-        measures, nor has any where a pixel size is unknown.
+        top-left corner; the change is that to the later exam. A prediction without a place, or a
+        rejected or outdated one, has no measures, nor has any where a pixel size is unknown.
     """
     node = results_table(prior, current) or new_node(
         prior.GetScene(), _TABLE, "MammoTracker results", "results", Prior=prior, Current=current
@@ -61,9 +62,12 @@ def update_table(prior, current):
         roi.SetName(prediction_name(lesion))
         made_up = known.made_up if known else ()
         is_outdated = is_outdated_on(roi, known, 1)
+        is_earlier = known is not None and known.numbers == [1, 0]
         is_sized = is_placed(lesion) and 0 not in made_up
         before = _box_mm(lesion, prior, spacings[0]) if is_sized else None
-        measures = _measures(roi, spacings[1], before, lesion, 1 in made_up, is_outdated)
+        measures = _measures(
+            roi, spacings[1], before, lesion, 1 in made_up, is_outdated, is_earlier
+        )
         rows.append([lesion.GetName(), *_answer(roi, is_outdated), *measures])
     return _filled(node, COLUMNS, rows)
 
@@ -180,10 +184,12 @@ def _measures(
     lesion,
     is_made_up: bool,
     is_outdated: bool,
+    is_earlier: bool = False,
 ) -> list[str]:
     """Return longest side, its changes from a box in mm, the lesion's type, and the other sizes.
 
-    Of a size that is made up only where it is.
+    The changes are to that box where the ROI is on the earlier exam. The area is that of the
+    ellipse in the box. Of a size that is made up only where it is.
     """
     kind = lesion_type(lesion)
     is_known = is_placed(roi) and review_of(roi) not in ABSENT and not is_outdated
@@ -195,9 +201,11 @@ def _measures(
     longest = max(box.width, box.height)
     changes = ["", ""]
     if before is not None and _is_measured(roi):
-        was = max(before.width, before.height)
-        changes = [signed(longest - was, 1), signed(100 * (longest / was - 1))]
-    others = [f"{value:.1f}" for value in (*box.center, box.width, box.height, box.area)]
+        was, now = max(before.width, before.height), longest
+        was, now = (now, was) if is_earlier else (was, now)
+        changes = [signed(now - was, 1), signed(100 * (now / was - 1))]
+    area = math.pi / 4 * box.area
+    others = [f"{value:.1f}" for value in (*box.center, box.width, box.height, area)]
     return [f"{longest:.1f}", *changes, kind, *others]
 
 

@@ -405,7 +405,7 @@ def test_a_pair(tmp_path, files, exams, decision, count, has_score):
 
 def test_without_highdicom(tmp_path, files, exams, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(MammoTrackerError, match="needs the Python package highdicom: pip install"):
+    with pytest.raises(MammoTrackerError, match="PythonSlicer -m pip install highdicom"):
         write_sr(tmp_path / "a.dcm", files, exams, [history()])
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from drawn_exams import shift_grid
-from panel_steps import choose
-from sample_pair import write_exam
+from panel_steps import answer, choose, show
+from sample_pair import TRUTH, write_exam
 
 from MammoTrackerLib import Box
 
@@ -26,8 +26,19 @@ def test_swapped_dates_are_said_and_mended_by_one_click(panel, shell, tmp_path):
     assert "after the current" in panel.ui.pairLabel.text
     shell.click(panel.ui.swapButton)
     assert panel.exams.pair == (earlier, later)
-    assert not panel.ui.swapButton.visible
+    assert "12 months apart" in panel.ui.pairLabel.text
+    assert panel.exams.titles is None
+    shell.click(panel.ui.swapButton)  # to mark a lesion on the later exam
+    assert panel.exams.pair == (later, earlier)
+    assert panel.exams.titles == ["Marked: +1.0 y", "0 y"]
+    mark(panel, shell, later, TRUTH)
+    (lesion,) = panel.lesions.rois
+    show(panel, lesion, earlier, answer(lesion, later))
+    header = panel.ui.resultsTableView.horizontalHeaderItem
+    assert [header(column).text() for column in (1, 2)] == ["+1.0 y", "0 y"]
     shell.scene.Clear()
+    shell.process()
+    assert not panel.ui.pairWidget.visible
 
 
 def test_another_breast_blocks_until_it_is_forced(panel, shell, tmp_path):
@@ -144,6 +155,8 @@ def test_exams_are_left_out_and_taken_in_again(panel, shell, series):
     assert panel.exams.pair == (series[3], series[0])
     assert panel.exams.series == [series[3], series[0]]
     assert panel.ui.priorLabel.text == "Prior:" and panel.ui.examsList.visible
+    # The later one is marked, but they are numbered by date.
+    assert [text[:2] for text, checked in listed(panel) if checked] == ["1.", "2."]
     rows = [panel.ui.examsList.item(row) for row in range(4)]
     fixed = [not row.flags() & qt.Qt.ItemIsEnabled for row in rows]
     assert fixed == [True, False, False, True], "two exams are the least"

@@ -181,6 +181,19 @@ def test_says_what_is_missing(setup):
     assert setup.module.missing() == ["breast>=2"]
 
 
+def test_what_slicer_imported_before_it_was_brought_up_to_date_is_said(setup, monkeypatch):
+    """As pydicom 2 of Slicer 5.10, whose place a newer one takes on the disk."""
+    old = types.ModuleType("breast")
+    monkeypatch.setitem(sys.modules, "breast", old)
+    for requirement, version in (("breast", "0.9"), ("breast>=1", "1.0"), ("breast>=1", None)):
+        setup.module.REQUIREMENTS.write_text(requirement)
+        old.__version__ = version
+        assert setup.module.outOfDate() == ""
+    old.__version__ = "0.9"
+    assert setup.module.missing() == []
+    assert setup.module.outOfDate() == "Restart Slicer, which still uses breast 0.9."
+
+
 def test_nothing_is_imported_or_started_before_the_user_asks():
     script = """
 import sys, types

@@ -33,7 +33,7 @@ def test_giving_up_to_place_leaves_no_lesion(panel, shell, pair):
     assert panel.ui.lesionsTable.rowCount == 1
 
 
-def test_a_box_that_is_drawn_with_slicers_own_tool_is_listed(panel, shell, pair):
+def draw_with_slicers_own_tool(shell, volume):
     import slicer
 
     roi = shell.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "By hand")
@@ -43,9 +43,28 @@ def test_a_box_that_is_drawn_with_slicers_own_tool_is_listed(panel, shell, pair)
     logic.GetSelectionNode().SetActivePlaceNodeID(roi.GetID())
     logic.GetInteractionNode().SwitchToSinglePlaceMode()
     shell.process(0.5)  # as long as a user takes
-    shell.clickPixel(pair[0], 300, 600)
-    shell.clickPixel(pair[0], 340, 650)
-    shell.wait(lambda: panel.lesions.rois[-1] is roi)
+    shell.clickPixel(volume, 300, 600)
+    shell.clickPixel(volume, 340, 650)
+    shell.process(0.5)
+    return roi
+
+
+def test_a_box_that_is_drawn_with_slicers_own_tool_is_listed(panel, shell, pair):
+    prior, current, lesion = pair
+    drawn = draw_with_slicers_own_tool(shell, prior)
+    assert panel.lesions.rois == [lesion, drawn]
+    later = draw_with_slicers_own_tool(shell, current)
+    assert panel.lesions.rois == [lesion, drawn], "it is on the current"
+    shell.click(panel.ui.swapButton)
+    shell.wait(lambda: panel.lesions.rois == [later])
+
+
+def test_of_a_series_it_is_on_the_exam_in_whose_view_it_is_drawn(panel, shell, series):
+    from MammoTrackerLib import scene
+
+    marked, beside = panel.exams.pair
+    roi = draw_with_slicers_own_tool(shell, beside)
+    assert panel.lesions.rois == [roi] and scene.lesions(beside) == [roi]
 
 
 def test_placing_ends_when_lesions_are_marked_on_another_exam(panel, shell, series):

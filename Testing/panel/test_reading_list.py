@@ -434,6 +434,13 @@ def test_a_series_is_decided_exam_by_exam(panel, shell, folder, exam_files):
     exams = panel.exams.series
     assert [volume.GetName() for volume in exams] == [f"woman exam {k}" for k in (1, 2, 3)]
     assert panel.exams.pair == (exams[2], exams[0])
+    # What is decided is what is to be seen.
+    choose(panel, shell, exams[2], exams[1])
+    shell.press("T")
+    assert not (folder / "reviewed.csv").exists() and not panel.ui.notThereButton.enabled
+    panel.ui.readingTable.selectRow(1)
+    panel.ui.readingTable.selectRow(0)
+    assert panel.exams.pair == (exams[2], exams[0]) and panel.ui.notThereButton.enabled
     shell.press("A")
     assert panel.exams.pair == (exams[2], exams[1])
     shell.press("T")

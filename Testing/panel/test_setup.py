@@ -46,3 +46,16 @@ def test_tracking_goes_on_once_everything_is_installed(panel, shell, pair, incom
     panel.installation.show()
     assert not panel.ui.installButton.visible
     assert panel.ui.installLabel.text == "Everything that tracking needs is installed."
+
+
+def test_nothing_is_tracked_until_slicer_uses_what_is_installed(panel, shell, pair, monkeypatch):
+    from MammoTrackerPanel import installer
+
+    monkeypatch.setattr(installer, "outOfDate", lambda: "Restart Slicer.")
+    shell.click(panel.ui.trackAllButton)
+    assert not panel.tracking.running
+    assert panel.ui.statusLabel.text == "Restart Slicer."
+    panel.installation.show()
+    assert panel.ui.installLabel.text == "Restart Slicer."
+    monkeypatch.undo()
+    panel.installation.show()

@@ -14,7 +14,7 @@ from pydicom import uid
 from pydicom.encaps import generate_frames
 
 from MammoTrackerLib.errors import MammoTrackerError
-from MammoTrackerLib.mammogram import Mammogram
+from MammoTrackerLib.mammogram import Header, Mammogram
 from MammoTrackerLib.reading import stored_values
 
 
@@ -181,6 +181,19 @@ def test_a_label_near_full_scale_in_noisy_air_is_no_sign(tmp_path, film):
 def test_high_throughput_jpeg_2000(tmp_path, film):
     mammogram = read(tmp_path, film, 16, uid.HTJ2KLossless)
     assert np.array_equal(mammogram.pixels, film)
+
+
+def test_pydicom_2_reads_headers_and_pixels_say_what_they_need(tmp_path, film, monkeypatch):
+    """As in Slicer 5.10 before packages are installed."""
+    syntax = uid.JPEGLSLossless
+    frame = encoded(syntax, film)
+    path = write_dicom(tmp_path / "a.dcm", film, 16, frame, TransferSyntaxUID=syntax)
+    for name in ("HTJ2K", "HTJ2KLossless", "HTJ2KLosslessRPCL"):
+        monkeypatch.delattr(uid, name)
+    monkeypatch.delattr(pydicom.encaps, "generate_frames")
+    assert Header.read(path).laterality == "L"
+    with pytest.raises(MammoTrackerError, match="install pydicom 3"):
+        Mammogram.read(path)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)

@@ -54,6 +54,23 @@ def test_rois_on_the_prior_become_lesions(scene, pair):
     assert bridge.unclaimed_rois(scene) == [elsewhere]
 
 
+def test_rois_become_lesions_of_the_exam_in_whose_view_they_were_drawn(scene):
+    """Both exams lie at one place in the world; a file's ID of a volume is of another scene."""
+    prior, current = pair = add_volume(scene, name="prior"), add_volume(scene, name="current")
+    here, there, read = (add_roi(scene, prior) for _ in range(3))
+    for roi, volume in ((here, prior), (there, current), (read, current)):
+        roi.SetNthControlPointAssociatedNodeID(0, volume.GetID())
+    read.AddDefaultStorageNode()
+    bridge.claim_new_rois(prior)
+    assert bridge.lesions(prior) == [here, read]
+    assert bridge.unclaimed_rois(scene) == [there]
+    there.AddDefaultStorageNode()  # the scene is saved
+    bridge.claim_new_rois(prior)
+    assert bridge.unclaimed_rois(scene) == [there]
+    bridge.claim_new_rois(prior, exams=pair)
+    assert bridge.lesions(prior) == [here, read] and bridge.lesions(current) == [there]
+
+
 def of_crop_volume(scene, roi):
     scene.AddNewNodeByClass("vtkMRMLCropVolumeParametersNode").SetROINodeID(roi.GetID())
 

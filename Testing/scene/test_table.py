@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from dicom_files import write_dicom
 from mrml import SQUARE, add_dicom_volume, add_lesion, add_volume, make_track, rows_of
@@ -12,6 +14,7 @@ vtk = pytest.importorskip("vtk")
 
 from MammoTrackerLib import Box, Status  # noqa: E402
 from MammoTrackerLib import scene as bridge  # noqa: E402
+from MammoTrackerLib.scene.series import set_date  # noqa: E402
 
 
 def test_table(scene, pair):
@@ -30,7 +33,7 @@ def test_table(scene, pair):
     assert first == {
         "Lesion": "Tumour, left", "Type": "mass", "Status": "found", "Review": "",
         "Score": "0.4711", "Centre x (mm)": "3.8", "Centre y (mm)": "4.5", "Width (mm)": "2.5",
-        "Height (mm)": "3.0", "Area (mm2)": "7.5", "Longest (mm)": "3.0", "Change (mm)": "+1.0",
+        "Height (mm)": "3.0", "Area (mm2)": "5.9", "Longest (mm)": "3.0", "Change (mm)": "+1.0",
         "Change (%)": "+50",
     }  # fmt: skip
     assert (second["Status"], second["Score"]) == ("not found", "0.0200")
@@ -52,6 +55,23 @@ def test_table(scene, pair):
     bridge.set_review(roi, "rejected")
     first = rows_of(bridge.update_table(prior, current))[0]
     assert (first["Review"], first["Width (mm)"], first["Change (mm)"]) == ("rejected", "", "")
+
+
+def test_changes_of_a_pair_are_those_in_time(scene, pair):
+    """Also where the lesion is marked on the later exam, and looked for on the earlier one."""
+    prior, current = pair
+    lesion = add_lesion(scene, prior, Box(4, 9, 14, 15))
+    bridge.show_track(lesion, current, make_track(Box(10, 12, 20, 24), prior_box=Box(4, 9, 14, 15)))
+    for years, changes, percent in (
+        ((2020, 2022), ("+1.0", "+50"), 50),
+        ((2022, 2020), ("-1.0", "-33"), -33),
+    ):
+        for volume, year in zip(pair, years, strict=True):
+            set_date(volume, datetime.date(year, 3, 1))
+        (row,) = rows_of(bridge.update_table(prior, current))
+        assert (row["Change (mm)"], row["Change (%)"]) == changes
+        overall = bridge.known_of(lesion, pair).growth.overall
+        assert (round(overall.percent), round(overall.years)) == (percent, 2)
 
 
 def test_the_table_is_modified_only_if_something_changed(scene, pair):
