@@ -105,14 +105,18 @@ def _best_of_all(
 
     Where the usual fit agrees more than two different breasts do, its turn is right, or the best
     start's: a breast may look alike upside down. The fit with clearly most agreement is taken; or,
-    where too little breast is shared to say, the one whose tissue is most alike.
+    where too little breast is shared to say, the one whose tissue is most alike. Where the usual
+    fit is no better than nonsense, blocks are matched for the best start's turn, too.
     """
     best, starts = usual, wide_starts(rotated, stored)
+    likely = starts[0].turn
     if usual.agreement >= MIN_AGREEMENT:
-        starts = [start for start in starts if start.turn in (usual.turn, starts[0].turn)]
+        starts = [start for start in starts if start.turn in (usual.turn, likely)]
     for start in starts[:WIDE_STARTS]:
         moving = usual.moving if start.turn == usual.turn else Picture.of(after, start.turn)
         fit = _fitted(fixed, moving, start.turn, start.affine)
+        if start.turn == likely != usual.turn and usual.agreement < MIN_AGREEMENT:
+            fit = _matched(fixed, fit)
         if _is_better(fit, best, MIN_AGREEMENT_GAIN if best is usual else 0.0):
             best = fit
     return best

@@ -113,6 +113,24 @@ def test_what_gradient_descent_does_not_find(films, view, scale, degrees, shift,
     assert off.mean() < 2.0
 
 
+@pytest.mark.parametrize(
+    ("view", "scale", "degrees", "shift", "waves_mm"),
+    [("rcc", 0.8, 0, (5, 20), 6.0), ("lcc", 1.15, -10, (-10, -15), 8.0)],
+)
+def test_nor_upside_down(films, view, scale, degrees, shift, waves_mm):
+    prior = films[view]
+    current, before = current_of(prior, scale, degrees, shift, waves_mm)
+    alignment = align(prior, Mammogram(current.pixels[::-1], current.spacing))
+    height = current.pixels.shape[0]
+    off = off_mm(
+        prior, grid_of(current), before,
+        lambda points: ((0, height) - alignment.map_points(points / prior.spacing) * (-1, 1))
+        * current.spacing,
+    )  # fmt: skip
+    assert alignment.agreement > 0.6
+    assert off.mean() < 2.0
+
+
 def test_a_prior_without_tissue_has_none():
     pixels = np.zeros((400, 300))
     pixels[100:110, 50:60] = 1000

@@ -33,7 +33,7 @@ _BEGINNINGS = {
 _FORMATS_WITH_SPACING = {"NrrdImageIO", "MetaImageIO", "NiftiImageIO"}
 _META_ENDINGS = (".mha", ".mhd")
 _NIFTI_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
-_SAMPLES_PER_PIXEL, _PHOTOMETRIC, _ORIENTATION = 277, 262, 274
+_SAMPLES_PER_PIXEL, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 277, 258, 262, 274
 
 
 def image_format(path: Path, head: bytes) -> str | None:
@@ -100,6 +100,8 @@ def _read_with_simpleitk(
     is_known = format_name in _FORMATS_WITH_SPACING and not x == y == 1
     if format_name == "JPEGImageIO" and b"\xff\xd9" not in path.read_bytes()[-1024:]:
         raise truncated(path)
+    if format_name == "TIFFImageIO" and components > 1 and _has_16_grey_bits(path):
+        return _with_all_bits(path), None
     try:
         image = reader.Execute()
     except RuntimeError:
@@ -219,6 +221,22 @@ def _without_alpha(path: Path) -> np.ndarray:
     raise MammoTrackerError(
         f"{path} has transparency beside its grey values: save it without transparency."
     )
+
+
+def _has_16_grey_bits(path: Path) -> bool:
+    samples = _tiff_tag(path, _SAMPLES_PER_PIXEL)
+    return samples in (1, None) and _tiff_tag(path, _BITS_PER_SAMPLE) == 16
+
+
+def _with_all_bits(path: Path) -> np.ndarray:
+    """Read grey values in tiles or to be shown mirrored, of which SimpleITK keeps 8 bits."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except Exception:  # Pillow raises many kinds
+        raise truncated(path) from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 
@@ -181,6 +182,24 @@ def test_boxes_are_on_what_is_shown(tmp_path, grey, ending: str, orientation: in
         return
     shown = {1: grey, 2: grey[:, ::-1], 3: grey[::-1, ::-1], 4: grey[::-1]}[orientation]
     assert np.abs(Mammogram.read(path, spacing=0.07).pixels - shown).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_mirrored_tiff_keeps_its_16_bits(tmp_path, film, orientation: int):
+    tags = Image.Exif()
+    tags[274] = orientation
+    Image.fromarray(film).save(tmp_path / "a.tif", exif=tags)
+    shown = {2: film[:, ::-1], 3: film[::-1, ::-1], 4: film[::-1]}[orientation]
+    assert np.array_equal(Mammogram.read(tmp_path / "a.tif", spacing=0.07).pixels, shown)
+
+
+def test_grey_in_tiles_keeps_its_16_bits(tmp_path):
+    tile = np.arange(0, 4096, 16, dtype="<u2").reshape(16, 16)
+    tags = {256: 16, 257: 16, 258: 16, 259: 1, 262: 1, 277: 1, 322: 16, 323: 16, 324: 256, 325: 512}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head.ljust(256, b"\0") + tile.tobytes())
+    assert np.array_equal(Mammogram.read(tmp_path / "a.tif", spacing=0.07).pixels, tile)
 
 
 def test_grey_and_alpha_of_16_bits(tmp_path, film):
