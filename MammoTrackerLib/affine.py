@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,17 +17,18 @@ from .start import Rotated, rotations, usual_start, wide_starts
 
 SCALE_RANGE, MAX_SCALE_RATIO, MAX_ROTATION = (0.8, 1.3), 1.3, 25.0
 MAX_DICE_LOSS, WIDE_STARTS = 0.06, 4
-MIN_AGREEMENT, SURE_AGREEMENT, CLEAR_AGREEMENT = 0.3, 0.5, 0.7
+MIN_AGREEMENT, LIKELY_AGREEMENT, SURE_AGREEMENT, CLEAR_AGREEMENT = 0.3, 0.4, 0.5, 0.7
 MIN_AGREEMENT_GAIN, MIN_MATCHED_GAIN = 0.1, 0.05
 MIN_WORTH, MIN_GAIN, MIN_TURN_GAIN, MIN_TURN_DICE = 7.0, 1.1, 1.2, 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """An affine map of the prior to the turned current, and how well it fits."""
+    """An affine map of the prior to the turned current, where it began, and how well it fits."""
 
     turn: Turn
     moving: Picture
+    start: sitk.AffineTransform
     affine: sitk.AffineTransform
     stage: str
     dice: float
@@ -73,29 +74,40 @@ def _fitted(fixed: Picture, moving: Picture, turn: Turn, start: sitk.AffineTrans
         if _is_plausible(tried) and overlap >= dice - MAX_DICE_LOSS:
             affine, stage, dice = tried, name, overlap
     overlay = Overlay.of(fixed, moving, affine)
-    return Fit(turn, moving, affine, stage, dice, overlay.likeness(), overlay.anchors())
+    return Fit(turn, moving, start, affine, stage, dice, overlay.likeness(), overlay.anchors())
 
 
 def _matched(fixed: Picture, fit: Fit) -> Fit:
     """Match blocks where few anchor points agree; take that if more of them do then.
 
-    Where most of them agree then, the map is right, however implausible its scales are.
+    They are matched from the fit, and if that does not do, from its start: where few points agree
+    the affine stages may have led away. Where many agree then, the map is right, however
+    implausible its scales are.
     """
-    if fit.agreement >= CLEAR_AGREEMENT:
-        return fit
-    affine = block_matched(fixed, fit.moving, fit.affine)
-    if affine is None:
-        return fit
-    overlay = Overlay.of(fixed, fit.moving, affine)
-    anchors = overlay.anchors()
-    agreement = anchors.agreement()
-    if not agreement > max(MIN_AGREEMENT, fit.agreement + MIN_MATCHED_GAIN):
-        return fit
-    dice = dice_of(fixed, fit.moving, affine)
-    is_sound = _is_plausible(affine) and dice >= fit.dice - MAX_DICE_LOSS
-    if not (is_sound or agreement >= SURE_AGREEMENT):
-        return fit
-    return Fit(fit.turn, fit.moving, affine, "affine", dice, overlay.likeness(), anchors)
+    best = fit
+    for first in (fit.affine, fit.start):
+        if best.agreement >= CLEAR_AGREEMENT:
+            break
+        affine = block_matched(fixed, fit.moving, first)
+        if affine is None:
+            break
+        overlay = Overlay.of(fixed, fit.moving, affine)
+        anchors = overlay.anchors()
+        agreement = anchors.agreement()
+        if not agreement > max(MIN_AGREEMENT, best.agreement + MIN_MATCHED_GAIN):
+            continue
+        dice = dice_of(fixed, fit.moving, affine)
+        is_sound = _is_plausible(affine) and dice >= fit.dice - MAX_DICE_LOSS
+        if is_sound or agreement >= LIKELY_AGREEMENT:
+            best = replace(
+                fit,
+                affine=affine,
+                stage="affine",
+                dice=dice,
+                worth=overlay.likeness(),
+                anchors=anchors,
+            )
+    return best
 
 
 def _best_of_all(
