@@ -99,6 +99,8 @@ def test_tissue_that_is_elsewhere_does_not_count(films):
         ("rcc", 0.78, 0, (10, 10), 0.0),
         ("rcc", 1.15, -10, (-10, -15), 8.0),
         ("lmlo", 0.8, 0, (5, 20), 6.0),
+        ("lmlo", 0.75, -12, (10, 10), 12.0),  # led away by the affine stages
+        ("lcc", 0.75, 0, (10, 10), 12.0),
     ],
 )
 def test_what_gradient_descent_does_not_find(films, view, scale, degrees, shift, waves_mm):
