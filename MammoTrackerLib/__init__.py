@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .track import Candidate, Status, Track
     from .tracker import LesionTracker
 
-__version__ = "0.15.0"
+__version__ = "0.16.0"
 __all__ = [
     "Box",
     "Candidate",
