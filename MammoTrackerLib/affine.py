@@ -81,8 +81,8 @@ def _matched(fixed: Picture, fit: Fit) -> Fit:
     """Match blocks where few anchor points agree; take that if more of them do then.
 
     They are matched from the fit, and if that does not do, from its start: where few points agree
-    the affine stages may have led away. Where many agree then, the map is right, however
-    implausible its scales are.
+    the affine stages may have led away. Where many agree then, its scales may be implausible,
+    and where half of them do, the outlines may overlap less.
     """
     best = fit
     for first in (fit.affine, fit.start):
@@ -97,8 +97,9 @@ def _matched(fixed: Picture, fit: Fit) -> Fit:
         if not agreement > max(MIN_AGREEMENT, best.agreement + MIN_MATCHED_GAIN):
             continue
         dice = dice_of(fixed, fit.moving, affine)
-        is_sound = _is_plausible(affine) and dice >= fit.dice - MAX_DICE_LOSS
-        if is_sound or agreement >= LIKELY_AGREEMENT:
+        is_likely = _is_plausible(affine) or agreement >= LIKELY_AGREEMENT
+        is_sound = is_likely and dice >= fit.dice - MAX_DICE_LOSS
+        if is_sound or agreement >= SURE_AGREEMENT:
             best = replace(
                 fit,
                 affine=affine,
