@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from .box import Box
 
-SKIN_PX = 2
+SKIN_PX, MIN_BREAST = 2, 0.5
 MAX_FRAME_PX, FRAME_SHARE, FRAME_EVENNESS = 20, 0.7, 0.08
 NO_AIR_LEVEL, NO_AIR_SPREAD, NO_AIR_GAP = 0.08, 0.1, 1.9
 AIR_EVENNESS, MIN_AIR, MIN_AIR_RATIO, MAX_DARKEST = 0.04, 0.15, 4.0, 0.5
@@ -266,6 +266,11 @@ def breast_share(box: Box, breast: np.ndarray, factor: np.ndarray) -> float:
     area = rows.sum() * columns.sum()
     near = ndimage.binary_dilation(breast, iterations=SKIN_PX)
     return float(rows @ near @ columns / area) if area > 0 else 0.0
+
+
+def is_on_breast(box: Box, breast: np.ndarray, factor: np.ndarray) -> bool:
+    """Whether at least half of a box is breast, see `breast_share`, or no breast was made out."""
+    return not breast.any() or breast_share(box, breast, factor) >= MIN_BREAST
 
 
 def lean(breast: np.ndarray) -> float:

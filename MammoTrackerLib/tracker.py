@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .box import Box
-from .breast import breast_share
+from .breast import is_on_breast
 from .confidence import FAR_DOUBT, NEAR_CM, doubt, evidence, probability, rival_share
 from .errors import MammoTrackerError
 from .global_search import Alignment, align
@@ -22,7 +22,6 @@ from .settings import Settings
 from .track import Candidate, Status, Track, as_percent
 
 RIVAL_SHARE = 0.7
-MIN_BREAST = 0.5
 
 
 def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Candidate, ...]:
@@ -41,17 +40,13 @@ def rank(candidates: Sequence[Candidate], similarity_weight: float) -> tuple[Can
 
 
 def _is_on_prior(box: Box, alignment: Alignment) -> bool:
-    """Whether at least half of a box is breast; so it is where no breast was made out."""
-    breast = alignment.prior_breast
-    return not breast.any() or breast_share(box, breast, alignment.prior_factor) >= MIN_BREAST
+    return is_on_breast(box, alignment.prior_breast, alignment.prior_factor)
 
 
 def _is_on_current(box: Box, alignment: Alignment) -> bool:
     """Whether a box's centre is on the image, and at least half of the box is breast."""
-    if box.onto(*alignment.current_size) != box:
-        return False
-    breast = alignment.current_breast
-    return not breast.any() or breast_share(box, breast, alignment.current_factor) >= MIN_BREAST
+    is_on_image = box.onto(*alignment.current_size) == box
+    return is_on_image and is_on_breast(box, alignment.current_breast, alignment.current_factor)
 
 
 class LesionTracker:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from MammoTrackerLib.box import Box
-from MammoTrackerLib.breast import breast_share
+from MammoTrackerLib.breast import is_on_breast
 from MammoTrackerLib.command.tables.cells import is_present, read_box, read_spacing
 from MammoTrackerLib.command.tables.columns import (
     IMAGE_COLUMNS,
@@ -37,7 +37,6 @@ from MammoTrackerLib.mammogram import Mammogram
 from MammoTrackerLib.pair import check_box_on, check_pair
 from MammoTrackerLib.patches import PatchFrame
 from MammoTrackerLib.settings import Settings
-from MammoTrackerLib.tracker import MIN_BREAST
 
 from .synthetic_scenes import Scene
 
@@ -161,35 +160,32 @@ def prepare_pair(task: tuple[list[Row], Path, Path, Settings]) -> list[Lesion | 
         )
     except MammoTrackerError as error:
         return [pair if isinstance(pair, str) else str(error) for pair in boxes]
-    points = iter(registered)
+    exams, points = [read_layers(file) for file in files], iter(registered)
     result: list[Lesion | str] = []
     for pair in boxes:
         if isinstance(pair, str):
             result.append(pair)
             continue
         point = next(points)
-        problem = _problem(pair, files, images, settings)
+        problem = _problem(pair, exams, images, settings)
         result.append(problem or Lesion(*files, *pair, point, matrix))
     return result
 
 
 def _problem(
     boxes: tuple[Box, Box | None],
-    files: Sequence[Path],
+    exams: Sequence[Layers],
     images: Sequence[tuple[tuple, tuple]],
     settings: Settings,
 ) -> str:
     """Say what is wrong with the boxes of a row, on images of these sizes and spacings."""
     try:
         names = "the prior", "the current"
-        for box, file, image, name in zip(boxes, files, images, names, strict=True):
+        for box, exam, image, name in zip(boxes, exams, images, names, strict=True):
             if box is None:
                 continue
             check_box_on(box, *image, name)
-            seen = read_layers(file)
-            if seen.breast.any() and (
-                breast_share(box, seen.breast, seen.breast_factor) < MIN_BREAST
-            ):
+            if not is_on_breast(box, exam.breast, exam.breast_factor):
                 return f"There is no breast in the box on {name}: it may be of a mirrored image."
     except MammoTrackerError as error:
         return str(error)
