@@ -81,11 +81,11 @@ def _matched(fixed: Picture, fit: Fit) -> Fit:
     """Match blocks where few anchor points agree; take that if more of them do then.
 
     They are matched from the fit, and if that does not do, from its start: where few points agree
-    the affine stages may have led away. Where many agree then, its scales may be implausible,
-    and where half of them do, the outlines may overlap less.
+    the affine stages may have led away. Where two fifths agree then, the map's scales may be
+    implausible, and where half do, the outlines may overlap less.
     """
     best = fit
-    for first in (fit.affine, fit.start):
+    for first in dict.fromkeys((fit.affine, fit.start)):  # one, where both stages failed
         if best.agreement >= CLEAR_AGREEMENT:
             break
         affine = block_matched(fixed, fit.moving, first)

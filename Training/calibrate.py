@@ -202,13 +202,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "probability rests on: release them with one, or use them without a probability."
             )
         parts = [collect(manifest, tracker) for manifest in arguments.manifests]
-        values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if not len(right):
+        if not any(len(right) for _, right, _, _ in parts):
             raise MammoTrackerError("Nothing was looked for in the manifests: check their boxes.")
-        if (there | went).all():  # else many pairs that are none would be called found
+        if all(
+            (there | went).all() for _, _, there, went in parts
+        ):  # else many pairs that are none would be called found
             print("There is no pair of two women: each prior gets another woman's current, too.")
             parts += [collect(manifest, tracker, True) for manifest in arguments.manifests]
-            values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
+        values, right, there, went = (np.concatenate(part) for part in zip(*parts, strict=True))
         weights = weights_of(there, went, arguments.went)
         coefficients = fit(values, right, went, weights)
         chance = probability(values, coefficients)
